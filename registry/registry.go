@@ -1,0 +1,161 @@
+// Package registry is the vocabulary of homelab: services, hosts, hints,
+// state. A registry is one document with two spellings, the attrset `homelab`
+// of a flake (options.nix beside this file declares the same fields) or JSON.
+//
+// [Parse] is strict and reports every problem at once. The types here are what
+// the rest of the program speaks; the JSON Schema in schemas/registry.json is
+// generated from them.
+package registry
+
+// Version is the only registry version there is.
+const Version = 1
+
+// LocalHost is the name of the host that exists without being declared: the
+// Docker engine that the docker command would talk to.
+const LocalHost = "local"
+
+// Registry is the whole document.
+type Registry struct {
+	Version     int                `json:"version" jsonschema:"enum=1" jsonschema_description:"Version of the registry format: 1."`
+	GlobalHints []GlobalHint       `json:"globalHints,omitempty" jsonschema_description:"Paths that touch every service, or the named ones."`
+	Hosts       map[string]Host    `json:"hosts,omitempty" jsonschema_description:"Where services run, by name. The host 'local' exists without being declared."`
+	Services    map[string]Service `json:"services" jsonschema_description:"The services, by name."`
+}
+
+// GlobalHint is a path that touches many services at once.
+type GlobalHint struct {
+	Path     string   `json:"path" jsonschema_description:"A file, a folder (everything below) or a doublestar glob, relative to the repository root."`
+	Services []string `json:"services,omitempty" jsonschema_description:"Names of the services it touches; left out: every service."`
+}
+
+// Host is a place where services run.
+type Host struct {
+	Description string `json:"description,omitempty" jsonschema_description:"For people."`
+	Docker      string `json:"docker,omitempty" jsonschema_description:"Docker engine: unix:///path, ssh://user@host[:port] or tcp://host:port; left out: DOCKER_HOST, else the current Docker context, else the local socket."`
+	TLS         *TLS   `json:"tls,omitempty" jsonschema_description:"Client certificate files for a tcp:// engine."`
+	System      string `json:"system,omitempty" jsonschema_description:"Nix system of the host, such as aarch64-linux; left out: asked from its Docker engine."`
+}
+
+// TLS names the files of a client certificate, as absolute paths on the
+// machine that runs homelab.
+type TLS struct {
+	CA   string `json:"ca" jsonschema_description:"Absolute path of the CA certificate (PEM)."`
+	Cert string `json:"cert" jsonschema_description:"Absolute path of the client certificate (PEM)."`
+	Key  string `json:"key" jsonschema_description:"Absolute path of the client key (PEM)."`
+}
+
+// Service is one thing to build, run and keep the data of.
+type Service struct {
+	Description string   `json:"description,omitempty" jsonschema_description:"For people."`
+	Aliases     []string `json:"aliases,omitempty" jsonschema_description:"Short names, such as ha for home-assistant; unique among all names and aliases."`
+	DependsOn   []string `json:"dependsOn,omitempty" jsonschema_description:"Services this one is built on or needs: a change that touches them touches this one."`
+	Build       Build    `json:"build" jsonschema_description:"What to build."`
+	Hints       []string `json:"hints" jsonschema_description:"Paths whose change touches the service: a file, a folder (everything below) or a doublestar glob, relative to the repository root."`
+	Exclude     []string `json:"exclude,omitempty" jsonschema_description:"Paths, spelled like hints, that never touch the service."`
+	Inputs      []string `json:"inputs,omitempty" jsonschema_description:"Names of the flake inputs that matter to the service. When given, a changed flake.lock touches the service only if one of them moved. Left out: flake.lock counts like any other file."`
+	Deploy      *Deploy  `json:"deploy,omitempty" jsonschema_description:"How it runs; left out: it is only built."`
+	State       *State   `json:"state,omitempty" jsonschema_description:"What it must not lose."`
+}
+
+// Build says what Nix builds for the service.
+type Build struct {
+	Targets map[string]string `json:"targets" jsonschema_description:"Flake attribute of the image for each Nix system, such as x86_64-linux: packages.x86_64-linux.homelab-ha-oci."`
+	Image   string            `json:"image,omitempty" jsonschema_description:"Repository name of the image; left out: as the archive says."`
+}
+
+// Deploy is the container of the service.
+type Deploy struct {
+	Host      string            `json:"host,omitempty" jsonschema_description:"Name of the host; left out: local."`
+	Container string            `json:"container,omitempty" jsonschema_description:"Name of the container; left out: the name of the service."`
+	Ports     []string          `json:"ports,omitempty" jsonschema_description:"Published ports, [ADDRESS:]HOST:CONTAINER[/udp]."`
+	Volumes   []Volume          `json:"volumes,omitempty" jsonschema_description:"Named Docker volumes."`
+	Mounts    []Mount           `json:"mounts,omitempty" jsonschema_description:"Paths of the host, bound into the container."`
+	Env       map[string]string `json:"env,omitempty" jsonschema_description:"Environment; not for secrets."`
+	EnvFiles  []string          `json:"envFiles,omitempty" jsonschema_description:"Absolute paths on the host of files with KEY=VALUE lines (decrypted by agenix or the like); their contents never appear in an answer."`
+	Networks  []string          `json:"networks,omitempty" jsonschema_description:"Docker networks to join."`
+	Restart   string            `json:"restart,omitempty" jsonschema:"enum=no,enum=always,enum=on-failure,enum=unless-stopped" jsonschema_description:"Docker restart policy; left out: unless-stopped."`
+	Health    *Health           `json:"health,omitempty" jsonschema_description:"When a new container counts as healthy; left out: docker."`
+	Strategy  string            `json:"strategy,omitempty" jsonschema:"enum=replace,enum=overlap" jsonschema_description:"replace stops the old container first, overlap starts the new one beside it; left out: replace."`
+	Resources *Resources        `json:"resources,omitempty" jsonschema_description:"Limits."`
+	Labels    map[string]string `json:"labels,omitempty" jsonschema_description:"Labels of the container."`
+}
+
+// Volume is a named Docker volume in a container.
+type Volume struct {
+	Name     string `json:"name" jsonschema_description:"Name of the volume."`
+	Target   string `json:"target" jsonschema_description:"Absolute path in the container."`
+	ReadOnly bool   `json:"readOnly,omitempty" jsonschema_description:"Mount it read-only."`
+}
+
+// Mount is a path of the host in a container.
+type Mount struct {
+	Source   string `json:"source" jsonschema_description:"Absolute path on the host."`
+	Target   string `json:"target" jsonschema_description:"Absolute path in the container."`
+	ReadOnly bool   `json:"readOnly,omitempty" jsonschema_description:"Mount it read-only."`
+}
+
+// Health is the gate a new container must pass.
+type Health struct {
+	Kind        string   `json:"kind" jsonschema:"enum=http,enum=tcp,enum=exec,enum=docker" jsonschema_description:"http and tcp probe a port of the container, exec runs a command in it, docker waits for the image's own HEALTHCHECK (or for running, when it has none)."`
+	Port        int      `json:"port,omitempty" jsonschema_description:"Port in the container, for http and tcp."`
+	Path        string   `json:"path,omitempty" jsonschema_description:"URL path, for http; left out: /."`
+	Status      int      `json:"status,omitempty" jsonschema_description:"Expected HTTP status; left out: any from 200 to 399."`
+	Command     []string `json:"command,omitempty" jsonschema_description:"Command and arguments, for exec."`
+	Interval    string   `json:"interval,omitempty" jsonschema_description:"Time between two probes, such as 2s."`
+	Timeout     string   `json:"timeout,omitempty" jsonschema_description:"Time for the whole gate, such as 60s."`
+	StartPeriod string   `json:"startPeriod,omitempty" jsonschema_description:"Time before failures count, such as 10s."`
+}
+
+// Resources are the limits of a container.
+type Resources struct {
+	MemoryBytes int64   `json:"memoryBytes,omitempty" jsonschema_description:"Memory limit in bytes."`
+	CPUs        float64 `json:"cpus,omitempty" jsonschema_description:"Number of processors."`
+	PIDs        int64   `json:"pids,omitempty" jsonschema_description:"Most processes."`
+}
+
+// State is what a service must not lose.
+type State struct {
+	Items          []StateItem `json:"items,omitempty" jsonschema_description:"Volumes and paths that hold the state."`
+	Quiesce        *Quiesce    `json:"quiesce,omitempty" jsonschema_description:"How the state is made consistent while it is captured; left out: stop."`
+	Reauth         []Reauth    `json:"reauth,omitempty" jsonschema_description:"Credentials a person must look after when the service moves."`
+	Backup         string      `json:"backup,omitempty" jsonschema_description:"Guidance for people, shown when a bundle is made."`
+	Restore        string      `json:"restore,omitempty" jsonschema_description:"Guidance for people, shown when a bundle is restored."`
+	DowntimeBudget string      `json:"downtimeBudget,omitempty" jsonschema_description:"Longest acceptable outage, such as 60s (the default)."`
+	Stores         []string    `json:"stores,omitempty" jsonschema_description:"Where bundles go: an absolute path, s3://bucket/prefix or sftp://user@host/path."`
+	Retention      *Retention  `json:"retention,omitempty" jsonschema_description:"Which bundles are kept."`
+}
+
+// StateItem is one volume or one path of the host. Exactly one of Volume and
+// Path is set.
+type StateItem struct {
+	Volume  string   `json:"volume,omitempty" jsonschema_description:"Name of a Docker volume; this or path."`
+	Path    string   `json:"path,omitempty" jsonschema_description:"Absolute path on the host; this or volume."`
+	Exclude []string `json:"exclude,omitempty" jsonschema_description:"Doublestar globs below the item that are not captured."`
+	Class   string   `json:"class,omitempty" jsonschema:"enum=durable,enum=recomputable,enum=secret" jsonschema_description:"durable is captured (the default), recomputable is not, secret only into an encrypted bundle."`
+}
+
+// Quiesce makes state consistent while it is captured.
+type Quiesce struct {
+	Kind    string   `json:"kind,omitempty" jsonschema:"enum=none,enum=stop,enum=pause,enum=exec,enum=http,enum=dump,enum=snapshot" jsonschema_description:"What freezes the service; left out: stop."`
+	Preset  string   `json:"preset,omitempty" jsonschema_description:"Name of a ready-made recipe; this or kind."`
+	Freeze  []string `json:"freeze,omitempty" jsonschema_description:"exec and dump: command and arguments; http: method and URL."`
+	Thaw    []string `json:"thaw,omitempty" jsonschema_description:"Undoes freeze; required where freeze is given, except for dump."`
+	Timeout string   `json:"timeout,omitempty" jsonschema_description:"Longest time a freeze may take, such as 30s."`
+	OnError string   `json:"onError,omitempty" jsonschema:"enum=abort,enum=continue" jsonschema_description:"When freezing fails; left out: abort."`
+}
+
+// Reauth is a credential that does not move by itself.
+type Reauth struct {
+	Name         string `json:"name" jsonschema_description:"What it is, such as Zigbee network key."`
+	Policy       string `json:"policy" jsonschema:"enum=reissue,enum=preserve" jsonschema_description:"reissue: make a new one at the new place; preserve: it must travel unchanged."`
+	Instructions string `json:"instructions,omitempty" jsonschema_description:"What a person does."`
+}
+
+// Retention says which bundles are kept. A zero count keeps none of its kind;
+// the last verified bundle is always kept.
+type Retention struct {
+	Last    int `json:"last,omitempty" jsonschema_description:"How many of the newest."`
+	Daily   int `json:"daily,omitempty" jsonschema_description:"How many days, one each."`
+	Weekly  int `json:"weekly,omitempty" jsonschema_description:"How many weeks, one each."`
+	Monthly int `json:"monthly,omitempty" jsonschema_description:"How many months, one each."`
+}
