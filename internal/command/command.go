@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,6 +25,7 @@ type Cmd struct {
 	Args  []string // never interpreted by a shell
 	Dir   string   // working directory; empty: the current one
 	Env   []string // KEY=VALUE, added to the environment of this process
+	Unset []string // variables of this process the command does not get
 	Stdin io.Reader
 
 	// MaxOutput bounds standard output in bytes; 0 means 256 MiB. More is an
@@ -100,8 +102,12 @@ func prepare(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 	}
 	cmd := exec.CommandContext(ctx, path, c.Args...)
 	cmd.Dir = c.Dir
-	if len(c.Env) > 0 {
-		cmd.Env = append(os.Environ(), c.Env...)
+	if len(c.Env) > 0 || len(c.Unset) > 0 {
+		cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
+			name, _, _ := strings.Cut(variable, "=")
+			return slices.Contains(c.Unset, name)
+		})
+		cmd.Env = append(cmd.Env, c.Env...)
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }

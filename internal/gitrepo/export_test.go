@@ -1,0 +1,14 @@
+package gitrepo
+
+// ForTest opens what tests need and programs do not.
+func ForTest(r *Repo) forTest { return forTest{r} }
+
+type forTest struct{ r *Repo }
+
+// GitOnly is the same repository read by the git command alone.
+func (f forTest) GitOnly() *Repo {
+	return &Repo{
+		root: f.r.root, gitDir: f.r.gitDir, commonDir: f.r.commonDir, indexFile: f.r.indexFile,
+		config: f.r.config, foreign: "a test says so", pairs: map[[2]string]mergeBases{},
+	}
+}

@@ -1,0 +1,80 @@
+package gitrepo
+
+import (
+	"context"
+	"io"
+	"os"
+	"strings"
+
+	"homelab/internal/command"
+	"homelab/internal/fault"
+)
+
+// InstallHint says how to get git.
+const InstallHint = "install git 2.25 or newer (Debian: apt-get install git; macOS: xcode-select --install)"
+
+// Version is the version of the git command, such as 2.39.5.
+func Version(ctx context.Context) (string, error) {
+	result, err := command.Run(ctx, command.Cmd{Name: "git", Args: []string{"version"}, Install: InstallHint})
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimPrefix(strings.TrimSpace(string(result.Stdout)), "git version "), nil
+}
+
+// git runs the git command in the repository and returns its standard output.
+func (r *Repo) git(ctx context.Context, args ...string) ([]byte, error) {
+	return r.gitWith(ctx, false, args...)
+}
+
+func (r *Repo) gitWith(ctx context.Context, inherit bool, args ...string) ([]byte, error) {
+	result, err := r.run(ctx, gitCall{args: args, inherit: inherit})
+	if err != nil {
+		return nil, err
+	}
+	if result.Exit != 0 {
+		return nil, gitError(args[0], r.root, result)
+	}
+	return result.Stdout, nil
+}
+
+type gitCall struct {
+	args    []string
+	stdin   io.Reader
+	inherit bool // let GIT_DIR and its like through as they are
+}
+
+// run runs git so that its answer depends on the repository alone: no locks, no
+// replace refs, no grafts, no file system monitor (which would run a program
+// that the repository names), pathspecs taken literally, messages in English.
+func (r *Repo) run(ctx context.Context, call gitCall) (command.Result, error) {
+	env := []string{
+		"GIT_OPTIONAL_LOCKS=0", "GIT_LITERAL_PATHSPECS=1", "GIT_NO_REPLACE_OBJECTS=1",
+		"GIT_GRAFT_FILE=" + os.DevNull, "GIT_TERMINAL_PROMPT=0", "LC_ALL=C", "LANGUAGE=C",
+	}
+	if !call.inherit {
+		env = append(env, r.env...)
+	}
+	args := append([]string{"-C", r.root, "-c", "core.fsmonitor=false", "-c", "advice.graftFileDeprecated=false"}, call.args...)
+	var unset []string
+	if !call.inherit && r.env == nil {
+		unset = repoVariables
+	}
+	return command.Run(ctx, command.Cmd{
+		Name: "git", Args: args, Env: env, Unset: unset, Stdin: call.stdin, Install: InstallHint,
+	})
+}
+
+// gitError turns a failed git command into a fault with the remedy.
+func gitError(verb, dir string, result command.Result) error {
+	line := strings.TrimPrefix(result.FirstLine(), "fatal: ")
+	message := string(result.Stderr)
+	switch {
+	case strings.Contains(message, "not a git repository"):
+		return notARepository(dir)
+	case strings.Contains(message, "dubious ownership"), strings.Contains(message, "unsafe repository"):
+		return fault.Newf(fault.Denied, "if you trust it: git config --global --add safe.directory "+dir,
+			"git refuses %s: it belongs to another user", dir)
+	}
+	return fault.Newf(fault.Precondition, "", "git %s: %s", verb, line)
+}

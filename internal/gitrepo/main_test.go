@@ -1,0 +1,13 @@
+package gitrepo_test
+
+import (
+	"os"
+	"testing"
+
+	"homelab/internal/gitrepo/gittest"
+)
+
+func TestMain(m *testing.M) {
+	gittest.Hermetic()
+	os.Exit(m.Run())
+}

@@ -1,0 +1,132 @@
+package gitrepo
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+
+	"homelab/internal/plan"
+)
+
+// settled is what git status says of some paths.
+type settled struct {
+	edited    map[string]edit // work tree differs from the index
+	staged    map[string]bool // the index differs from HEAD
+	untracked []string        // nested repositories end in a slash
+	unmerged  []string
+}
+
+// edit is a tracked path whose work tree version differs from the index.
+type edit struct {
+	status      plan.Status // M, T, D, or A for intent-to-add
+	index, work plan.Kind
+}
+
+// parseStatus reads git status --porcelain=v2 -z. See git-status(1).
+func parseStatus(out []byte) (settled, error) {
+	s := settled{edited: map[string]edit{}, staged: map[string]bool{}}
+	for line := range records(out) {
+		kind, rest, _ := strings.Cut(line, " ")
+		switch kind {
+		case "1":
+			fields := strings.SplitN(rest, " ", 8)
+			if len(fields) != 8 || len(fields[0]) != 2 {
+				return s, malformed("status", line)
+			}
+			path, x, y := fields[7], fields[0][0], fields[0][1]
+			if x != '.' {
+				s.staged[path] = true
+			}
+			if y != '.' {
+				s.edited[path] = edit{plan.Status(y), kindOfText(fields[3]), kindOfText(fields[4])}
+			}
+		case "u":
+			fields := strings.SplitN(rest, " ", 10)
+			if len(fields) != 10 {
+				return s, malformed("status", line)
+			}
+			s.unmerged = append(s.unmerged, fields[9])
+		case "?":
+			s.untracked = append(s.untracked, rest)
+		case "#", "!":
+		default:
+			return s, malformed("status", line)
+		}
+	}
+	return s, nil
+}
+
+// parseRaw reads the -z --raw format of the diff commands: a line of modes,
+// ids and status, then the path. See git-diff(1), "Raw output format".
+func parseRaw(out []byte) ([]plan.Change, error) {
+	var changes []plan.Change
+	header := ""
+	for record := range records(out) {
+		if header == "" {
+			header = record
+			continue
+		}
+		fields := strings.Fields(strings.TrimPrefix(header, ":"))
+		if len(fields) != 5 || header[0] != ':' {
+			return nil, malformed("diff", header)
+		}
+		c := plan.Change{
+			Path: record, Status: plan.Status(fields[4][:1]),
+			Old: kindOfText(fields[0]), New: kindOfText(fields[1]),
+		}
+		if strings.Trim(fields[3], "0") != "" {
+			c.Blob = fields[3]
+		}
+		header = ""
+		changes = append(changes, c)
+	}
+	if header != "" {
+		return nil, malformed("diff", header)
+	}
+	return changes, nil
+}
+
+// parseStages reads git ls-files -z --stage, or git ls-tree -r -z: both end
+// their lines with a tab and the path, and begin them with the mode.
+func parseStages(out []byte) ([]plan.Entry, error) {
+	var entries []plan.Entry
+	for line := range records(out) {
+		meta, path, ok := strings.Cut(line, "\t")
+		mode, _, _ := strings.Cut(meta, " ")
+		if !ok {
+			return nil, malformed("listing", line)
+		}
+		if n := len(entries); n > 0 && entries[n-1].Path == path {
+			continue // another stage of an unmerged path
+		}
+		entries = append(entries, plan.Entry{Path: path, Kind: kindOfText(mode)})
+	}
+	return entries, nil
+}
+
+// records yields the NUL-terminated records of out.
+func records(out []byte) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for len(out) > 0 {
+			record, rest, _ := bytes.Cut(out, []byte{0})
+			if !yield(string(record)) {
+				return
+			}
+			out = rest
+		}
+	}
+}
+
+func kindOfText(octal string) plan.Kind {
+	mode, err := filemode.New(octal)
+	if err != nil {
+		return plan.NoKind
+	}
+	return kindOf(canonical(mode))
+}
+
+func malformed(what, line string) error {
+	return fmt.Errorf("cannot read git's %s line %q", what, line)
+}

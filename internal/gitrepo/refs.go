@@ -1,0 +1,222 @@
+package gitrepo
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"homelab/internal/fault"
+	"homelab/internal/plan"
+)
+
+// Head is part of [plan.Repo].
+func (r *Repo) Head(ctx context.Context) (plan.Commit, error) {
+	if r.foreign == "" {
+		if id := r.readRef("HEAD"); plumbing.IsHash(id) {
+			if tree, err := r.objects.commitTree(plumbing.NewHash(id)); err == nil {
+				return plan.Commit{ID: id, Tree: tree.String()}, nil
+			}
+		}
+	}
+	c, err := r.ask(ctx, "HEAD")
+	if err == nil || !isUnknownRevision(err) {
+		return c, err
+	}
+	// A branch without a commit, or a HEAD that leads nowhere?
+	if _, err := r.git(ctx, "symbolic-ref", "-q", "HEAD"); err != nil {
+		return plan.Commit{}, fault.Newf(fault.Precondition, "check it with: git status", "HEAD of %s names no commit", r.root)
+	}
+	return plan.Commit{}, nil
+}
+
+// Resolve is part of [plan.Repo].
+func (r *Repo) Resolve(ctx context.Context, rev string) (plan.Commit, error) {
+	full := len(rev) >= 40 && strings.Trim(rev, "0123456789abcdefABCDEF") == ""
+	switch {
+	case rev == "":
+		return plan.Commit{}, fault.New(fault.InvalidArgument, "a revision is empty", "name a branch, a tag or a commit")
+	case full && strings.Trim(rev, "0") == "":
+		return plan.Commit{}, nil
+	case strings.HasPrefix(rev, "-") || strings.ContainsAny(rev, "\x00\n"):
+		return plan.Commit{}, fault.Newf(fault.InvalidArgument, "name a branch, a tag or a commit", "%q is not a revision", rev)
+	case rev == "HEAD":
+		c, err := r.Head(ctx)
+		if err == nil && c.Empty() {
+			return c, fault.New(fault.Precondition, "HEAD has no commit yet", "commit something first")
+		}
+		return c, err
+	case full && len(rev) == 40 && r.foreign == "":
+		id := strings.ToLower(rev)
+		if tree, err := r.objects.commitTree(plumbing.NewHash(id)); err == nil {
+			return plan.Commit{ID: id, Tree: tree.String()}, nil
+		}
+	}
+	c, err := r.ask(ctx, rev)
+	switch {
+	case err == nil || !isUnknownRevision(err):
+		return c, err
+	case full:
+		return plan.Commit{ID: strings.ToLower(rev), Missing: true}, nil
+	}
+	return c, fault.Newf(fault.NotFound, r.nearRevisions(ctx, rev), "no revision is called %q", rev)
+}
+
+// ask resolves a revision with the git command.
+func (r *Repo) ask(ctx context.Context, rev string) (plan.Commit, error) {
+	out, err := r.git(ctx, "rev-parse", rev+"^{commit}", rev+"^{tree}")
+	if err != nil {
+		return plan.Commit{}, err
+	}
+	lines := strings.Fields(string(out))
+	if len(lines) != 2 { // a range, say
+		return plan.Commit{}, fault.Newf(fault.InvalidArgument, "name a branch, a tag or a commit", "%q does not name one commit", rev)
+	}
+	return plan.Commit{ID: lines[0], Tree: lines[1]}, nil
+}
+
+func isUnknownRevision(err error) bool {
+	for _, sign := range []string{"unknown revision", "bad revision", "bad object", "ambiguous argument", "not a valid object name", "expected commit type", "invalid object name"} {
+		if strings.Contains(err.Error(), sign) {
+			return true
+		}
+	}
+	return false
+}
+
+// nearRevisions is the hint for a revision nobody knows.
+func (r *Repo) nearRevisions(ctx context.Context, rev string) string {
+	out, err := r.git(ctx, "for-each-ref", "--count=2000", "--format=%(refname:short)", "refs/heads", "refs/tags", "refs/remotes")
+	if err != nil {
+		return "git branch -a lists the branches"
+	}
+	names := strings.Fields(string(out))
+	if near := fault.Near(rev, names); len(near) > 0 {
+		return "did you mean " + strings.Join(near, ", ") + "?"
+	}
+	if r.Shallow() {
+		return "the clone is shallow: git fetch --unshallow brings the rest, or name one of the branches of git branch -a"
+	}
+	return "git branch -a and git tag list the names"
+}
+
+// Upstream is part of [plan.Repo].
+func (r *Repo) Upstream(ctx context.Context) (string, plan.Commit, error) {
+	none := plan.Commit{}
+	head, err := os.ReadFile(filepath.Join(r.gitDir, "HEAD"))
+	if r.foreign == "" && err == nil {
+		branch, onBranch := strings.CutPrefix(strings.TrimSpace(string(head)), "ref: refs/heads/")
+		if !onBranch {
+			return "", none, nil // detached
+		}
+		if r.configIsPlain() && r.config.Section("branch").Subsection(branch).Option("merge") == "" {
+			return "", none, nil
+		}
+	}
+	result, err := r.run(ctx, gitCall{args: []string{"rev-parse", "--abbrev-ref", "--symbolic-full-name", "@{upstream}"}})
+	if err != nil {
+		return "", none, err
+	}
+	name := strings.TrimSpace(string(result.Stdout))
+	if result.Exit != 0 || name == "" || name == "@{upstream}" {
+		return "", none, nil // not set, or it is gone
+	}
+	c, err := r.Resolve(ctx, name)
+	if fault.CodeOf(err) == fault.NotFound {
+		return "", none, nil
+	}
+	return name, c, err
+}
+
+// configIsPlain says that no other file can set what the repository's own
+// config does not.
+func (r *Repo) configIsPlain() bool {
+	return !r.config.HasSection("include") && !r.config.HasSection("includeIf")
+}
+
+// readRef follows a reference to an id, through loose files and packed-refs; ""
+// when it leads nowhere.
+func (r *Repo) readRef(name string) string {
+	for range 5 { // git's own bound on symbolic references
+		raw, err := os.ReadFile(filepath.Join(r.gitDir, name))
+		if err != nil {
+			raw, err = os.ReadFile(filepath.Join(r.commonDir, name))
+		}
+		if err != nil {
+			return r.packedRef(name)
+		}
+		line := strings.TrimSpace(string(raw))
+		target, symbolic := strings.CutPrefix(line, "ref: ")
+		if !symbolic {
+			return line
+		}
+		name = target
+	}
+	return ""
+}
+
+func (r *Repo) packedRef(name string) string {
+	file, err := os.Open(filepath.Join(r.commonDir, "packed-refs"))
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		if id, ref, ok := strings.Cut(lines.Text(), " "); ok && ref == name {
+			return id
+		}
+	}
+	return ""
+}
+
+// mergeBases is a remembered answer of MergeBases.
+type mergeBases struct {
+	commits  []plan.Commit
+	complete bool
+}
+
+// MergeBases is part of [plan.Repo].
+func (r *Repo) MergeBases(ctx context.Context, a, b plan.Commit) ([]plan.Commit, bool, error) {
+	switch {
+	case a.Empty() || b.Empty() || a.Missing || b.Missing:
+		return nil, !a.Missing && !b.Missing, nil
+	case a.ID == b.ID:
+		return []plan.Commit{a}, true, nil
+	}
+	key := [2]string{a.ID, b.ID}
+	r.mu.Lock()
+	known, ok := r.pairs[key]
+	r.mu.Unlock()
+	if ok {
+		return known.commits, known.complete, nil
+	}
+	result, err := r.run(ctx, gitCall{args: []string{"merge-base", "--all", a.ID, b.ID}})
+	if err != nil {
+		return nil, false, err
+	}
+	if result.Exit > 1 { // 1: there is none
+		return nil, false, gitError("merge-base", r.root, result)
+	}
+	shallow := r.Shallow()
+	found := mergeBases{complete: !shallow || result.Exit == 0}
+	for _, id := range strings.Fields(string(result.Stdout)) {
+		c, err := r.Resolve(ctx, id)
+		if err != nil {
+			return nil, false, err
+		}
+		found.commits = append(found.commits, c)
+	}
+	if !shallow { // deepening a shallow clone changes the answer
+		r.mu.Lock()
+		if len(r.pairs) > 1000 {
+			clear(r.pairs)
+		}
+		r.pairs[key] = found
+		r.mu.Unlock()
+	}
+	return found.commits, found.complete, nil
+}
