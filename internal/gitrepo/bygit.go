@@ -3,26 +3,39 @@ package gitrepo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"homelab/internal/plan"
 )
 
 // lookByGit looks at the work tree with the git command alone.
 func (w *workTree) lookByGit(ctx context.Context) error {
-	result, err := w.repo.run(ctx, gitCall{args: []string{
-		"status", "--porcelain=v2", "-z", "-uall", "--no-renames", "--ignore-submodules=none"}})
-	if err != nil {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		w.untracked, w.unreadable, err = w.repo.listUntracked(ctx, nil)
 		return err
-	}
-	if result.Exit != 0 {
-		return gitError("status", w.repo.root, result)
-	}
-	if w.settled, err = parseStatus(result.Stdout); err != nil {
+	})
+	group.Go(func() error {
+		out, err := w.repo.git(ctx, "ls-files", "-z", "--unmerged")
+		if err != nil {
+			return err
+		}
+		entries, err := parseStages(out)
+		for _, entry := range entries {
+			w.unmerged = append(w.unmerged, entry.Path)
+		}
 		return err
-	}
-	w.unreadable = warnedAbout(string(result.Stderr))
-	return nil
+	})
+	return group.Wait()
+}
+
+// byGit lists what differs between base and the tracked files.
+func (w *workTree) byGit(ctx context.Context, base plan.Commit) ([]plan.Change, error) {
+	changes, err := w.repo.diffByGit(ctx, base, nil)
+	return slices.DeleteFunc(changes, func(c plan.Change) bool { return slices.Contains(w.unmerged, c.Path) }), err
 }
 
 // warnedAbout picks the folders out of git's warnings that it could not open.
@@ -57,14 +70,9 @@ func (r *Repo) treeArgument(c plan.Commit) string {
 
 // diffByGit lists what differs between base and the tracked files of the work
 // tree, all of them or only the given paths. Unmerged paths are left out: the
-// status tells them.
+// index tells them.
 func (r *Repo) diffByGit(ctx context.Context, base plan.Commit, paths []string) ([]plan.Change, error) {
-	args := []string{"diff", "--raw", "-z", "--abbrev=64", "--no-renames", "--no-ext-diff", "--ignore-submodules=none", r.treeArgument(base), "--"}
-	few := len(paths) <= maxPathspecs
-	if few {
-		args = append(args, paths...)
-	}
-	out, err := r.git(ctx, args...)
+	out, err := r.diff(ctx, diffArgs(paths, r.treeArgument(base)))
 	if isMissing(err) {
 		return nil, fmt.Errorf("%w: %w", plan.ErrMissing, err)
 	}

@@ -1,9 +1,13 @@
 package gitrepo
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"homelab/internal/command"
@@ -40,6 +44,7 @@ func (r *Repo) gitWith(ctx context.Context, inherit bool, args ...string) ([]byt
 
 type gitCall struct {
 	args    []string
+	env     []string
 	stdin   io.Reader
 	inherit bool // let GIT_DIR and its like through as they are
 }
@@ -55,6 +60,7 @@ func (r *Repo) run(ctx context.Context, call gitCall) (command.Result, error) {
 	if !call.inherit {
 		env = append(env, r.env...)
 	}
+	env = append(env, call.env...)
 	args := append([]string{"-C", r.root, "-c", "core.fsmonitor=false", "-c", "advice.graftFileDeprecated=false"}, call.args...)
 	var unset []string
 	if !call.inherit && r.env == nil {
@@ -63,6 +69,59 @@ func (r *Repo) run(ctx context.Context, call gitCall) (command.Result, error) {
 	return command.Run(ctx, command.Cmd{
 		Name: "git", Args: args, Env: env, Unset: unset, Stdin: call.stdin, Install: InstallHint,
 	})
+}
+
+// diff runs git diff. When that finds files that only look changed it writes
+// what it learned into the index, optional locks or not: so it gets a copy. The
+// copy keeps the time of the original, by which git tells entries it must not
+// trust.
+func (r *Repo) diff(ctx context.Context, args []string) ([]byte, error) {
+	dir, err := os.MkdirTemp("", "homelab-index-*")
+	if err != nil {
+		return nil, noTemp(err)
+	}
+	defer os.RemoveAll(dir)
+	call := gitCall{args: args}
+	info, err := os.Stat(r.indexFile)
+	if err == nil {
+		copied := filepath.Join(dir, "index")
+		if err := copyTo(copied, r.indexFile); err != nil {
+			return nil, noTemp(err)
+		}
+		if err := os.Chtimes(copied, info.ModTime(), info.ModTime()); err != nil {
+			return nil, noTemp(err)
+		}
+		call.env = []string{"GIT_INDEX_FILE=" + copied}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	result, err := r.run(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	if result.Exit != 0 {
+		return nil, gitError(args[0], r.root, result)
+	}
+	return result.Stdout, nil
+}
+
+func noTemp(err error) error {
+	return fault.Newf(fault.Precondition, "free some space there, or set TMPDIR to another folder", "cannot copy the index to the temporary folder: %w", err)
+}
+
+func copyTo(to, from string) (err error) {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = cmp.Or(err, target.Close()) }()
+	_, err = io.Copy(target, source)
+	return err
 }
 
 // gitError turns a failed git command into a fault with the remedy.

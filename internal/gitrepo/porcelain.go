@@ -10,54 +10,6 @@ import (
 	"homelab/internal/plan"
 )
 
-// settled is what git status says of some paths.
-type settled struct {
-	edited    map[string]edit // work tree differs from the index
-	staged    map[string]bool // the index differs from HEAD
-	untracked []string        // nested repositories end in a slash
-	unmerged  []string
-}
-
-// edit is a tracked path whose work tree version differs from the index.
-type edit struct {
-	status      plan.Status // M, T, D, or A for intent-to-add
-	index, work plan.Kind
-}
-
-// parseStatus reads git status --porcelain=v2 -z. See git-status(1).
-func parseStatus(out []byte) (settled, error) {
-	s := settled{edited: map[string]edit{}, staged: map[string]bool{}}
-	for line := range records(out) {
-		kind, rest, _ := strings.Cut(line, " ")
-		switch kind {
-		case "1":
-			fields := strings.SplitN(rest, " ", 8)
-			if len(fields) != 8 || len(fields[0]) != 2 {
-				return s, malformed("status", line)
-			}
-			path, x, y := fields[7], fields[0][0], fields[0][1]
-			if x != '.' {
-				s.staged[path] = true
-			}
-			if y != '.' {
-				s.edited[path] = edit{plan.Status(y), kindOfText(fields[3]), kindOfText(fields[4])}
-			}
-		case "u":
-			fields := strings.SplitN(rest, " ", 10)
-			if len(fields) != 10 {
-				return s, malformed("status", line)
-			}
-			s.unmerged = append(s.unmerged, fields[9])
-		case "?":
-			s.untracked = append(s.untracked, rest)
-		case "#", "!":
-		default:
-			return s, malformed("status", line)
-		}
-	}
-	return s, nil
-}
-
 // parseRaw reads the -z --raw format of the diff commands: a line of modes,
 // ids and status, then the path. See git-diff(1), "Raw output format".
 func parseRaw(out []byte) ([]plan.Change, error) {

@@ -130,6 +130,9 @@ func (s *scanner) file(fd int, name string, e *indexEntry, present bool, local *
 			local.unreadable = append(local.unreadable, e.path)
 			return
 		}
+		if err == nil && isFolder(&st) {
+			local.unknown = append(local.unknown, e.path+"/")
+		}
 	}
 	local.tracked = append(local.tracked, e.path)
 }
@@ -153,7 +156,8 @@ func (s *scanner) subfolder(fd int, prefix, name string, lo, hi int, present boo
 		return
 	case err != nil:
 		// A file, a link or worse where a folder was.
-		local.tracked = append(local.tracked, path)
+		local.tracked = append(local.tracked, path+"/")
+		local.unknown = append(local.unknown, path)
 		return
 	}
 	select {

@@ -135,6 +135,9 @@ func (t *tree) ReadLink(ctx context.Context, path string) (string, error) {
 // Digest is part of [plan.Snapshot].
 func (t *tree) Digest(_ context.Context, c plan.Change) (string, error) { return c.Blob, nil }
 
+// Exists is part of [plan.Snapshot].
+func (t *tree) Exists(string) bool { return false }
+
 // Ignored is part of [plan.Snapshot].
 func (t *tree) Ignored() []string { return nil }
 

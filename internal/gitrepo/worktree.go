@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"homelab/internal/plan"
@@ -20,7 +21,9 @@ type workTree struct {
 	repo  *Repo
 	index *index // nil when the git command reads it
 
-	settled    settled
+	edited     map[string]plan.Change // from the index to the work tree; only with an index
+	untracked  []string               // nested repositories end in a slash
+	unmerged   []string
 	unreadable []string
 	ignored    []string
 	warnings   []plan.Warning
@@ -101,25 +104,88 @@ func (w *workTree) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if w.settled, err = w.repo.settle(ctx, slices.Concat(found.tracked, found.unknown)); err != nil {
+	w.unmerged = w.index.unmerged
+	group, inGroup := errgroup.WithContext(ctx)
+	group.Go(func() error { return w.settleTracked(inGroup, found.tracked) })
+	group.Go(func() (err error) {
+		if len(found.unknown) > 0 {
+			w.untracked, _, err = w.repo.listUntracked(inGroup, found.unknown)
+		}
+		return err
+	})
+	group.Go(func() (err error) {
+		w.unreadable, err = w.repo.notIgnored(inGroup, found.unreadable)
+		return err
+	})
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	for _, path := range found.relinked {
-		w.settled.edited[path] = edit{plan.TypeChanged, plan.Submodule, plan.Link}
+		w.edited[path] = plan.Change{Path: path, Status: plan.TypeChanged, Old: plan.Submodule, New: plan.Link}
 	}
 	w.ignored = w.leftOver(found.unknown)
-	w.unreadable, err = w.repo.notIgnored(ctx, found.unreadable)
+	return nil
+}
+
+// settleTracked lets git decide which of the tracked suspects differ from the
+// index. It asks git diff, not git status: only that compares what filters make
+// of a file whose size is another.
+func (w *workTree) settleTracked(ctx context.Context, paths []string) error {
+	w.edited = map[string]plan.Change{}
+	if len(paths) == 0 {
+		return nil
+	}
+	out, err := w.repo.diff(ctx, diffArgs(paths))
+	if err != nil {
+		return err
+	}
+	changes, err := parseRaw(out)
+	for _, c := range changes {
+		w.edited[c.Path] = c
+	}
+	for _, path := range w.unmerged {
+		delete(w.edited, path)
+	}
 	return err
+}
+
+// diffArgs are the arguments of git diff for some paths, or for all when they
+// are many; tree is what to compare with, left out for the index.
+func diffArgs(paths []string, tree ...string) []string {
+	args := []string{"diff", "--raw", "-z", "--abbrev=64", "--no-renames", "--no-ext-diff", "--ignore-submodules=none"}
+	args = append(append(args, tree...), "--")
+	if len(paths) <= maxPathspecs {
+		args = append(args, paths...)
+	}
+	return args
+}
+
+// listUntracked lists what is neither tracked nor ignored, below the given paths
+// or, when they are none or many, everywhere. Unreadable folders are those git
+// complains about.
+func (r *Repo) listUntracked(ctx context.Context, paths []string) (untracked, unreadable []string, err error) {
+	args := []string{"ls-files", "-z", "--others", "--exclude-standard", "--"}
+	if len(paths) <= maxPathspecs {
+		args = append(args, paths...)
+	}
+	result, err := r.run(ctx, gitCall{args: args})
+	if err != nil {
+		return nil, nil, err
+	}
+	if result.Exit != 0 {
+		return nil, nil, gitError("ls-files", r.root, result)
+	}
+	untracked = slices.Sorted(records(result.Stdout))
+	return untracked, warnedAbout(string(result.Stderr)), nil
 }
 
 // leftOver are those of the paths under which git saw nothing untracked: it
 // ignores them.
 func (w *workTree) leftOver(unknown []string) []string {
-	slices.Sort(w.settled.untracked)
 	var left []string
 	for _, path := range unknown {
-		at, found := slices.BinarySearch(w.settled.untracked, path)
-		if !found && (at == len(w.settled.untracked) || !strings.HasPrefix(w.settled.untracked[at], path)) {
+		at, found := slices.BinarySearch(w.untracked, path)
+		if !found && (at == len(w.untracked) || !strings.HasPrefix(w.untracked[at], path)) {
 			left = append(left, path)
 		}
 	}
@@ -129,23 +195,6 @@ func (w *workTree) leftOver(unknown []string) []string {
 // maxPathspecs bounds how many paths git is given: it compares each with every
 // entry of the index. Above it, git looks at everything.
 const maxPathspecs = 100
-
-// settle asks git status about some paths, or about all of them for nil… never
-// for an empty list.
-func (r *Repo) settle(ctx context.Context, paths []string) (settled, error) {
-	if len(paths) == 0 {
-		return parseStatus(nil)
-	}
-	args := []string{"status", "--porcelain=v2", "-z", "-uall", "--no-renames", "--ignore-submodules=none"}
-	if len(paths) <= maxPathspecs {
-		args = append(append(args, "--"), paths...)
-	}
-	out, err := r.git(ctx, args...)
-	if err != nil {
-		return settled{}, err
-	}
-	return parseStatus(out)
-}
 
 // notIgnored drops the paths git ignores.
 func (r *Repo) notIgnored(ctx context.Context, paths []string) ([]string, error) {
@@ -183,10 +232,10 @@ func (w *workTree) Changes(ctx context.Context, base plan.Commit) ([]plan.Change
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range w.settled.untracked {
+	for _, path := range w.untracked {
 		changes = append(changes, plan.Change{Path: path, Status: plan.Untracked, New: w.kindOnDisk(path)})
 	}
-	for _, path := range w.settled.unmerged {
+	for _, path := range w.unmerged {
 		changes = append(changes, plan.Change{Path: path, Status: plan.Unmerged, New: plan.Regular})
 	}
 	for _, path := range w.unreadable {
@@ -198,7 +247,7 @@ func (w *workTree) Changes(ctx context.Context, base plan.Commit) ([]plan.Change
 // tracked lists what differs between base and the tracked files.
 func (w *workTree) tracked(ctx context.Context, base plan.Commit) ([]plan.Change, error) {
 	if w.index == nil {
-		return w.repo.diffByGit(ctx, base, nil)
+		return w.byGit(ctx, base)
 	}
 	changes, err := w.repo.objects.diffIndex(plumbing.NewHash(base.Tree), w.index)
 	if err != nil {
@@ -206,55 +255,48 @@ func (w *workTree) tracked(ctx context.Context, base plan.Commit) ([]plan.Change
 			return nil, ctx.Err()
 		}
 		// An object go-git cannot find or read; git may.
-		return w.repo.diffByGit(ctx, base, nil)
+		return w.byGit(ctx, base)
 	}
 	return w.overlay(ctx, base, changes)
 }
 
 // overlay turns base-to-index changes into base-to-work-tree changes with what
-// git status said of the paths that differ from the index.
+// git said of the paths that differ from the index.
 func (w *workTree) overlay(ctx context.Context, base plan.Commit, staged []plan.Change) ([]plan.Change, error) {
-	if len(w.settled.edited) == 0 && len(w.settled.unmerged) == 0 {
+	if len(w.edited) == 0 && len(w.unmerged) == 0 {
 		return staged, nil
 	}
-	unmerged := map[string]bool{}
-	for _, path := range w.settled.unmerged {
-		unmerged[path] = true
+	told := map[string]bool{} // told as unmerged, or here
+	for _, path := range w.unmerged {
+		told[path] = true
 	}
-	edited := w.settled.edited
-	done := map[string]bool{}
 	var changes []plan.Change
 	var doubtful []string // staged and edited: it may be as in base again
 	for _, c := range staged {
-		e, isEdited := edited[c.Path]
+		if told[c.Path] {
+			continue
+		}
+		told[c.Path] = true
+		e, isEdited := w.edited[c.Path]
 		switch {
-		case unmerged[c.Path]: // told as unmerged, once
 		case !isEdited:
 			changes = append(changes, c)
-		case e.status == plan.Deleted && c.Status == plan.Added: // staged, then removed: as in base
-		case e.status == plan.Deleted:
+		case e.Status == plan.Deleted && c.Status == plan.Added: // staged, then removed: as in base
+		case e.Status == plan.Deleted:
 			changes = append(changes, plan.Change{Path: c.Path, Status: plan.Deleted, Old: c.Old})
 		case c.Status == plan.Added:
-			changes = append(changes, plan.Change{Path: c.Path, Status: plan.Added, New: e.work})
-		case e.index == plan.Submodule && e.work == plan.Link: // git refuses to look
-			changes = append(changes, plan.Change{Path: c.Path, Status: plan.TypeChanged, Old: c.Old, New: e.work})
+			changes = append(changes, plan.Change{Path: c.Path, Status: plan.Added, New: e.New})
+		case e.Old == plan.Submodule && e.New == plan.Link: // git refuses to look
+			changes = append(changes, plan.Change{Path: c.Path, Status: plan.TypeChanged, Old: c.Old, New: e.New})
 		default:
 			doubtful = append(doubtful, c.Path)
 		}
-		done[c.Path] = true
 	}
-	for path, e := range edited {
-		if done[path] || unmerged[path] {
-			continue
+	for path, e := range w.edited {
+		if !told[path] {
+			e.Blob = ""
+			changes = append(changes, e)
 		}
-		c := plan.Change{Path: path, Status: e.status, Old: e.index, New: e.work}
-		if e.status == plan.Added {
-			c.Old = plan.NoKind
-		}
-		if e.status == plan.Modified && e.index != e.work {
-			c.Status = plan.TypeChanged
-		}
-		changes = append(changes, c)
 	}
 	if len(doubtful) > 0 {
 		more, err := w.repo.diffByGit(ctx, base, doubtful)
@@ -305,6 +347,12 @@ func (w *workTree) ReadFile(_ context.Context, path string, most int64) ([]byte,
 // ReadLink is part of [plan.Snapshot].
 func (w *workTree) ReadLink(_ context.Context, path string) (string, error) {
 	return os.Readlink(filepath.Join(w.repo.root, path))
+}
+
+// Exists is part of [plan.Snapshot].
+func (w *workTree) Exists(path string) bool {
+	_, err := os.Lstat(filepath.Join(w.repo.root, path))
+	return err == nil
 }
 
 // Ignored is part of [plan.Snapshot].

@@ -2,21 +2,148 @@ package plan
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
 	"homelab/internal/fault"
+	"homelab/registry"
 )
 
-// Planner answers questions about one repository and its registry.
-type Planner struct{}
+// Planner answers questions about one repository and its registry. It is safe
+// for concurrent use when its parts are.
+type Planner struct {
+	Repo   Repo
+	Source *Source
 
+	// SystemOf asks a host's engine which Nix system it runs. An error means
+	// the next way to know is tried, and a warning.
+	SystemOf func(ctx context.Context, name string, host registry.Host) (string, error)
+	// Machine is the Nix system of the machine homelab runs on, as Linux would
+	// be called there: what its Docker engine runs containers for.
+	Machine string
+	// Getenv looks up the overrides NIX_<ALIAS>_TARGET and HOMELAB_SYSTEM.
+	Getenv func(string) string
+	// Deployed is the revision a service was last deployed from; an empty one
+	// means it never was. Nil where nothing records deployments.
+	Deployed func(ctx context.Context, service string) (revision string, err error)
+}
+
+// Plan says which services the change from base to head touches, and why.
 func (p *Planner) Plan(ctx context.Context, r Request) (*Plan, error) {
-	return nil, fault.New(fault.Internal, "pending", "")
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	if r.Limit == 0 {
+		r.Limit = DefaultLimit
+	}
+	after, cursorID, err := parseCursor(r.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	v, err := p.look(ctx, r.Head)
+	if err != nil {
+		return nil, err
+	}
+	selected, err := v.selectServices(r.Services)
+	if err != nil {
+		return nil, err
+	}
+	bases, err := p.bases(ctx, v, r, selected)
+	if err != nil {
+		return nil, err
+	}
+	a := newAnalysis(v)
+	for _, b := range bases.all {
+		if err := p.compare(ctx, v, b); err != nil {
+			return nil, err
+		}
+		if err := a.match(ctx, b); err != nil {
+			return nil, err
+		}
+	}
+	targets, warnings := p.targets(ctx, v.registry(), selected, r.System)
+	out := &Plan{
+		Base: bases.main.side, Head: v.side, Engine: v.snapshot.Engine(), Complete: true,
+		GlobalChanges: []GlobalChange{}, InputChanges: []InputChange{},
+		Warnings: append(append([]Warning{}, v.warnings...), warnings...),
+	}
+	if err := a.decide(ctx, out, decideRequest{bases, selected, targets, r.Services != nil}); err != nil {
+		return nil, err
+	}
+	files := a.files(bases.main)
+	out.PlanID, err = a.identity(ctx, out, files, r)
+	if err != nil {
+		return nil, err
+	}
+	if cursorID != "" && !strings.HasPrefix(out.PlanID, cursorID) {
+		return nil, fault.New(fault.Conflict, "the cursor belongs to another answer: something moved since", "ask again without cursor")
+	}
+	out.Changes = page(files, after, r.Limit, out.PlanID)
+	a.boundLists(out, r.Limit)
+	return out, nil
 }
-func (p *Planner) List(ctx context.Context, r ListRequest) (*Listing, error) {
-	return nil, fault.New(fault.Internal, "pending", "")
+
+// page cuts the list of files.
+func page(files []File, after, limit int, id string) FileList {
+	list := FileList{Count: len(files), Files: []File{}}
+	if after < len(files) {
+		list.Files = files[after:min(after+limit, len(files))]
+	}
+	if end := after + len(list.Files); end < len(files) {
+		list.NextCursor = fmt.Sprintf("%s.%d", id[:cursorDigits], end)
+	}
+	return list
 }
-func (p *Planner) Get(ctx context.Context, r GetRequest) (*Resolved, error) {
-	return nil, fault.New(fault.Internal, "pending", "")
+
+const cursorDigits = 16
+
+// parseCursor reads a cursor of [page]: the beginning of the plan's id, a dot,
+// and how many files were already told.
+func parseCursor(cursor string) (after int, id string, err error) {
+	if cursor == "" {
+		return 0, "", nil
+	}
+	id, offset, ok := strings.Cut(cursor, ".")
+	after, err = strconv.Atoi(offset)
+	if !ok || err != nil || after < 0 || len(id) != cursorDigits {
+		return 0, "", fault.Newf(fault.InvalidArgument, "pass changes.nextCursor of the answer before, unchanged", "cursor: %q is not one", cursor)
+	}
+	return after, id, nil
 }
-func (p *Planner) Check(ctx context.Context, r CheckRequest) (*Check, error) {
-	return nil, fault.New(fault.Internal, "pending", "")
+
+// identity is a digest of all that the answer depends on: what was asked, the
+// registry, both sides, every changed file with its content as far as a hint
+// covers it, and every decision. How much of it is listed, and which engine
+// read it, is left out.
+func (a *analysis) identity(ctx context.Context, p *Plan, files []File, r Request) (string, error) {
+	digests := make([]string, 0, len(a.covered))
+	for _, c := range a.covered {
+		digest, err := a.view.snapshot.Digest(ctx, c)
+		if err != nil {
+			return "", fmt.Errorf("read %q: %w", c.Path, err)
+		}
+		digests = append(digests, fmt.Sprintf("%s %q %s", c.Status, c.Path, digest))
+	}
+	encoded, err := json.Marshal(struct {
+		Format       int
+		Asked        []string
+		MergeBase    bool
+		System       string
+		Registry     string
+		Base, Head   Side
+		Services     []Service
+		Files        []File
+		Digests      []string
+		StaleHints   []StaleHint
+		InputChanges []InputChange
+	}{1, r.Services, r.MergeBase, r.System, a.view.loaded.Digest, p.Base, p.Head, a.decided, files, digests, p.StaleHints, p.InputChanges})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(encoded)
+	return hex.EncodeToString(sum[:]), nil
 }

@@ -65,6 +65,14 @@ func (r *Repo) GitInput(stdin string, args ...string) string {
 	return string(result.Stdout)
 }
 
+// GitFails runs git where it must fail, as a merge with conflicts does.
+func (r *Repo) GitFails(args ...string) {
+	r.T.Helper()
+	result, err := command.Run(r.T.Context(), command.Cmd{Name: "git", Args: args, Dir: r.Dir})
+	require.NoError(r.T, err)
+	require.NotZero(r.T, result.Exit, "git %q succeeded", args)
+}
+
 // Write makes a file, and the folders above it.
 func (r *Repo) Write(path, content string) {
 	r.T.Helper()

@@ -1,0 +1,109 @@
+package hint
+
+import (
+	"slices"
+	"strings"
+)
+
+// Reach is how much of a folder patterns can match.
+type Reach uint8
+
+const (
+	None Reach = iota // nothing at or below it
+	Some              // perhaps something
+	All               // everything below it
+)
+
+// Dir tells a tree walk what to expect of a folder; "" and "." are the root.
+func (m *Matcher) Dir(dir string) Reach {
+	if dir == "." {
+		dir = ""
+	}
+	f, arrived := m.walk(dir, true)
+	switch {
+	case f.wholes > 0:
+		return All
+	case arrived && (f.from < f.to || f.deeps > 0):
+		return Some
+	}
+	return None
+}
+
+// Above returns the patterns that can match something strictly below path, if
+// path were a folder, ascending; with those of [Matcher.Match] it is all that
+// a changed link or submodule at path can touch. A pattern that matches path
+// and everything below it is among the latter only.
+func (s *Set) Above(path string) []int32 {
+	m := s.Matcher()
+	f, arrived := m.walk(path, false)
+	if !arrived {
+		return []int32{}
+	}
+	// Children come after their parents.
+	alive, reached := make([]bool, len(s.nodes)), make([]bool, s.size)
+	mark(alive, m.states[f.from:f.to])
+	mark(alive, m.deeps[:f.deeps])
+	for i := 1; i < len(s.nodes); i++ {
+		n := &s.nodes[i]
+		if !alive[n.parent] {
+			continue
+		}
+		alive[i] = true
+		mark(reached, s.list(n.below))
+		mark(reached, s.list(n.exact))
+	}
+	above := []int32{}
+	for i, is := range reached {
+		if is {
+			above = append(above, int32(i))
+		}
+	}
+	return above
+}
+
+func mark(set []bool, indices []int32) {
+	for _, i := range indices {
+		set[i] = true
+	}
+}
+
+// Prefixes returns the fewest literal paths such that whatever a pattern
+// matches is at or below one of them, sorted. "" stands for the root, when
+// some pattern can match anywhere; without patterns there are none.
+func (s *Set) Prefixes() []string {
+	// A node is open where patterns end or go on with a glob.
+	open := make([]bool, len(s.nodes))
+	for i := range s.nodes {
+		n := &s.nodes[i]
+		if !n.below.empty() || !n.exact.empty() {
+			open[i] = true
+		}
+		if i > 0 && !n.byName {
+			open[n.parent] = true
+		}
+	}
+	prefixes := []string{}
+	covered := make([]bool, len(s.nodes))
+	for i := range s.nodes {
+		if i > 0 && covered[s.nodes[i].parent] {
+			covered[i] = true
+			continue
+		}
+		if open[i] {
+			covered[i] = true
+			prefixes = append(prefixes, s.pathOf(int32(i)))
+		}
+	}
+	slices.Sort(prefixes)
+	return prefixes
+}
+
+// pathOf is the path of a node that names alone lead to.
+func (s *Set) pathOf(at int32) string {
+	var parts []string
+	for ; at != 0; at = s.nodes[at].parent {
+		parts = append(parts, s.nodes[at].name)
+	}
+	slices.Reverse(parts)
+	return strings.Join(parts, "/")
+}

@@ -1,0 +1,291 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"homelab/internal/fault"
+)
+
+// comparison is one base with what differs from it.
+type comparison struct {
+	side    Side
+	commits []Commit // several: the union of the differences counts
+	missing bool     // the objects are not here: nothing can be told
+	changes []Change
+
+	// The registry as of the base.
+	old         *Loaded // nil: there was none
+	sameEntries bool    // the registry cannot have changed
+	unreadable  error   // it could not be read: every entry counts as changed
+}
+
+// bases says which comparison each service is decided by.
+type bases struct {
+	main      *comparison
+	all       []*comparison
+	byService map[string]*comparison // where it is not main
+	never     map[string]bool        // never deployed
+}
+
+// bases chooses what to compare with: what was asked for, else what is recorded
+// as deployed, else the merge base with the upstream branch, else HEAD.
+func (p *Planner) bases(ctx context.Context, v *view, r Request, selected []string) (*bases, error) {
+	b := &bases{byService: map[string]*comparison{}, never: map[string]bool{}}
+	var err error
+	if r.Base != "" {
+		b.main, err = p.askedBase(ctx, v, r)
+	} else {
+		b.main, err = p.defaultBase(ctx, v)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.all = []*comparison{b.main}
+	if r.Base != "" || p.Deployed == nil {
+		return b, nil
+	}
+	byRevision := map[string]*comparison{}
+	for _, name := range selected {
+		revision, err := p.Deployed(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("what is deployed of %s: %w", name, err)
+		}
+		if revision == "" {
+			b.never[name] = true
+			continue
+		}
+		if byRevision[revision] == nil {
+			c, err := p.comparisonWith(ctx, v, revision, "recorded as deployed")
+			if err != nil {
+				return nil, err
+			}
+			byRevision[revision] = c
+			b.all = append(b.all, c)
+		}
+		b.byService[name] = byRevision[revision]
+	}
+	return b, nil
+}
+
+// of is the comparison that decides about a service.
+func (b *bases) of(service string) *comparison {
+	if c := b.byService[service]; c != nil {
+		return c
+	}
+	return b.main
+}
+
+func (p *Planner) askedBase(ctx context.Context, v *view, r Request) (*comparison, error) {
+	if !r.MergeBase {
+		return p.comparisonWith(ctx, v, r.Base, "asked for")
+	}
+	base, err := p.Repo.Resolve(ctx, r.Base)
+	if err != nil {
+		return nil, err
+	}
+	return p.mergeBase(ctx, v, r.Base, base, "merge base with "+r.Base+", asked for")
+}
+
+func (p *Planner) defaultBase(ctx context.Context, v *view) (*comparison, error) {
+	name, upstream, err := p.Repo.Upstream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if name != "" {
+		return p.mergeBase(ctx, v, name, upstream, "merge base with the upstream branch "+name)
+	}
+	head, err := p.Repo.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if head.Empty() {
+		return &comparison{commits: []Commit{{}}, side: Side{State: StateEmpty, Relation: "unrelated", Why: "nothing has been committed yet"}}, nil
+	}
+	c := &comparison{commits: []Commit{head}, side: Side{Ref: "HEAD", Commit: head.ID, State: StateCommit, Why: "HEAD: the branch has no upstream"}}
+	return c, p.relate(ctx, v, c)
+}
+
+func (p *Planner) comparisonWith(ctx context.Context, v *view, revision, why string) (*comparison, error) {
+	base, err := p.Repo.Resolve(ctx, revision)
+	if err != nil {
+		return nil, err
+	}
+	c := &comparison{commits: []Commit{base}, side: Side{Ref: revision, Commit: base.ID, State: StateCommit, Why: why}}
+	switch {
+	case base.Missing:
+		c.side.State, c.side.Relation, c.missing = StateMissing, "unknown", true
+		return c, nil
+	case base.Empty():
+		c.side.State, c.side.Relation = StateEmpty, "unrelated"
+		return c, nil
+	}
+	return c, p.relate(ctx, v, c)
+}
+
+// relate says what the base is to the head commit.
+func (p *Planner) relate(ctx context.Context, v *view, c *comparison) error {
+	base := c.commits[0]
+	common, complete, err := p.Repo.MergeBases(ctx, base, v.commit)
+	if err != nil {
+		return err
+	}
+	switch {
+	case base.ID == v.commit.ID:
+		c.side.Relation = "same"
+	case len(common) == 0 && !complete:
+		c.side.Relation = "unknown"
+	case len(common) == 0:
+		c.side.Relation = "unrelated"
+	case common[0].ID == base.ID:
+		c.side.Relation = "ancestor"
+	case common[0].ID == v.commit.ID:
+		c.side.Relation = "descendant"
+	default:
+		c.side.Relation = "diverged"
+	}
+	return nil
+}
+
+// mergeBase compares with where the head left another line of history. Without
+// such a place nothing can be told.
+func (p *Planner) mergeBase(ctx context.Context, v *view, ref string, other Commit, why string) (*comparison, error) {
+	common, complete, err := p.Repo.MergeBases(ctx, other, v.commit)
+	if err != nil {
+		return nil, err
+	}
+	c := &comparison{commits: common, side: Side{Ref: ref, State: StateCommit, Relation: "ancestor", Why: why}}
+	switch {
+	case len(common) == 0:
+		c.missing = true
+		c.side.Commit, c.side.State, c.side.Relation = other.ID, StateMissing, "unrelated"
+		c.side.Why = "no " + why
+		if !complete || other.Missing {
+			c.side.Relation = "unknown"
+		}
+		return c, nil
+	case len(common) > 1:
+		ids := make([]string, len(common))
+		for i, commit := range common {
+			ids[i] = commit.ID[:12]
+		}
+		v.warnings = append(v.warnings, Warning{"severalMergeBases",
+			fmt.Sprintf("there are %d merge bases (%s): what differs from any of them counts", len(common), strings.Join(ids, ", ")), ""})
+	}
+	c.side.Commit = common[0].ID
+	if common[0].ID == v.commit.ID {
+		c.side.Relation = "same"
+	}
+	return c, nil
+}
+
+// compare fills in what differs, and the registry as of the base.
+func (p *Planner) compare(ctx context.Context, v *view, c *comparison) error {
+	seen := map[string]bool{}
+	for _, base := range c.commits {
+		changes, err := v.changes(ctx, base)
+		if errors.Is(err, ErrMissing) {
+			c.missing, c.side.State = true, StateMissing
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if len(c.commits) == 1 {
+			c.changes = changes
+			break
+		}
+		for _, change := range changes {
+			if !seen[change.Path] {
+				seen[change.Path] = true
+				c.changes = append(c.changes, change)
+			}
+		}
+	}
+	if c.missing {
+		c.changes, c.sameEntries = nil, true
+		v.warnings = append(v.warnings, missingBase(c.side, p.Repo.Shallow()))
+		return nil
+	}
+	if len(c.commits) > 1 {
+		sortChanges(c.changes)
+	}
+	return p.readOldRegistry(ctx, v, c)
+}
+
+func (p *Planner) readOldRegistry(ctx context.Context, v *view, c *comparison) error {
+	if c.sameEntries = v.sameRegistry(c); c.sameEntries {
+		return nil
+	}
+	base := c.commits[0]
+	tree, err := p.Repo.Tree(ctx, base)
+	if err != nil {
+		return err
+	}
+	c.old, err = p.Source.Read(ctx, state{snapshot: tree, commit: base})
+	switch code := fault.CodeOf(err); {
+	case err == nil || code == fault.NotFound:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case code == fault.InvalidArgument || code == fault.EvalFailed:
+		c.unreadable = err
+		message, _, _ := strings.Cut(err.Error(), "\n")
+		v.warnings = append(v.warnings, Warning{"baseRegistryUnreadable",
+			"the registry of the base cannot be read, so every entry counts as changed: " + message, ""})
+		return nil
+	}
+	return err
+}
+
+// sameRegistry says that nothing changed which the registry is made of.
+func (v *view) sameRegistry(c *comparison) bool {
+	l := v.loaded
+	switch {
+	case l.Flake:
+		if strings.HasPrefix(l.Where, "flake .") {
+			for _, change := range c.changes {
+				if change.Status != Untracked {
+					return false
+				}
+			}
+		}
+		return true
+	case l.File == "":
+		return true
+	}
+	for _, change := range c.changes {
+		if change.Path == l.File || change.New == Link || change.Old == Link {
+			return false
+		}
+	}
+	return true
+}
+
+func missingBase(side Side, shallow bool) Warning {
+	w := Warning{Code: "baseMissing"}
+	name := side.Ref
+	if name == "" {
+		name = side.Commit
+	}
+	if side.Commit != "" && side.State == StateMissing && (side.Relation == "unrelated" || side.Relation == "unknown") && side.Ref != side.Commit {
+		w.Message = fmt.Sprintf("no common ancestor with %s is known: every service counts as unknown", name)
+	} else {
+		w.Message = fmt.Sprintf("the objects of base %s are not in this repository: every service counts as unknown", name)
+	}
+	w.Hint = "git fetch origin " + side.Commit + ", or name a base that is here with base"
+	if shallow {
+		w.Hint = "the clone is shallow: git fetch --unshallow (in CI: fetch-depth: 0)"
+	}
+	return w
+}
+
+func missingHead(head string, shallow bool) error {
+	hint := "git fetch, or name a revision that is here"
+	if shallow {
+		hint = "the clone is shallow: git fetch --unshallow (in CI: fetch-depth: 0)"
+	}
+	return fault.Newf(fault.NotFound, hint, "the objects of head %s are not in this repository", head)
+}

@@ -1,0 +1,356 @@
+package plan
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"homelab/registry"
+)
+
+// decideRequest is what decisions are made from, beside the matches.
+type decideRequest struct {
+	bases    *bases
+	selected []string
+	targets  map[string]Target
+	explicit bool // the services were asked for by name
+}
+
+// verdict is what is known of one service by itself, before its dependencies.
+type verdict struct {
+	reasons  []Reason
+	count    int
+	certain  bool // some reason is sure
+	doubtful bool // something could not be told
+	problem  *Warning
+}
+
+func (d *verdict) add(certain bool, r Reason) {
+	d.count++
+	d.certain = d.certain || certain
+	d.doubtful = d.doubtful || !certain
+	if len(d.reasons) < maxReasons {
+		d.reasons = append(d.reasons, r)
+	}
+}
+
+// decide fills in the decisions, and what was found on the way to them.
+func (a *analysis) decide(_ context.Context, out *Plan, q decideRequest) error {
+	verdicts := make([]verdict, len(a.view.names))
+	for i, name := range a.view.names {
+		explicit := q.explicit && slices.Contains(q.selected, name)
+		v, err := a.verdict(i, q.bases, explicit)
+		if err != nil {
+			return err
+		}
+		verdicts[i] = v
+	}
+	spread := newSpread(a.view, verdicts)
+	for _, name := range q.selected {
+		i, _ := slices.BinarySearch(a.view.names, name)
+		a.decided = append(a.decided, a.service(i, q, verdicts[i], spread))
+	}
+	for _, s := range a.decided {
+		out.Counts.count(s.Decision)
+		out.Complete = out.Complete && s.Decision != Unknown
+	}
+	out.Services = a.decided
+	a.describe(out, q)
+	return nil
+}
+
+func (c *Counts) count(d Decision) {
+	c.Total++
+	switch d {
+	case Rebuild:
+		c.Rebuild++
+	case None:
+		c.None++
+	case Unknown:
+		c.Unknown++
+	case Blocked:
+		c.Blocked++
+	}
+}
+
+// verdict gathers a service's own reasons, most direct first.
+func (a *analysis) verdict(i int, b *bases, explicit bool) (verdict, error) {
+	name := a.view.names[i]
+	c := b.of(name)
+	m := a.matched[c]
+	d := verdict{}
+	if explicit {
+		d.add(true, Reason{Kind: ByExplicit})
+	}
+	if b.never[name] {
+		d.add(true, Reason{Kind: ByNeverDeployed})
+	}
+	if c.missing {
+		d.add(false, Reason{Kind: ByBaseMissing})
+		problem := missingBase(c.side, a.view.planner.Repo.Shallow())
+		d.problem = &problem
+		return d, nil
+	}
+	t := &m.services[i]
+	for _, r := range t.reasons {
+		d.add(r.Status != Unreadable, r)
+	}
+	d.count += t.count - len(t.reasons)
+	d.certain = d.certain || t.count > len(t.unreadable)
+	d.addInputs(a.view, name, m.moves)
+	if err := d.addRegistry(a.view, name, c); err != nil {
+		return d, err
+	}
+	unmerged := t.unmerged
+	unreadable := t.unreadable
+	for g := range m.globals {
+		touched := &m.globals[g]
+		globalHint := a.view.registry().GlobalHints[g]
+		if !touched.touches(i) || len(globalHint.Services) > 0 && !slices.Contains(globalHint.Services, name) {
+			continue
+		}
+		first := touched.files[0]
+		d.add(touched.count > len(touched.problem.unreadable), Reason{
+			Kind: ByGlobal, Path: first.Path, PathBase64: first.PathBase64, Status: first.Status, Hint: globalHint.Path,
+		})
+		unmerged = slices.Concat(unmerged, touched.problem.unmerged)
+		unreadable = slices.Concat(unreadable, touched.problem.unreadable)
+	}
+	switch {
+	case len(unmerged) > 0:
+		d.problem = &Warning{"unmerged", "a merge is not finished: " + some(unmerged), "resolve the conflicts and git add them"}
+	case len(unreadable) > 0:
+		d.problem = &Warning{"unreadable", "cannot be read, so it may have changed: " + some(unreadable), "make it readable for the user who runs homelab"}
+	}
+	return d, nil
+}
+
+// addInputs adds the flake inputs that moved and matter to the service.
+func (d *verdict) addInputs(v *view, name string, moves inputMoves) {
+	if !moves.changed {
+		return
+	}
+	for _, input := range v.registry().Services[name].Inputs {
+		if moves.moved(input) {
+			d.add(true, Reason{Kind: ByInput, Path: v.loaded.lockPath(), Status: moves.status, Hint: input})
+		}
+	}
+}
+
+// addRegistry adds the service's own entry, or its host's, when it changed.
+func (d *verdict) addRegistry(v *view, name string, c *comparison) error {
+	if c.sameEntries {
+		return nil
+	}
+	reason := Reason{Kind: ByRegistry, Path: v.loaded.File, Status: Modified, Hint: "services." + name}
+	if v.loaded.Flake {
+		reason.Path = "flake.nix"
+		if v.loaded.FlakeDir != "" {
+			reason.Path = v.loaded.FlakeDir + "/flake.nix"
+		}
+	}
+	if c.unreadable != nil {
+		d.add(true, reason)
+		return nil
+	}
+	var old registry.Service
+	had := false
+	if c.old != nil {
+		old, had = c.old.Registry.Services[name]
+	}
+	service := v.registry().Services[name]
+	if !had {
+		reason.Status = Added
+		d.add(true, reason)
+		return nil
+	}
+	same, err := sameJSON(old, service)
+	if err != nil {
+		return err
+	}
+	if !same {
+		d.add(true, reason)
+	}
+	same, err = sameJSON(c.old.Registry.Hosts[old.HostOf()], v.registry().Hosts[service.HostOf()])
+	if err != nil {
+		return err
+	}
+	if !same {
+		reason.Hint = "hosts." + service.HostOf()
+		d.add(true, reason)
+	}
+	return nil
+}
+
+// sameJSON compares two entries by what the document would say.
+func sameJSON(a, b any) (bool, error) {
+	one, err := json.Marshal(a)
+	if err != nil {
+		return false, err
+	}
+	other, err := json.Marshal(b)
+	return string(one) == string(other), err
+}
+
+// service makes the final decision about one service.
+func (a *analysis) service(i int, q decideRequest, d verdict, spread *spread) Service {
+	name := a.view.names[i]
+	entry := a.view.registry().Services[name]
+	out := Service{
+		Name: name, Decision: None, Target: q.targets[name], Host: entry.HostOf(),
+		Reasons: d.reasons, ReasonCount: d.count,
+	}
+	if c := q.bases.byService[name]; c != nil && c.side != q.bases.main.side {
+		out.Base = &c.side
+	}
+	for _, dependency := range spread.dependencies(i) {
+		out.ReasonCount++
+		if len(out.Reasons) < maxReasons {
+			out.Reasons = append(out.Reasons, Reason{Kind: ByDependency, Via: spread.chain(dependency)})
+		}
+	}
+	if out.Reasons == nil {
+		out.Reasons = []Reason{}
+	}
+	missing := noTarget(name, entry, out.Target)
+	switch {
+	case !spread.touched(i):
+	case d.problem != nil && d.problem.Code == "unmerged":
+		out.Decision, out.Problem = Blocked, d.problem
+	case missing != nil:
+		out.Decision, out.Problem = Blocked, missing
+	case spread.certain[i].reached:
+		out.Decision = Rebuild
+	default:
+		out.Decision, out.Problem = Unknown, d.problem
+	}
+	return out
+}
+
+// describe fills in what is said of the repository rather than of a service.
+func (a *analysis) describe(out *Plan, q decideRequest) {
+	main := a.matched[q.bases.main]
+	for g := range main.globals {
+		if touched := &main.globals[g]; touched.count > 0 {
+			globalHint := a.view.registry().GlobalHints[g]
+			services := globalHint.Services
+			if services == nil {
+				services = []string{}
+			}
+			out.GlobalChanges = append(out.GlobalChanges, GlobalChange{globalHint.Path, services, touched.count, touched.files})
+		}
+	}
+	out.InputChanges = main.moves.list()
+	slices.Sort(main.open)
+	out.Unmatched = PathList{Count: len(main.open), Paths: main.open}
+	for _, stale := range a.index.stale(a.marks, a.ignored) {
+		if stale.Service == "" || slices.Contains(q.selected, stale.Service) {
+			out.StaleHints = append(out.StaleHints, stale)
+		}
+	}
+	out.Warnings = append(out.Warnings, a.warnings(out, q)...)
+}
+
+// warnings are what the answer should be read with.
+func (a *analysis) warnings(out *Plan, q decideRequest) []Warning {
+	var warnings []Warning
+	var untracked, ignored, without []string
+	for _, c := range a.covered {
+		if c.Status == Untracked {
+			untracked = append(untracked, c.Path)
+		}
+	}
+	if len(untracked) > 0 {
+		warnings = append(warnings, Warning{"untracked",
+			fmt.Sprintf("%d untracked under a hint, which Nix cannot see: %s", len(untracked), some(untracked)),
+			"git add them, or add them to .gitignore"})
+	}
+	for _, stale := range out.StaleHints {
+		if stale.Ignored {
+			ignored = append(ignored, stale.Hint)
+		}
+	}
+	if len(ignored) > 0 {
+		warnings = append(warnings, Warning{"hintIgnored",
+			"hints that name only what git ignores, which Nix cannot see: " + some(ignored), "track them, or drop the hints"})
+	}
+	var first *Warning
+	for _, s := range a.decided {
+		if missing := noTarget(s.Name, a.view.registry().Services[s.Name], s.Target); missing != nil && s.Decision == None {
+			without = append(without, s.Name)
+			if first == nil {
+				first = missing
+			}
+		}
+	}
+	switch {
+	case len(without) == 1:
+		warnings = append(warnings, *first)
+	case len(without) > 1:
+		warnings = append(warnings, Warning{"noTarget", "no target for the system chosen for: " + some(without), first.Hint})
+	}
+	return append(warnings, a.unknownInputs(a.matched[q.bases.main].moves, q.selected)...)
+}
+
+// unknownInputs are names of inputs that the flake does not have.
+func (a *analysis) unknownInputs(moves inputMoves, names []string) []Warning {
+	if moves.new == nil {
+		return nil
+	}
+	var warnings []Warning
+	for _, name := range names {
+		for _, input := range a.view.registry().Services[name].Inputs {
+			if _, ok := moves.new.input(input); !ok {
+				warnings = append(warnings, Warning{"unknownInput",
+					fmt.Sprintf("%s names the flake input %q, which %s does not have", name, input, a.view.loaded.lockPath()),
+					"its inputs are: " + strings.Join(moves.new.roots(), ", ")})
+			}
+		}
+	}
+	return warnings
+}
+
+// boundLists cuts the lists of the answer to the limit.
+func (a *analysis) boundLists(out *Plan, limit int) {
+	if len(out.Services) > maxServices {
+		kept := []Service{}
+		for _, s := range out.Services {
+			if s.Decision != None {
+				kept = append(kept, s)
+			}
+		}
+		out.Services = kept
+	}
+	if out.Services == nil {
+		out.Services = []Service{}
+	}
+	out.Unmatched.Paths = cut(out.Unmatched.Paths, limit)
+	if more := len(out.StaleHints) - limit; more > 0 {
+		out.Warnings = append(out.Warnings, Warning{"truncated", fmt.Sprintf("%d more stale hints are not listed", more), "raise limit, or use registry_check"})
+	}
+	out.StaleHints = cut(out.StaleHints, limit)
+}
+
+// cut is the first limit of a list, never nil.
+func cut[T any](list []T, limit int) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list[:min(len(list), limit)]
+}
+
+// some names the first few of many.
+func some(names []string) string {
+	const most = 5
+	shown := make([]string, 0, most)
+	for _, name := range names[:min(len(names), most)] {
+		shown = append(shown, showPath(name))
+	}
+	text := strings.Join(shown, ", ")
+	if more := len(names) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}

@@ -1,0 +1,232 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"homelab/internal/hint"
+)
+
+// hintIndex matches paths against every hint of a registry at once. A text that
+// many services share is one pattern.
+type hintIndex struct {
+	set      *hint.Set
+	names    []string  // of the services, sorted; owners refer to them
+	texts    []string  // patterns
+	owners   [][]owner // by pattern
+	hints    []ownHint // everything that was written as a hint, for staleness
+	excludes []bool    // by service: does it exclude anything
+	warnings []Warning
+}
+
+// ownHint is one hint as it was written, with the patterns that stand for it:
+// itself, and what it leads to through symbolic links.
+type ownHint struct {
+	service  int // index of the service; global for a global hint
+	global   int // index of the global hint, or -1
+	text     string
+	patterns []int32
+}
+
+// owner says whose hint a pattern is.
+type owner struct {
+	hint    int32 // index in hints; -1 for an exclusion
+	service int32
+}
+
+const global = -1
+
+// newHintIndex compiles the registry's hints for a state of the files, through
+// whose symbolic links they are followed.
+func newHintIndex(ctx context.Context, v *view, entries []Entry) (*hintIndex, error) {
+	ix := &hintIndex{names: v.names, excludes: make([]bool, len(v.names))}
+	b := &hintBuilder{hintIndex: ix, ctx: ctx, view: v, byText: map[string]int32{}, links: map[string]bool{}}
+	for _, entry := range entries {
+		if entry.Kind == Link {
+			b.links[entry.Path] = true
+		}
+	}
+	for g, globalHint := range v.registry().GlobalHints {
+		b.add(ownHint{service: global, global: g, text: globalHint.Path})
+	}
+	for i, name := range v.names {
+		service := v.registry().Services[name]
+		for _, text := range service.Hints {
+			b.add(ownHint{service: i, global: -1, text: text})
+		}
+		for _, text := range service.Exclude {
+			ix.excludes[i] = true
+			at := b.pattern(hint.Clean(text))
+			ix.owners[at] = append(ix.owners[at], owner{-1, int32(i)})
+		}
+	}
+	var err error
+	ix.set, err = hint.Compile(ix.texts)
+	return ix, err
+}
+
+type hintBuilder struct {
+	*hintIndex
+	ctx    context.Context
+	view   *view
+	byText map[string]int32
+	links  map[string]bool // tracked symbolic links
+	warned map[string]bool
+}
+
+func (b *hintBuilder) add(h ownHint) {
+	id := int32(len(b.hints))
+	for _, text := range b.throughLinks(hint.Clean(h.text), h) {
+		at := b.pattern(text)
+		h.patterns = append(h.patterns, at)
+		b.owners[at] = append(b.owners[at], owner{id, int32(h.service)})
+	}
+	b.hints = append(b.hints, h)
+}
+
+func (b *hintBuilder) pattern(text string) int32 {
+	at, ok := b.byText[text]
+	if !ok {
+		at = int32(len(b.texts))
+		b.byText[text] = at
+		b.texts = append(b.texts, text)
+		b.owners = append(b.owners, nil)
+	}
+	return at
+}
+
+// maxLinks is how many symbolic links in a row are followed, as in Linux.
+const maxLinks = 40
+
+// throughLinks is the pattern, and what it means where its literal beginning
+// names a symbolic link: the link itself and its target both count.
+func (b *hintBuilder) throughLinks(text string, h ownHint) []string {
+	texts := []string{text}
+	if len(b.links) == 0 {
+		return texts
+	}
+	for hop := 0; hop < maxLinks; hop++ {
+		link, rest := b.firstLink(texts[len(texts)-1])
+		if link == "" {
+			return texts
+		}
+		target, err := b.view.snapshot.ReadLink(b.ctx, link)
+		if err != nil {
+			return texts // gone meanwhile: the link's own change says it
+		}
+		resolved := path.Join(path.Dir(link), target)
+		if path.IsAbs(target) || resolved == ".." || strings.HasPrefix(resolved, "../") {
+			b.outside(h, link, target)
+			return texts
+		}
+		next := escapeGlob(resolved)
+		if resolved == "." {
+			next = ""
+		}
+		next = hint.Clean(strings.Trim(next+"/"+rest, "/"))
+		if slices.Contains(texts, next) {
+			return texts
+		}
+		texts = append(texts, link, next)
+	}
+	return texts
+}
+
+// firstLink is the first symbolic link on the literal way of a pattern, with
+// what follows it.
+func (b *hintBuilder) firstLink(text string) (link, rest string) {
+	prefix, _ := hint.Literal(text)
+	at := 0
+	for at < len(prefix) {
+		end := len(prefix)
+		if i := strings.IndexByte(prefix[at:], '/'); i >= 0 {
+			end = at + i
+		}
+		if b.links[prefix[:end]] {
+			return prefix[:end], afterComponents(text, strings.Count(prefix[:end], "/")+1)
+		}
+		at = end + 1
+	}
+	return "", ""
+}
+
+// afterComponents is text without its first n components.
+func afterComponents(text string, n int) string {
+	for range n {
+		_, text, _ = strings.Cut(text, "/")
+	}
+	return text
+}
+
+func escapeGlob(literal string) string {
+	if !strings.ContainsAny(literal, `*?[{\`) {
+		return literal
+	}
+	var out strings.Builder
+	for i := range len(literal) {
+		if strings.IndexByte(`*?[{\`, literal[i]) >= 0 {
+			out.WriteByte('\\')
+		}
+		out.WriteByte(literal[i])
+	}
+	return out.String()
+}
+
+func (b *hintBuilder) outside(h ownHint, link, target string) {
+	if b.warned == nil {
+		b.warned = map[string]bool{}
+	}
+	if b.warned[link] {
+		return
+	}
+	b.warned[link] = true
+	b.warnings = append(b.warnings, Warning{"hintOutsideRepository",
+		fmt.Sprintf("the hint %q leads out of the repository: %s links to %s, where changes are not seen", h.text, link, target),
+		"move what it links to into the repository, or drop the hint"})
+}
+
+// patternsAt lists the patterns that a changed path touches. A link, a submodule
+// or a nested repository stands for all that is seen through it. The slice is
+// valid until the next call of the matcher.
+func (ix *hintIndex) patternsAt(m *hint.Matcher, c Change) []int32 {
+	name := strings.TrimSuffix(c.Path, "/")
+	if name == "." {
+		name = ""
+	}
+	if !c.opaque() {
+		return m.Match(name)
+	}
+	found := slices.Concat(m.Match(name), ix.set.Above(name))
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// opaque says that files below the path are not told one by one.
+func (c Change) opaque() bool {
+	return c.Old == Link || c.New == Link || c.Old == Submodule || c.New == Submodule || c.Status == Unreadable
+}
+
+// stale lists the hints none of whose patterns are used. Ignored paths explain
+// some of them.
+func (ix *hintIndex) stale(m *hint.Matcher, ignored func(text string) bool) []StaleHint {
+	unused := make([]bool, len(ix.texts))
+	for _, at := range m.Unused() {
+		unused[at] = true
+	}
+	out := []StaleHint{}
+	for _, h := range ix.hints {
+		if slices.ContainsFunc(h.patterns, func(at int32) bool { return !unused[at] }) {
+			continue
+		}
+		stale := StaleHint{Hint: h.text, Ignored: ignored(h.text)}
+		if h.service != global {
+			stale.Service = ix.names[h.service]
+		}
+		out = append(out, stale)
+	}
+	slices.SortStableFunc(out, func(a, b StaleHint) int { return strings.Compare(a.Service, b.Service) })
+	return out
+}

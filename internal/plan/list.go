@@ -1,0 +1,127 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"homelab/internal/fault"
+	"homelab/registry"
+)
+
+// List is the registry in brief.
+func (p *Planner) List(ctx context.Context, r ListRequest) (*Listing, error) {
+	limit, err := checkLimit(r.Limit)
+	if err != nil {
+		return nil, err
+	}
+	v, err := p.look(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	reg := v.registry()
+	out := &Listing{Source: v.loaded.Where, Count: len(v.names), Services: []ListedEntry{}, Hosts: []ListedHost{}, Globals: []string{}}
+	for _, name := range cut(v.names, limit) {
+		out.Services = append(out.Services, listed(name, reg.Services[name]))
+	}
+	used := map[string]int{}
+	for _, service := range reg.Services {
+		used[service.HostOf()]++
+	}
+	hosts := maps.Clone(reg.Hosts)
+	if _, declared := hosts[registry.LocalHost]; !declared && used[registry.LocalHost] > 0 {
+		if hosts == nil {
+			hosts = map[string]registry.Host{}
+		}
+		hosts[registry.LocalHost] = registry.Host{}
+	}
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
+		out.Hosts = append(out.Hosts, ListedHost{Name: name, Docker: hosts[name].Docker, System: hosts[name].System, Services: used[name]})
+	}
+	for _, globalHint := range reg.GlobalHints {
+		out.Globals = append(out.Globals, globalHint.Path)
+	}
+	return out, nil
+}
+
+func listed(name string, service registry.Service) ListedEntry {
+	return ListedEntry{
+		Name: name, Aliases: cut(service.Aliases, len(service.Aliases)), Description: service.Description,
+		Host: service.HostOf(), Image: service.Build.Image,
+		Systems:   slices.Sorted(maps.Keys(service.Build.Targets)),
+		DependsOn: cut(service.DependsOn, len(service.DependsOn)),
+		State:     stateClass(service.State),
+	}
+}
+
+// stateClass is the most precious class among the items of a service's state.
+func stateClass(state *registry.State) string {
+	order := []string{"none", "recomputable", "durable", "secret"}
+	most := 0
+	if state == nil {
+		return order[0]
+	}
+	for _, item := range state.Items {
+		class := item.Class
+		if class == "" {
+			class = "durable"
+		}
+		most = max(most, slices.Index(order, class))
+	}
+	return order[most]
+}
+
+// Get is one service, whole, with the target chosen for its host.
+func (p *Planner) Get(ctx context.Context, r GetRequest) (*Resolved, error) {
+	if err := (Request{System: r.System}).Validate(); err != nil {
+		return nil, err
+	}
+	v, err := p.look(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	name, err := v.registry().Lookup(r.Name)
+	if err != nil {
+		return nil, err
+	}
+	service := v.registry().Services[name]
+	targets, warnings := p.targets(ctx, v.registry(), []string{name}, r.System)
+	out := &Resolved{
+		Name: name, Source: v.loaded.Where, Host: service.HostOf(), Target: targets[name], Service: service,
+		Dependents: v.dependents(name), Warnings: append(slices.Clone(v.loaded.Warnings), warnings...),
+	}
+	if missing := noTarget(name, service, out.Target); missing != nil {
+		out.Warnings = append(out.Warnings, *missing)
+	}
+	if out.Warnings == nil {
+		out.Warnings = []Warning{}
+	}
+	return out, nil
+}
+
+// dependents are all services that depend on one, directly or not.
+func (v *view) dependents(name string) []string {
+	verdicts := make([]verdict, len(v.names))
+	i, _ := slices.BinarySearch(v.names, name)
+	verdicts[i].certain = true
+	s := newSpread(v, verdicts)
+	out := []string{}
+	for at := range v.names {
+		if at != i && s.touched(at) {
+			out = append(out, v.names[at])
+		}
+	}
+	return out
+}
+
+func checkLimit(limit int) (int, error) {
+	if limit < 0 || limit > MaxLimit {
+		return 0, fault.Newf(fault.InvalidArgument, fmt.Sprintf("limit goes from 1 to %d; left out it is %d", MaxLimit, DefaultLimit),
+			"limit: %d is out of range", limit)
+	}
+	if limit == 0 {
+		return DefaultLimit, nil
+	}
+	return limit, nil
+}

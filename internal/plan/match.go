@@ -1,0 +1,263 @@
+package plan
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"homelab/internal/hint"
+)
+
+// Bounds of what one service is told.
+const (
+	maxReasons     = 10
+	maxGlobalFiles = 20
+	maxServices    = 1000 // beyond it, untouched services are only counted
+)
+
+// analysis is one question being answered.
+type analysis struct {
+	view    *view
+	index   *hintIndex
+	marks   *hint.Matcher // remembers which patterns matched anything
+	matched map[*comparison]*matches
+	covered []Change // changes some hint covers, once each
+	inCover map[string]bool
+	entries []Entry
+	decided []Service // every decision, before bounds
+}
+
+// matches is what one comparison touches.
+type matches struct {
+	services []touch       // by service
+	globals  []globalTouch // by global hint
+	moves    inputMoves
+	open     []Path // changed paths that no hint covers
+}
+
+// touch is what connects changes to one service.
+type touch struct {
+	reasons    []Reason // the first of them
+	count      int
+	unreadable []string
+	unmerged   []string
+	last       *Change // told already, whichever of its hints matched first
+}
+
+func (t *touch) add(r Reason) {
+	t.count++
+	if len(t.reasons) < maxReasons {
+		t.reasons = append(t.reasons, r)
+	}
+}
+
+// globalTouch is what changed under one global hint.
+type globalTouch struct {
+	count    int
+	files    []File
+	problem  touch       // unreadable and unmerged paths only
+	last     *Change     // counted already
+	excluded map[int]int // by service: how many of the changes it excludes
+}
+
+func newAnalysis(v *view) *analysis {
+	return &analysis{view: v, matched: map[*comparison]*matches{}, inCover: map[string]bool{}}
+}
+
+// prepare compiles the hints and marks what they match among the tracked files.
+func (a *analysis) prepare(ctx context.Context) error {
+	if a.index != nil {
+		return nil
+	}
+	var err error
+	if a.entries, err = a.view.snapshot.Entries(ctx); err != nil {
+		return err
+	}
+	if a.index, err = newHintIndex(ctx, a.view, a.entries); err != nil {
+		return err
+	}
+	a.view.warnings = append(a.view.warnings, a.index.warnings...)
+	a.marks = a.index.set.Matcher()
+	for _, entry := range a.entries {
+		a.marks.Mark(entry.Path)
+	}
+	return ctx.Err()
+}
+
+// match connects the changes of one comparison to services.
+func (a *analysis) match(ctx context.Context, c *comparison) error {
+	if err := a.prepare(ctx); err != nil {
+		return err
+	}
+	m := &matches{
+		services: make([]touch, len(a.view.names)),
+		globals:  make([]globalTouch, len(a.view.registry().GlobalHints)),
+	}
+	a.matched[c] = m
+	var err error
+	if m.moves, err = a.view.inputMoves(ctx, c); err != nil {
+		return err
+	}
+	byInput := a.servicesWithInputs()
+	matcher := a.index.set.Matcher()
+	for i := range c.changes {
+		change := &c.changes[i]
+		if i%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if change.Status != Unreadable {
+			a.marks.Mark(strings.TrimSuffix(change.Path, "/"))
+		}
+		skip := map[int32]bool(nil)
+		isLock := change.Path == a.view.loaded.lockPath()
+		if isLock {
+			skip = byInput
+		}
+		covered := a.touch(m, matcher, change, skip) || isLock && len(byInput) > 0 || change.Path == a.view.loaded.File
+		if !covered {
+			m.open = append(m.open, showPath(change.Path))
+		} else if !a.inCover[change.Path] {
+			a.inCover[change.Path] = true
+			if change.Status != Unreadable {
+				a.covered = append(a.covered, *change)
+			}
+		}
+	}
+	return nil
+}
+
+// servicesWithInputs are the services for which a changed flake.lock counts only
+// through the inputs they name.
+func (a *analysis) servicesWithInputs() map[int32]bool {
+	services := map[int32]bool{}
+	for i, name := range a.view.names {
+		if a.view.registry().Services[name].Inputs != nil {
+			services[int32(i)] = true
+		}
+	}
+	return services
+}
+
+// touch records what one change touches, but for the services in skip, and says
+// whether any hint covers it.
+func (a *analysis) touch(m *matches, matcher *hint.Matcher, c *Change, skip map[int32]bool) bool {
+	covered := false
+	excluded := map[int32]bool(nil)
+	patterns := a.index.patternsAt(matcher, *c)
+	for _, at := range patterns {
+		for _, o := range a.index.owners[at] {
+			if o.hint < 0 && !c.opaque() {
+				if excluded == nil {
+					excluded = map[int32]bool{}
+				}
+				excluded[o.service] = true
+			}
+		}
+	}
+	for _, at := range patterns {
+		for _, o := range a.index.owners[at] {
+			if o.hint < 0 {
+				continue
+			}
+			covered = true
+			h := &a.index.hints[o.hint]
+			if h.global >= 0 {
+				m.globals[h.global].add(c, excluded, skip)
+				continue
+			}
+			if excluded[o.service] || skip[o.service] {
+				continue
+			}
+			t := &m.services[o.service]
+			if t.last == c {
+				continue
+			}
+			t.last = c
+			t.note(c)
+			t.add(reasonFor(c, h.text))
+		}
+	}
+	return covered
+}
+
+func reasonFor(c *Change, text string) Reason {
+	r := Reason{Kind: ByHint, Path: showPath(c.Path), PathBase64: pathBase64(c.Path), Status: c.Status, Hint: text}
+	if c.Old == Submodule || c.New == Submodule {
+		r.Kind = BySubmodule
+	}
+	return r
+}
+
+// note remembers what keeps a change from being understood or built.
+func (t *touch) note(c *Change) {
+	switch c.Status {
+	case Unreadable:
+		t.unreadable = append(t.unreadable, c.Path)
+	case Unmerged:
+		t.unmerged = append(t.unmerged, c.Path)
+	}
+}
+
+func (g *globalTouch) add(c *Change, excluded, skip map[int32]bool) {
+	if g.last == c {
+		return
+	}
+	g.last = c
+	g.count++
+	if len(g.files) < maxGlobalFiles {
+		g.files = append(g.files, fileOf(*c))
+	}
+	g.problem.note(c)
+	if g.excluded == nil && len(excluded)+len(skip) > 0 {
+		g.excluded = map[int]int{}
+	}
+	for service := range excluded {
+		g.excluded[int(service)]++
+	}
+	for service := range skip {
+		if !excluded[service] {
+			g.excluded[int(service)]++
+		}
+	}
+}
+
+// touches says whether something under the global hint touches the service.
+func (g *globalTouch) touches(service int) bool { return g.count > g.excluded[service] }
+
+// files lists all that differs from the base, as the answer shows it.
+func (a *analysis) files(c *comparison) []File {
+	out := make([]File, len(c.changes))
+	for i, change := range c.changes {
+		out[i] = fileOf(change)
+	}
+	return out
+}
+
+func fileOf(c Change) File {
+	return File{Path: showPath(c.Path), PathBase64: pathBase64(c.Path), Status: c.Status}
+}
+
+// ignored says whether a hint that matches nothing names something that exists
+// and that git ignores.
+func (a *analysis) ignored(text string) bool {
+	prefix, whole := hint.Literal(hint.Clean(text))
+	if whole {
+		return a.view.snapshot.Exists(prefix)
+	}
+	set, err := hint.Compile([]string{hint.Clean(text)})
+	if err != nil {
+		return false
+	}
+	m := set.Matcher()
+	return slices.ContainsFunc(a.view.snapshot.Ignored(), func(name string) bool {
+		if folder, isFolder := strings.CutSuffix(name, "/"); isFolder {
+			return m.Dir(folder) != hint.None
+		}
+		return m.Covers(name)
+	})
+}
+
+func sortChanges(changes []Change) {
+	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Path, b.Path) })
+}

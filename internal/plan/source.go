@@ -1,0 +1,319 @@
+package plan
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"homelab/internal/fault"
+	"homelab/registry"
+)
+
+// Evaluator evaluates flakes. internal/nix is the real one.
+type Evaluator interface {
+	// Available says why flakes cannot be evaluated here; nil when they can.
+	Available(ctx context.Context) error
+	// EvalJSON evaluates an attribute of a flake to JSON. fault.NotFound when the
+	// flake does not have it, fault.EvalFailed when it does not evaluate. Success
+	// proves that the flake's inputs are locked: the value depends on the flake's
+	// tracked files alone.
+	EvalJSON(ctx context.Context, flakeRef, attr string) ([]byte, error)
+	// GitRef is the flake reference of a folder of the repository at root, at a
+	// commit, or as the work tree is for an empty one.
+	GitRef(root, commit, dir string) string
+}
+
+// DefaultAttr and DefaultFile are where a registry is looked for.
+const (
+	DefaultAttr = "homelab"
+	DefaultFile = "homelab.json"
+)
+
+// Source finds the registry: the one that was named, else the flake's homelab,
+// else homelab.json. It reads it as of any revision, and evaluates one state of
+// the repository once.
+type Source struct {
+	// Setting is flake:REF#attr, an absolute path, or empty for the default.
+	Setting string
+	// Root is the top of the work tree.
+	Root string
+	Nix  Evaluator
+	// CacheDir keeps evaluated registries; empty: nothing is kept.
+	CacheDir string
+
+	mu     sync.Mutex
+	parsed map[string]*Loaded // by digest of the content, or by evaluation
+}
+
+// Loaded is a registry with where it came from.
+type Loaded struct {
+	Registry *registry.Registry
+	Digest   string // of its JSON
+	Where    string // for people: "homelab.json", "flake .#homelab"
+	File     string // path in the repository, for JSON
+	FlakeDir string // folder of the flake in the repository; "" is the root
+	Flake    bool
+	Warnings []Warning
+}
+
+// location is a setting, understood.
+type location struct {
+	flake   bool
+	outside bool   // not part of the repository: the same at every revision
+	ref     string // flake reference, when outside
+	attr    string
+	path    string // of the file, or of the flake's folder, in the repository or absolute
+}
+
+func (l location) String() string {
+	switch {
+	case !l.flake:
+		return l.path
+	case l.outside:
+		return "flake " + l.ref + "#" + l.attr
+	case l.path == "":
+		return "flake .#" + l.attr
+	}
+	return "flake ./" + l.path + "#" + l.attr
+}
+
+// locate understands the setting.
+func (s *Source) locate() (location, error) {
+	ref, isFlake := strings.CutPrefix(s.Setting, "flake:")
+	if !isFlake {
+		inside, err := filepath.Rel(s.Root, s.Setting)
+		if err != nil || inside == ".." || strings.HasPrefix(inside, "../") {
+			return location{path: s.Setting, outside: true}, nil
+		}
+		return location{path: filepath.ToSlash(inside)}, nil
+	}
+	ref, attr, _ := strings.Cut(ref, "#")
+	if attr == "" {
+		attr = DefaultAttr
+	}
+	if ref == "" || ref == "." || strings.HasPrefix(ref, "./") {
+		dir := path.Clean(strings.TrimPrefix(ref, "./"))
+		if dir == "." {
+			dir = ""
+		}
+		return location{flake: true, path: dir, attr: attr}, nil
+	}
+	if strings.HasPrefix(ref, "-") || strings.HasPrefix(ref, "../") {
+		return location{}, fault.Newf(fault.InvalidArgument, "write flake:.#homelab, flake:./folder#attr or flake:github:owner/repo#attr",
+			"--registry: %q is not a flake reference homelab takes", s.Setting)
+	}
+	return location{flake: true, outside: true, ref: ref, attr: attr}, nil
+}
+
+// state is what a registry is read as of.
+type state struct {
+	snapshot Snapshot
+	commit   Commit // of the tree, or that the work tree is based on
+	work     bool   // the work tree
+}
+
+// Read finds and reads the registry as of one state. Nothing there is
+// fault.NotFound and says what was looked for.
+func (s *Source) Read(ctx context.Context, at state) (*Loaded, error) {
+	if s.Setting != "" {
+		where, err := s.locate()
+		if err != nil {
+			return nil, err
+		}
+		return s.readAt(ctx, where, at)
+	}
+	return s.readDefault(ctx, at)
+}
+
+func (s *Source) readDefault(ctx context.Context, at state) (*Loaded, error) {
+	file := location{path: DefaultFile}
+	_, err := at.snapshot.ReadFile(ctx, "flake.nix", registry.MaxSize)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		loaded, err := s.readAt(ctx, file, at)
+		if fault.CodeOf(err) == fault.NotFound {
+			return nil, fault.Newf(fault.NotFound, registryHint,
+				"no registry: looked for the flake's %s (there is no flake.nix) and for %s (not there)", DefaultAttr, DefaultFile)
+		}
+		return loaded, err
+	}
+	why := ""
+	flake := location{flake: true, attr: DefaultAttr}
+	if missing := s.Nix.Available(ctx); missing != nil {
+		why = missing.Error()
+	} else {
+		loaded, err := s.readAt(ctx, flake, at)
+		if fault.CodeOf(err) != fault.NotFound {
+			return loaded, err
+		}
+		why = "flake.nix does not have it"
+	}
+	loaded, err := s.readAt(ctx, file, at)
+	if fault.CodeOf(err) == fault.NotFound {
+		return nil, fault.Newf(fault.NotFound, registryHint,
+			"no registry: looked for the flake's %s (%s) and for %s (not there)", DefaultAttr, why, DefaultFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	with := *loaded
+	with.Warnings = append(with.Warnings, Warning{"registryFallback",
+		fmt.Sprintf("%s was read instead of the flake's %s: %s", DefaultFile, DefaultAttr, why),
+		"set HOMELAB_REGISTRY=" + DefaultFile + " if that is meant"})
+	return &with, nil
+}
+
+const registryHint = "export the attrset `homelab` from flake.nix, write homelab.json at the root of the repository, or name a registry with --registry or HOMELAB_REGISTRY; examples/homelab shows one"
+
+func (s *Source) readAt(ctx context.Context, where location, at state) (*Loaded, error) {
+	loaded, err := s.load(ctx, where, at)
+	if err != nil {
+		var f *fault.Error
+		if errors.As(err, &f) && f.Code == fault.InvalidArgument {
+			return nil, fmt.Errorf("registry %s: %w", where, err)
+		}
+		return nil, err
+	}
+	with := *loaded
+	with.Where, with.Flake = where.String(), where.flake
+	if !where.outside && where.flake {
+		with.FlakeDir = where.path
+	} else if !where.outside {
+		with.File = where.path
+	}
+	return &with, nil
+}
+
+func (s *Source) load(ctx context.Context, where location, at state) (*Loaded, error) {
+	if where.flake {
+		return s.evaluate(ctx, where, at)
+	}
+	var raw []byte
+	var err error
+	if where.outside {
+		raw, err = readOutside(where.path)
+	} else {
+		raw, err = at.snapshot.ReadFile(ctx, where.path, registry.MaxSize)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fault.Newf(fault.NotFound, registryHint, "there is no registry %s", where)
+	case err != nil:
+		return nil, fmt.Errorf("registry %s: %w", where, err)
+	}
+	return s.parse(digestOf(raw), raw)
+}
+
+func readOutside(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > registry.MaxSize {
+		return nil, fault.Newf(fault.InvalidArgument, "", "%s is not a file of at most %d bytes", file, registry.MaxSize)
+	}
+	return os.ReadFile(file)
+}
+
+// evaluate evaluates a flake, or finds what an equal state evaluated to.
+func (s *Source) evaluate(ctx context.Context, where location, at state) (*Loaded, error) {
+	if where.outside {
+		// It may move on its own: asked every time.
+		raw, err := s.Nix.EvalJSON(ctx, where.ref, where.attr)
+		if err != nil {
+			return nil, err
+		}
+		return s.parse(digestOf(raw), raw)
+	}
+	key, err := s.evaluationKey(ctx, where, at)
+	if err != nil {
+		return nil, err
+	}
+	if loaded := s.remembered(key); loaded != nil {
+		return loaded, nil
+	}
+	if raw, ok := s.cached(key); ok {
+		if loaded, err := s.parse(key, raw); err == nil {
+			return loaded, nil
+		}
+	}
+	commit := at.commit.ID
+	if at.work {
+		commit = ""
+	}
+	raw, err := s.Nix.EvalJSON(ctx, s.Nix.GitRef(s.Root, commit, where.path), where.attr)
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := s.parse(key, raw)
+	if err == nil {
+		s.keep(key, raw)
+	}
+	return loaded, err
+}
+
+// evaluationKey identifies all that an evaluation can depend on: pure flakes
+// see the tracked files of one commit and what was edited on top of it.
+func (s *Source) evaluationKey(ctx context.Context, where location, at state) (string, error) {
+	sum := sha256.New()
+	fmt.Fprintf(sum, "homelab registry 1\n%q %q %s\n", where.path, where.attr, at.commit.ID)
+	if at.work {
+		changes, err := at.snapshot.Changes(ctx, at.commit)
+		if err != nil {
+			return "", err
+		}
+		for _, c := range changes {
+			if c.Status == Untracked || c.Status == Unreadable {
+				continue // Nix does not see it
+			}
+			digest, err := at.snapshot.Digest(ctx, c)
+			if err != nil {
+				return "", fmt.Errorf("read %q: %w", c.Path, err)
+			}
+			fmt.Fprintf(sum, "%s %q %s\n", c.Status, c.Path, digest)
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// maxParsed bounds the registries kept in memory: head and a few bases.
+const maxParsed = 8
+
+func (s *Source) remembered(key string) *Loaded {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.parsed[key]
+}
+
+func (s *Source) parse(key string, raw []byte) (*Loaded, error) {
+	if loaded := s.remembered(key); loaded != nil {
+		return loaded, nil
+	}
+	parsed, err := registry.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	loaded := &Loaded{Registry: parsed, Digest: digestOf(raw)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.parsed == nil || len(s.parsed) >= maxParsed {
+		s.parsed = map[string]*Loaded{}
+	}
+	s.parsed[key] = loaded
+	return loaded, nil
+}
+
+func digestOf(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
+}

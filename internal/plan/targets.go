@@ -1,0 +1,146 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"homelab/registry"
+)
+
+// machine is what chooses the system when nothing else does.
+const decidedByMachine = "machine"
+
+// targets chooses what to build for each service. The order of who decides:
+// the argument, NIX_<ALIAS>_TARGET, HOMELAB_SYSTEM, the host's system in the
+// registry, the host's engine, this machine.
+func (p *Planner) targets(ctx context.Context, reg *registry.Registry, names []string, asked string) (map[string]Target, []Warning) {
+	targets := make(map[string]Target, len(names))
+	undecided := map[string]bool{} // hosts whose engine must be asked
+	for _, name := range names {
+		service := reg.Services[name]
+		target := p.decidedTarget(name, service, reg.Hosts[service.HostOf()], asked)
+		if target.DecidedBy == "" {
+			undecided[service.HostOf()] = true
+		}
+		targets[name] = target
+	}
+	systems, warnings := p.askHosts(ctx, reg, slices.Sorted(maps.Keys(undecided)))
+	for name, target := range targets {
+		service := reg.Services[name]
+		if target.DecidedBy == "" {
+			target = systems[service.HostOf()]
+		}
+		if target.Attr == "" {
+			target.Attr = service.Build.Targets[target.System]
+		}
+		targets[name] = target
+	}
+	return targets, warnings
+}
+
+func (p *Planner) decidedTarget(name string, service registry.Service, host registry.Host, asked string) Target {
+	if asked != "" {
+		return Target{System: asked, DecidedBy: "argument"}
+	}
+	for _, alias := range append(slices.Clone(service.Aliases), name) {
+		variable := "NIX_" + variableName(alias) + "_TARGET"
+		if value := p.getenv(variable); value != "" {
+			return overridden(service, variable, value)
+		}
+	}
+	if system := p.getenv("HOMELAB_SYSTEM"); system != "" {
+		return Target{System: system, DecidedBy: "HOMELAB_SYSTEM"}
+	}
+	if host.System != "" {
+		return Target{System: host.System, DecidedBy: "host"}
+	}
+	return Target{}
+}
+
+// overridden is the target that a variable names: a system, or a whole flake
+// attribute, with or without the reference before it.
+func overridden(service registry.Service, variable, value string) Target {
+	if registry.KnownSystem(value) {
+		return Target{System: value, DecidedBy: variable}
+	}
+	_, attr, found := strings.Cut(value, "#")
+	if !found {
+		attr = value
+	}
+	target := Target{Attr: attr, DecidedBy: variable}
+	for system, known := range service.Build.Targets {
+		if known == attr {
+			target.System = system
+			return target
+		}
+	}
+	for _, part := range strings.Split(attr, ".") {
+		if registry.KnownSystem(part) {
+			target.System = part
+		}
+	}
+	return target
+}
+
+func (p *Planner) getenv(name string) string {
+	if p.Getenv == nil {
+		return ""
+	}
+	return p.Getenv(name)
+}
+
+// variableName spells a service's name as part of a variable's.
+func variableName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '-' || r == '.' {
+			return '_'
+		}
+		return r
+	}, strings.ToUpper(name))
+}
+
+// askHosts asks the engines of several hosts at once what they run.
+func (p *Planner) askHosts(ctx context.Context, reg *registry.Registry, hosts []string) (map[string]Target, []Warning) {
+	answers := make([]Target, len(hosts))
+	warnings := make([]Warning, len(hosts))
+	var wait sync.WaitGroup
+	for i, name := range hosts {
+		wait.Go(func() { answers[i], warnings[i] = p.askHost(ctx, name, reg.Hosts[name]) })
+	}
+	wait.Wait()
+	systems := make(map[string]Target, len(hosts))
+	for i, name := range hosts {
+		systems[name] = answers[i]
+	}
+	return systems, slices.DeleteFunc(warnings, func(w Warning) bool { return w.Code == "" })
+}
+
+func (p *Planner) askHost(ctx context.Context, name string, host registry.Host) (Target, Warning) {
+	assumed := Target{System: p.Machine, DecidedBy: decidedByMachine}
+	if p.SystemOf == nil {
+		return assumed, Warning{}
+	}
+	system, err := p.SystemOf(ctx, name, host)
+	if err == nil && system != "" {
+		return Target{System: system, DecidedBy: "daemon"}, Warning{}
+	}
+	message, _, _ := strings.Cut(fmt.Sprint(err), "\n")
+	return assumed, Warning{"hostSystemAssumed",
+		fmt.Sprintf("the Docker engine of host %s did not say what it runs (%s): assumed %s, as this machine", name, message, p.Machine),
+		fmt.Sprintf("start it, or set hosts.%s.system in the registry, or pass system", name)}
+}
+
+// noTarget says that a service cannot be built for the system chosen for it.
+func noTarget(name string, service registry.Service, target Target) *Warning {
+	if target.Attr != "" {
+		return nil
+	}
+	return &Warning{"noTarget",
+		fmt.Sprintf("%s has no target for %s (chosen by %s); it has: %s", name, target.System, target.DecidedBy,
+			strings.Join(slices.Sorted(maps.Keys(service.Build.Targets)), ", ")),
+		fmt.Sprintf("add services.%s.build.targets.%s to the registry, or choose another system", name, target.System)}
+}
