@@ -18,13 +18,14 @@ func (r *Registry) Lookup(nameOrAlias string) (string, error) {
 	if _, ok := r.Services[nameOrAlias]; ok {
 		return nameOrAlias, nil
 	}
-	known := r.Names()
-	for _, name := range r.Names() {
-		aliases := r.Services[name].Aliases
-		if slices.Contains(aliases, nameOrAlias) {
+	for name, service := range r.Services {
+		if slices.Contains(service.Aliases, nameOrAlias) {
 			return name, nil
 		}
-		known = append(known, aliases...)
+	}
+	known := r.Names()
+	for _, name := range r.Names() {
+		known = append(known, r.Services[name].Aliases...)
 	}
 	return "", fault.Newf(fault.UnknownService, fault.DidYouMean(nameOrAlias, known),
 		"no service is called %q", nameOrAlias)

@@ -3,31 +3,20 @@ package registry
 import (
 	"fmt"
 	"strings"
+
+	"homelab/internal/strictjson"
 )
 
 // Problem is one thing that is wrong in a registry.
-type Problem struct {
-	Path    string `json:"path" jsonschema_description:"JSON path of the value, such as $.services.grafana.hints[2]."`
-	Value   string `json:"value,omitempty" jsonschema_description:"The offending value, as JSON, cut at 120 characters."`
-	Message string `json:"message" jsonschema_description:"What is wrong."`
-	Fix     string `json:"fix,omitempty" jsonschema_description:"What to write instead."`
-}
+type Problem = strictjson.Problem
 
-func (p Problem) String() string {
-	s := p.Path + ": " + p.Message
-	if p.Value != "" {
-		s += " (" + p.Value + ")"
-	}
-	if p.Fix != "" {
-		s += "; " + p.Fix
-	}
-	return s
-}
-
-// Problems is everything that is wrong in a registry, in the order of the
-// document. It is the error of [Parse].
+// Problems is everything that is wrong in a registry: first what does not have
+// the form of a registry, in the order of the document, then what it says
+// wrongly, by name. It is what the error of [Parse] unwraps to. There are at
+// most [strictjson.MaxProblems] and one that says there are more.
 type Problems []Problem
 
+// Error shows the first ten.
 func (p Problems) Error() string {
 	const most = 10
 	lines := make([]string, 0, most+1)
@@ -39,4 +28,15 @@ func (p Problems) Error() string {
 		lines = append(lines, problem.String())
 	}
 	return strings.Join(lines, "\n")
+}
+
+// count says how many there are, in words.
+func (p Problems) count() string {
+	switch {
+	case len(p) == 1:
+		return "1 problem"
+	case len(p) > strictjson.MaxProblems:
+		return fmt.Sprintf("more than %d problems", strictjson.MaxProblems)
+	}
+	return fmt.Sprintf("%d problems", len(p))
 }

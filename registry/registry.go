@@ -52,7 +52,7 @@ type Service struct {
 	Build       Build    `json:"build" jsonschema_description:"What to build."`
 	Hints       []string `json:"hints" jsonschema_description:"Paths whose change touches the service: a file, a folder (everything below) or a doublestar glob, relative to the repository root."`
 	Exclude     []string `json:"exclude,omitempty" jsonschema_description:"Paths, spelled like hints, that never touch the service."`
-	Inputs      []string `json:"inputs,omitempty" jsonschema_description:"Names of the flake inputs that matter to the service. When given, a changed flake.lock touches the service only if one of them moved. Left out: flake.lock counts like any other file."`
+	Inputs      []string `json:"inputs,omitzero" jsonschema_description:"Names of the flake inputs that matter to the service. When given, a changed flake.lock touches the service only if one of them moved. Left out: flake.lock counts like any other file."`
 	Deploy      *Deploy  `json:"deploy,omitempty" jsonschema_description:"How it runs; left out: it is only built."`
 	State       *State   `json:"state,omitempty" jsonschema_description:"What it must not lose."`
 }

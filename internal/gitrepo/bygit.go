@@ -2,11 +2,16 @@ package gitrepo
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"homelab/internal/plan"
 )
@@ -32,10 +37,40 @@ func (w *workTree) lookByGit(ctx context.Context) error {
 	return group.Wait()
 }
 
-// byGit lists what differs between base and the tracked files.
+// byGit lists what differs between base and the tracked files. What git takes
+// for deleted because it may not look is unreadable.
 func (w *workTree) byGit(ctx context.Context, base plan.Commit) ([]plan.Change, error) {
 	changes, err := w.repo.diffByGit(ctx, base, nil)
-	return slices.DeleteFunc(changes, func(c plan.Change) bool { return slices.Contains(w.unmerged, c.Path) }), err
+	if err != nil {
+		return nil, err
+	}
+	kept := changes[:0]
+	for _, c := range changes {
+		if slices.Contains(w.unmerged, c.Path) {
+			continue
+		}
+		if c.Status == plan.Deleted {
+			if hidden := w.hidden(c.Path); hidden != "" {
+				c = plan.Change{Path: hidden, Status: plan.Unreadable}
+			}
+		}
+		kept = append(kept, c)
+	}
+	return kept, nil
+}
+
+// hidden is the folder, or the path itself, that may not be looked at; "" when
+// the path is simply gone.
+func (w *workTree) hidden(path string) string {
+	if _, err := os.Lstat(filepath.Join(w.repo.root, path)); !errors.Is(err, fs.ErrPermission) {
+		return ""
+	}
+	for i, char := range path {
+		if char == '/' && unix.Access(filepath.Join(w.repo.root, path[:i]), unix.R_OK) != nil {
+			return path[:i+1]
+		}
+	}
+	return path
 }
 
 // warnedAbout picks the folders out of git's warnings that it could not open.

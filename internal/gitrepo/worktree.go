@@ -201,9 +201,11 @@ func (r *Repo) notIgnored(ctx context.Context, paths []string) ([]string, error)
 	if len(paths) == 0 {
 		return nil, nil
 	}
+	// The command takes no literal pathspecs; a leading ./ keeps colons plain.
 	result, err := r.run(ctx, gitCall{
 		args:  []string{"check-ignore", "-z", "--stdin"},
-		stdin: strings.NewReader(strings.Join(paths, "\x00") + "\x00"),
+		env:   []string{"GIT_LITERAL_PATHSPECS=0"},
+		stdin: strings.NewReader("./" + strings.Join(paths, "\x00./") + "\x00"),
 	})
 	if err != nil {
 		return nil, err
@@ -213,7 +215,7 @@ func (r *Repo) notIgnored(ctx context.Context, paths []string) ([]string, error)
 	}
 	ignored := map[string]bool{}
 	for path := range records(result.Stdout) {
-		ignored[path] = true
+		ignored[strings.TrimPrefix(path, "./")] = true
 	}
 	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool { return ignored[path] }), nil
 }

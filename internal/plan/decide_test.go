@@ -1,0 +1,239 @@
+package plan_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/gitrepo/gittest"
+	"homelab/internal/plan"
+	"homelab/registry"
+)
+
+const lock = `{
+  "nodes": {
+    "root": {"inputs": {"nixpkgs": "nixpkgs", "home-manager": "home-manager", "agenix": "agenix"}},
+    "nixpkgs": {"locked": {"rev": "NIXPKGS"}},
+    "agenix": {"locked": {"rev": "AGENIX"}},
+    "home-manager": {"inputs": {"nixpkgs": ["nixpkgs"], "utils": "utils"}, "locked": {"rev": "HM"}},
+    "utils": {"locked": {"rev": "UTILS"}}
+  },
+  "root": "root", "version": 7
+}`
+
+// withInputs gives ha the inputs home-manager, prom those of agenix, and leaves
+// grafana to the global hint on flake.lock.
+func withInputs(t *testing.T) *gittest.Repo {
+	r := newHomelab(t)
+	text := strings.Replace(homelab, `{"path": "lib"}`, `{"path": "flake.lock"}`, 1)
+	text = strings.Replace(text, `"aliases": ["home"],`, `"inputs": ["home-manager"],`, 1)
+	text = strings.Replace(text, `"hints": ["services/prom"]`, `"hints": ["services/prom"], "inputs": ["agenix"]`, 1)
+	r.Write("homelab.json", strings.Replace(text, `"dependsOn": ["prom"],`, ``, 1))
+	r.Write("flake.lock", lock)
+	r.Commit("inputs")
+	return r
+}
+
+func TestFlakeInputs(t *testing.T) {
+	t.Parallel()
+	grafana := "grafana rebuild\n  global M flake.lock flake.lock\n"
+	cases := []struct {
+		name, from, to string
+		moved          []plan.InputChange
+		want           string
+	}{
+		{"an input's input", "UTILS", "x", []plan.InputChange{{Name: "home-manager", Status: "M"}},
+			grafana + "ha rebuild\n  input M flake.lock home-manager\n"},
+		{"what an input follows", "NIXPKGS", "x", []plan.InputChange{{Name: "home-manager", Status: "M"}, {Name: "nixpkgs", Status: "M"}},
+			grafana + "ha rebuild\n  input M flake.lock home-manager\n"},
+		{"only formatting", `"version": 7`, `"version":  7`, []plan.InputChange{}, grafana},
+		{"another one", "AGENIX", "x", []plan.InputChange{{Name: "agenix", Status: "M"}},
+			grafana + "prom rebuild\n  input M flake.lock agenix\n"},
+		{"one less", `, "agenix": "agenix"`, ``, []plan.InputChange{{Name: "agenix", Status: "D"}},
+			grafana + "prom rebuild\n  input M flake.lock agenix\nwarning unknownInput\n"},
+		{"not JSON", `"version"`, `version`, []plan.InputChange{{Name: "agenix", Status: "D"}, {Name: "home-manager", Status: "D"}, {Name: "nixpkgs", Status: "D"}},
+			grafana + "ha rebuild\n  input M flake.lock home-manager\nprom rebuild\n  input M flake.lock agenix\nwarning lockUnreadable\n"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := withInputs(t)
+			r.Write("flake.lock", strings.Replace(lock, c.from, c.to, 1))
+			got := ask(t, r, plan.Request{})
+			assert.Equal(t, c.want, strings.ReplaceAll(brief(got), "warning registryFallback\n", ""))
+			assert.Equal(t, c.moved, got.InputChanges)
+		})
+	}
+}
+
+func TestGlobalHints(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	r.Write("homelab.json", strings.Replace(strings.Replace(homelab,
+		`{"path": "lib"}`, `{"path": "lib"}, {"path": "modules/**", "services": ["prom"]}`, 1),
+		`"services/ha/docs"`, `"services/ha/docs", "lib/prom-*"`, 1))
+	r.Write("modules/x/y.nix", "x")
+	r.Write("lib/prom-1.nix", "x")
+	r.Write("lib/prom-2.nix", "x")
+	r.Commit("globals")
+	r.Write("modules/x/y.nix", "edited")
+	r.Write("lib/prom-1.nix", "edited")
+	r.Write("lib/prom-2.nix", "edited")
+	got := ask(t, r, plan.Request{})
+	assert.Equal(t, want(`
+		grafana rebuild
+		  global M lib/prom-1.nix lib
+		  dependency via prom
+		prom rebuild
+		  global M lib/prom-1.nix lib
+		  global M modules/x/y.nix modules/**
+	`), brief(got), "ha excludes all that changed under lib")
+	assert.Equal(t, []plan.GlobalChange{
+		{Hint: "lib", Services: []string{}, Count: 2, Files: []plan.File{{Path: "lib/prom-1.nix", Status: "M"}, {Path: "lib/prom-2.nix", Status: "M"}}},
+		{Hint: "modules/**", Services: []string{"prom"}, Count: 1, Files: []plan.File{{Path: "modules/x/y.nix", Status: "M"}}},
+	}, got.GlobalChanges, "said once")
+}
+
+func TestTargets(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	r.Write("homelab.json", strings.NewReplacer(
+		`"x86_64-linux": "packages.x86_64-linux.ha"`, `"x86_64-linux": "packages.x86_64-linux.ha", "aarch64-linux": "packages.aarch64-linux.ha"`,
+		`"services": {`, `"hosts": {"nas": {"system": "riscv64-linux"}, "pi": {}}, "services": {`,
+		`"hints": ["services/prom"]`, `"hints": ["services/prom"], "deploy": {"host": "nas"}`,
+	).Replace(homelab))
+	edit(r)
+	environment := map[string]string{}
+	p := planner(t, r)
+	p.Getenv = func(name string) string { return environment[name] }
+	target := func(system string) plan.Target {
+		t.Helper()
+		got, err := p.Plan(t.Context(), plan.Request{System: system})
+		require.NoError(t, err)
+		return got.Services[1].Target
+	}
+	const x86, arm = "packages.x86_64-linux.ha", "packages.aarch64-linux.ha"
+	assert.Equal(t, plan.Target{System: "x86_64-linux", Attr: x86, DecidedBy: "machine"}, target(""))
+	p.SystemOf = func(context.Context, string, registry.Host) (string, error) { return "aarch64-linux", nil }
+	assert.Equal(t, plan.Target{System: "aarch64-linux", Attr: arm, DecidedBy: "daemon"}, target(""))
+	environment["HOMELAB_SYSTEM"] = "x86_64-linux"
+	assert.Equal(t, plan.Target{System: "x86_64-linux", Attr: x86, DecidedBy: "HOMELAB_SYSTEM"}, target(""))
+	environment["NIX_HOME_TARGET"] = "aarch64-linux"
+	assert.Equal(t, plan.Target{System: "aarch64-linux", Attr: arm, DecidedBy: "NIX_HOME_TARGET"}, target(""))
+	environment["NIX_HOME_TARGET"] = ".#legacyPackages.armv7l-linux.special"
+	assert.Equal(t, plan.Target{System: "armv7l-linux", Attr: "legacyPackages.armv7l-linux.special", DecidedBy: "NIX_HOME_TARGET"}, target(""))
+	assert.Equal(t, plan.Target{System: "x86_64-linux", Attr: x86, DecidedBy: "argument"}, target("x86_64-linux"))
+	environment = map[string]string{}
+
+	got, err := p.Plan(t.Context(), plan.Request{Services: []string{"prom"}})
+	require.NoError(t, err)
+	assert.Equal(t, plan.Blocked, got.Services[0].Decision)
+	assert.Equal(t, plan.Target{System: "riscv64-linux", DecidedBy: "host"}, got.Services[0].Target)
+	assert.Equal(t, "prom has no target for riscv64-linux (chosen by host); it has: x86_64-linux", got.Services[0].Problem.Message)
+
+	p.SystemOf = func(context.Context, string, registry.Host) (string, error) { return "", errors.New("no answer") }
+	got, err = p.Plan(t.Context(), plan.Request{})
+	require.NoError(t, err)
+	assert.Equal(t, "machine", got.Services[1].Target.DecidedBy)
+	assert.Contains(t, brief(got), "warning hostSystemAssumed")
+}
+
+// The id depends on content, and on nothing else of place or time.
+func TestPlanID(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	copied := clone(t, r)
+	copied.Git("branch", "--unset-upstream")
+	edit(r)
+	edit(copied)
+	first := ask(t, r, plan.Request{})
+	assert.Equal(t, first, ask(t, copied, plan.Request{}), "another place, another time")
+	assert.Equal(t, first.PlanID, ask(t, r, plan.Request{Limit: 1}).PlanID)
+	r.Write("services/ha/config.yaml", "edited again")
+	second := ask(t, r, plan.Request{})
+	assert.Equal(t, brief(first), brief(second))
+	assert.NotEqual(t, first.PlanID, second.PlanID)
+}
+
+func TestDependencyChains(t *testing.T) {
+	t.Parallel()
+	r := gittest.New(t)
+	var services []string
+	const long = 40
+	for i := range long {
+		needs := ""
+		if i > 0 {
+			needs = fmt.Sprintf(`"dependsOn": ["s%02d"],`, i-1)
+		}
+		services = append(services, fmt.Sprintf(`"s%02d": {%s "hints": ["s/%02d"], "build": {"targets": {"x86_64-linux": "a"}}}`, i, needs, i))
+	}
+	r.Write("homelab.json", `{"version": 1, "services": {`+strings.Join(services, ",")+`}}`)
+	for i := range long {
+		r.Write(fmt.Sprintf("s/%02d", i), "x")
+	}
+	r.Commit("one")
+	r.Write("s/00", "edited")
+	got := ask(t, r, plan.Request{})
+	assert.Equal(t, plan.Counts{Total: long, Rebuild: long}, got.Counts)
+	assert.Equal(t, []string{"s01", "s00"}, got.Services[2].Reasons[0].Via)
+	last := got.Services[long-1].Reasons[0].Via
+	assert.Len(t, last, 16)
+	assert.Equal(t, []string{"…", "s00"}, last[14:])
+}
+
+// A folder that cannot be read may have changed: unknown, never unchanged. Root
+// reads everything, so the question is asked by another user.
+func TestUnreadable(t *testing.T) {
+	if os.Getenv("HOMELAB_TEST_UNREADABLE") != "" {
+		r := &gittest.Repo{T: t, Dir: os.Getenv("HOMELAB_TEST_UNREADABLE")}
+		assert.Equal(t, want(`
+			ha unknown
+			  hint X services/ha/docs/ services/ha
+			  hint X services/ha/secret/ services/ha
+			  ! unreadable
+		`), brief(ask(t, r, plan.Request{})))
+		return
+	}
+	require.Zero(t, os.Getuid(), "this test must run as root, as make test does")
+	dir, err := os.MkdirTemp("", "homelab-unreadable-*")
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	r := &gittest.Repo{T: t, Dir: dir}
+	r.Git("init", "-q", "-b", "main")
+	r.Write("homelab.json", homelab)
+	for _, path := range []string{"services/ha/docs/x", "services/prom/x", "services/grafana/x", "lib/x", "shared/x.nix"} {
+		r.Write(path, "x")
+	}
+	r.Write(".gitignore", "data/\n")
+	r.Commit("one")
+	r.Write("services/ha/secret/x", "x")
+	r.Write("services/ha/data/x", "x")
+	const nobody = 65534
+	for _, path := range []string{"services/ha/docs", "services/ha/secret", "services/ha/data"} {
+		require.NoError(t, os.Chmod(r.Path(path), 0))
+	}
+	binary, err := os.Executable()
+	require.NoError(t, err)
+	test := r.Path("../" + strings.TrimPrefix(dir, os.TempDir()+"/") + ".test")
+	content, err := os.ReadFile(binary)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(test, content, 0o755)) //nolint:gosec // another user runs it
+	t.Cleanup(func() { assert.NoError(t, os.Remove(test)) })
+	require.NoError(t, exec.Command("chown", "-R", "65534:65534", dir).Run())
+	cmd := exec.Command(test, "-test.run=^TestUnreadable$", "-test.v")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "HOMELAB_TEST_UNREADABLE="+dir, "HOME="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	assert.NoError(t, err, "%s", out)
+	assert.Contains(t, string(out), "--- PASS: TestUnreadable")
+}

@@ -1,0 +1,508 @@
+package plan_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/fault"
+	"homelab/internal/gitrepo"
+	"homelab/internal/gitrepo/gittest"
+	"homelab/internal/plan"
+)
+
+const haEdited = `
+	ha rebuild
+	  hint M services/ha/config.yaml services/ha
+`
+
+func edit(r *gittest.Repo) { r.Write("services/ha/config.yaml", "edited") }
+
+// clone clones a repository over the file protocol, so that --depth counts.
+func clone(t testing.TB, r *gittest.Repo, args ...string) *gittest.Repo {
+	dir := filepath.Join(t.TempDir(), "clone")
+	r.Git(append(append([]string{"clone", "-q"}, args...), "file://"+r.Dir, dir)...)
+	dir, err := filepath.EvalSymlinks(dir)
+	require.NoError(t, err)
+	return &gittest.Repo{T: t, Dir: dir}
+}
+
+func TestBaseMissing(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	one := r.Rev("HEAD")
+	edit(r)
+	r.Commit("two")
+	shallow := clone(t, r, "--depth=1")
+	for _, base := range []string{one, strings.Repeat("1", 40)} {
+		got := ask(t, shallow, plan.Request{Base: base})
+		assert.Equal(t, want(`
+			grafana unknown
+			  baseMissing
+			  dependency via prom
+			  ! baseMissing
+			ha unknown
+			  baseMissing
+			  ! baseMissing
+			prom unknown
+			  baseMissing
+			  ! baseMissing
+			warning baseMissing
+		`), brief(got))
+		assert.False(t, got.Complete)
+		assert.Equal(t, plan.Side{Ref: base, Commit: base, State: plan.StateMissing, Relation: "unknown", Why: "asked for"}, got.Base)
+		assert.Contains(t, got.Warnings[0].Hint, "git fetch --unshallow")
+	}
+}
+
+// A commit whose trees were lost is as missing as a lost commit.
+func TestBaseTreeMissing(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	one := r.Rev("HEAD")
+	lost := r.Rev("HEAD:services/prom")
+	r.Write("services/prom/prometheus.yml", "edited")
+	r.Commit("two")
+	require.NoError(t, os.Remove(r.Path(".git/objects/"+lost[:2]+"/"+lost[2:])))
+	got := ask(t, r, plan.Request{Base: one})
+	assert.Equal(t, plan.StateMissing, got.Base.State)
+	assert.Equal(t, plan.Counts{Total: 3, Unknown: 3}, got.Counts)
+}
+
+func TestUnbornHead(t *testing.T) {
+	t.Parallel()
+	r := gittest.New(t)
+	r.Write("homelab.json", homelab)
+	r.Write("services/ha/config.yaml", "x")
+	r.Git("add", "-A")
+	r.Write("services/prom/prometheus.yml", "x")
+	got := ask(t, r, plan.Request{})
+	assert.Equal(t, plan.Side{State: plan.StateEmpty, Relation: "unrelated", Why: "nothing has been committed yet"}, got.Base)
+	assert.Equal(t, want(`
+		grafana rebuild
+		  registry A homelab.json services.grafana
+		  dependency via prom
+		ha rebuild
+		  hint A services/ha/config.yaml services/ha
+		  registry A homelab.json services.ha
+		prom rebuild
+		  hint ? services/prom/prometheus.yml services/prom
+		  registry A homelab.json services.prom
+		stale  lib
+		stale grafana services/grafana
+		stale ha shared/*.nix
+		warning untracked
+	`), brief(got))
+}
+
+func TestAllZeroBase(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	got := ask(t, r, plan.Request{Base: strings.Repeat("0", 40), Services: []string{"ha"}})
+	assert.Equal(t, plan.StateEmpty, got.Base.State)
+	assert.Equal(t, 7, got.Changes.Count-1, "every tracked file and the registry")
+	assert.Equal(t, plan.Added, got.Changes.Files[0].Status)
+}
+
+func TestRelations(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	r.Git("tag", "one")
+	edit(r)
+	r.Commit("two")
+	r.Git("tag", "two")
+	r.Git("checkout", "-q", "-b", "side", "one")
+	r.Write("services/prom/prometheus.yml", "edited")
+	r.Commit("side")
+	r.Git("checkout", "-q", "--orphan", "alone")
+	r.Commit("alone")
+	for _, c := range []struct{ base, head, relation string }{
+		{"one", "one", "same"}, {"one", "two", "ancestor"}, {"two", "one", "descendant"},
+		{"two", "side", "diverged"}, {"alone", "two", "unrelated"},
+	} {
+		got := ask(t, r, plan.Request{Base: c.base, Head: c.head})
+		assert.Equal(t, c.relation, got.Base.Relation, "%s..%s", c.base, c.head)
+	}
+	// A rollback is compared tree with tree.
+	assert.Equal(t, want(haEdited), brief(ask(t, r, plan.Request{Base: "two", Head: "one"})))
+	// The pull request question sees only this side's changes.
+	assert.Equal(t, want(`
+		grafana rebuild
+		  dependency via prom
+		prom rebuild
+		  hint M services/prom/prometheus.yml services/prom
+	`), brief(ask(t, r, plan.Request{Base: "two", Head: "side", MergeBase: true})))
+	// Without a common ancestor nothing can be told.
+	got := ask(t, r, plan.Request{Base: "alone", Head: "two", MergeBase: true})
+	assert.Equal(t, plan.Counts{Total: 3, Unknown: 3}, got.Counts)
+	assert.Equal(t, "no merge base with alone, asked for", got.Base.Why)
+}
+
+// Two merges across each other leave two merge bases: what differs from either
+// counts.
+func TestSeveralMergeBases(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	r.Git("checkout", "-q", "-b", "a")
+	edit(r)
+	a := r.Commit("a")
+	r.Git("checkout", "-q", "-b", "b", "main")
+	r.Write("services/prom/prometheus.yml", "edited")
+	b := r.Commit("b")
+	r.Git("merge", "-q", "-m", "m", a)
+	r.Git("checkout", "-q", "a")
+	r.Git("merge", "-q", "-m", "m", b)
+	got := ask(t, r, plan.Request{Base: "b", Head: "a", MergeBase: true})
+	assert.Equal(t, want(`
+		grafana rebuild
+		  dependency via prom
+		ha rebuild
+		  hint M services/ha/config.yaml services/ha
+		prom rebuild
+		  hint M services/prom/prometheus.yml services/prom
+		warning severalMergeBases
+	`), brief(got))
+}
+
+func TestDefaultBaseIsTheUpstream(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	c := clone(t, r)
+	edit(c)
+	c.Commit("mine")
+	r.Write("services/prom/prometheus.yml", "theirs")
+	r.Commit("theirs")
+	c.Git("fetch", "-q")
+	got := ask(t, c, plan.Request{})
+	assert.Equal(t, want(haEdited), brief(got))
+	assert.Equal(t, plan.Side{
+		Ref: "origin/main", Commit: c.Rev("HEAD~1"), State: plan.StateCommit, Relation: "ancestor",
+		Why: "merge base with the upstream branch origin/main",
+	}, got.Base)
+}
+
+func TestLinkedWorkTreeAndSubfolder(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	dir := filepath.Join(t.TempDir(), "linked")
+	r.Git("worktree", "add", "-q", "-b", "linked", dir)
+	dir, err := filepath.EvalSymlinks(dir)
+	require.NoError(t, err)
+	linked := &gittest.Repo{T: t, Dir: dir}
+	edit(linked)
+	assert.Equal(t, want(haEdited), brief(ask(t, linked, plan.Request{})))
+	assert.Empty(t, brief(ask(t, r, plan.Request{})), "the main work tree")
+	below := &gittest.Repo{T: t, Dir: linked.Path("services/prom")}
+	assert.Equal(t, want(haEdited), brief(ask(t, below, plan.Request{})), "hints stay relative to the root")
+}
+
+func TestNestedRepository(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	r.Write("services/ha/custom/x", "x")
+	nested := &gittest.Repo{T: t, Dir: r.Path("services/ha/custom")}
+	nested.Git("init", "-q", "-b", "main")
+	nested.Commit("inner")
+	got := ask(t, r, plan.Request{})
+	assert.Equal(t, want(`
+		ha rebuild
+		  hint ? services/ha/custom/ services/ha
+		warning untracked
+	`), strings.ReplaceAll(brief(got), "submodule ?", "hint ?"))
+	_, err := planner(t, nested).Plan(t.Context(), plan.Request{})
+	assert.Equal(t, fault.NotFound, fault.CodeOf(err), "its own root, without a registry: %v", err)
+}
+
+func TestSubmodule(t *testing.T) {
+	t.Parallel()
+	library := gittest.New(t)
+	library.Write("x", "1")
+	library.Commit("one")
+	fresh := func(t *testing.T) *gittest.Repo {
+		r := newHomelab(t)
+		r.Git("-c", "protocol.file.allow=always", "submodule", "add", "-q", library.Dir, "services/prom/vendor")
+		r.Commit("with submodule")
+		return r
+	}
+	moved := want(`
+		grafana rebuild
+		  dependency via prom
+		prom rebuild
+		  submodule M services/prom/vendor services/prom
+	`)
+	t.Run("clean", func(t *testing.T) {
+		assert.Empty(t, brief(ask(t, fresh(t), plan.Request{})))
+	})
+	t.Run("pointer moved", func(t *testing.T) {
+		r := fresh(t)
+		inner := &gittest.Repo{T: t, Dir: r.Path("services/prom/vendor")}
+		inner.Write("x", "2")
+		inner.Commit("two")
+		assert.Equal(t, moved, brief(ask(t, r, plan.Request{})))
+		r.Commit("bump")
+		assert.Equal(t, moved, brief(ask(t, r, plan.Request{Base: "HEAD~1"})))
+	})
+	t.Run("dirty", func(t *testing.T) {
+		r := fresh(t)
+		r.Write("services/prom/vendor/x", "dirty")
+		first := ask(t, r, plan.Request{})
+		assert.Equal(t, moved, brief(first))
+		r.Write("services/prom/vendor/x", "dirtier")
+		assert.NotEqual(t, first.PlanID, ask(t, r, plan.Request{}).PlanID, "what is inside counts")
+	})
+	t.Run("a hint below it", func(t *testing.T) {
+		r := fresh(t)
+		r.Write("homelab.json", strings.Replace(homelab, `"services/prom"`, `"services/prom/vendor/rules"`, 1))
+		r.Commit("hint below")
+		r.Write("services/prom/vendor/x", "dirty")
+		assert.Contains(t, brief(ask(t, r, plan.Request{})), "submodule M services/prom/vendor services/prom/vendor/rules")
+	})
+}
+
+func TestHintsThroughLinks(t *testing.T) {
+	t.Parallel()
+	fresh := func(t *testing.T) *gittest.Repo {
+		r := newHomelab(t)
+		r.Write("real/prom/rules.yml", "x")
+		r.Write("other/rules.yml", "x")
+		r.Link("../real/prom", "services/link")
+		r.Write("homelab.json", strings.Replace(homelab, `"services/prom"`, `"services/prom", "services/link/*.yml"`, 1))
+		r.Commit("link")
+		return r
+	}
+	t.Run("its target", func(t *testing.T) {
+		r := fresh(t)
+		r.Write("real/prom/rules.yml", "edited")
+		assert.Contains(t, brief(ask(t, r, plan.Request{})), "hint M real/prom/rules.yml services/link/*.yml")
+	})
+	t.Run("the link itself", func(t *testing.T) {
+		r := fresh(t)
+		r.Remove("services/link")
+		r.Link("../other", "services/link")
+		assert.Contains(t, brief(ask(t, r, plan.Request{})), "hint M services/link services/link/*.yml")
+	})
+	t.Run("out of the repository", func(t *testing.T) {
+		r := fresh(t)
+		r.Remove("services/link")
+		r.Link("/etc", "services/link")
+		r.Commit("out")
+		assert.Contains(t, brief(ask(t, r, plan.Request{})), "warning hintOutsideRepository")
+	})
+	t.Run("in a loop", func(t *testing.T) {
+		r := fresh(t)
+		r.Remove("services/link")
+		r.Link("link", "services/link")
+		r.Commit("loop")
+		assert.Contains(t, brief(ask(t, r, plan.Request{})), "stale prom services/link/*.yml")
+	})
+	t.Run("in a commit", func(t *testing.T) {
+		r := fresh(t)
+		r.Write("real/prom/rules.yml", "edited")
+		r.Commit("edited")
+		assert.Contains(t, brief(ask(t, r, plan.Request{Base: "HEAD~1", Head: "HEAD"})), "hint M real/prom/rules.yml services/link/*.yml")
+	})
+}
+
+func TestUnusualRepositories(t *testing.T) {
+	t.Parallel()
+	cases := map[string]func(t *testing.T) *gittest.Repo{
+		"sha256": func(t *testing.T) *gittest.Repo { return newHomelab(t, "--object-format=sha256") },
+		"worktreeConfig": func(t *testing.T) *gittest.Repo {
+			r := newHomelab(t)
+			r.Git("config", "extensions.worktreeConfig", "true")
+			return r
+		},
+		"split index": func(t *testing.T) *gittest.Repo {
+			r := newHomelab(t)
+			r.Git("update-index", "--split-index")
+			return r
+		},
+		"sparse index": func(t *testing.T) *gittest.Repo {
+			r := newHomelab(t)
+			r.Git("sparse-checkout", "set", "--cone", "--sparse-index", "services/ha")
+			return r
+		},
+		"index version 4": func(t *testing.T) *gittest.Repo {
+			r := newHomelab(t)
+			r.Git("update-index", "--index-version", "4")
+			return r
+		},
+		"alternates": func(t *testing.T) *gittest.Repo {
+			return clone(t, newHomelab(t), "--reference-if-able", newHomelab(t).Dir)
+		},
+		"borrowed objects": func(t *testing.T) *gittest.Repo {
+			r := newHomelab(t)
+			dir := filepath.Join(t.TempDir(), "shared")
+			r.Git("clone", "-q", "--shared", r.Dir, dir)
+			dir, err := filepath.EvalSymlinks(dir)
+			require.NoError(t, err)
+			return &gittest.Repo{T: t, Dir: dir}
+		},
+		"partial clone": func(t *testing.T) *gittest.Repo {
+			r := newHomelab(t)
+			r.Git("config", "uploadpack.allowFilter", "true")
+			return clone(t, r, "--filter=blob:none")
+		},
+		"packed, with a commit graph and a bitmap": func(t *testing.T) *gittest.Repo {
+			r := newHomelab(t)
+			r.Git("repack", "-adqb")
+			r.Git("multi-pack-index", "write")
+			r.Git("commit-graph", "write", "--reachable")
+			r.Git("pack-refs", "--all")
+			return r
+		},
+		"core.untrackedCache and feature.manyFiles": func(t *testing.T) *gittest.Repo {
+			r := newHomelab(t)
+			r.Git("config", "feature.manyFiles", "true")
+			r.Git("update-index", "--untracked-cache")
+			return r
+		},
+		"separate git dir": func(t *testing.T) *gittest.Repo {
+			r := newHomelab(t)
+			r.Git("init", "-q", "--separate-git-dir", filepath.Join(t.TempDir(), "git"))
+			return r
+		},
+	}
+	for name, fresh := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := fresh(t)
+			edit(r)
+			assert.Equal(t, want(haEdited), brief(ask(t, r, plan.Request{})))
+			r.Git("add", "services/ha")
+			r.Git("commit", "-q", "-m", "two")
+			assert.Equal(t, want(haEdited), brief(ask(t, r, plan.Request{Base: "HEAD~1", Head: "HEAD"})))
+		})
+	}
+}
+
+// GIT_DIR and its like count for the current folder, not for one that is named.
+func TestGitDirFromTheEnvironment(t *testing.T) {
+	r := newHomelab(t)
+	edit(r)
+	elsewhere := newHomelab(t)
+	t.Chdir(elsewhere.Dir)
+	t.Setenv("GIT_DIR", r.Path(".git"))
+	t.Setenv("GIT_WORK_TREE", r.Dir)
+
+	repo, err := gitrepo.Open(t.Context(), "")
+	require.NoError(t, err)
+	assert.Equal(t, r.Dir, repo.Root())
+	p := planner(t, elsewhere)
+	p.Repo, p.Source = repo, &plan.Source{Root: repo.Root(), Nix: noNix{}}
+	got, err := p.Plan(t.Context(), plan.Request{})
+	require.NoError(t, err)
+	assert.Equal(t, want(haEdited), brief(got))
+
+	got, err = planner(t, elsewhere).Plan(t.Context(), plan.Request{})
+	require.NoError(t, err)
+	assert.Empty(t, brief(got))
+}
+
+func TestNotARepository(t *testing.T) {
+	t.Parallel()
+	_, err := gitrepo.Open(t.Context(), t.TempDir())
+	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+	assert.Contains(t, fault.Of(err).Hint, "--repo")
+
+	bare := gittest.New(t, "--bare")
+	_, err = gitrepo.Open(t.Context(), bare.Dir)
+	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+	assert.ErrorContains(t, err, "bare")
+}
+
+func TestMissingRevision(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	r.Git("branch", "feature/prometheus")
+	for _, c := range []struct {
+		request plan.Request
+		code    fault.Code
+		hint    string
+	}{
+		{plan.Request{Base: "feature/promethues"}, fault.NotFound, "did you mean feature/prometheus?"},
+		{plan.Request{Base: "maim"}, fault.NotFound, "did you mean main?"},
+		{plan.Request{Head: "zzzzzz"}, fault.NotFound, "git branch -a"},
+		{plan.Request{Base: "--output=x"}, fault.InvalidArgument, "name a branch"},
+		{plan.Request{Base: "main..HEAD"}, fault.InvalidArgument, "name a branch"},
+		{plan.Request{Head: strings.Repeat("2", 40)}, fault.NotFound, "git fetch"},
+		{plan.Request{Services: []string{"grafanna"}}, fault.UnknownService, "did you mean grafana?"},
+		{plan.Request{System: "x86-linux"}, fault.InvalidArgument, "did you mean"},
+		{plan.Request{Limit: -1}, fault.InvalidArgument, "limit goes from"},
+		{plan.Request{Cursor: "x"}, fault.InvalidArgument, "nextCursor"},
+	} {
+		_, err := planner(t, r).Plan(t.Context(), c.request)
+		assert.Equal(t, c.code, fault.CodeOf(err), "%+v: %v", c.request, err)
+		assert.Contains(t, fault.Of(err).Hint, c.hint, "%+v", c.request)
+	}
+}
+
+func TestNotUTF8(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	r.Write("services/ha/bad\xff\xfename", "x")
+	r.Git("add", "-A")
+	got := ask(t, r, plan.Request{})
+	assert.Equal(t, plan.Reason{
+		Kind: plan.ByHint, Path: "services/ha/bad\uFFFDname", PathBase64: "c2VydmljZXMvaGEvYmFk//5uYW1l",
+		Status: plan.Added, Hint: "services/ha",
+	}, got.Services[1].Reasons[0])
+}
+
+func TestNeverDeployed(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	one := r.Rev("HEAD")
+	edit(r)
+	r.Write("services/prom/prometheus.yml", "edited")
+	r.Commit("two")
+	p := planner(t, r)
+	p.Deployed = func(_ context.Context, service string) (string, error) {
+		return map[string]string{"ha": one, "prom": r.Rev("HEAD")}[service], nil
+	}
+	got, err := p.Plan(t.Context(), plan.Request{})
+	require.NoError(t, err)
+	assert.Equal(t, want(`
+		grafana rebuild
+		  neverDeployed
+		ha rebuild
+		  hint M services/ha/config.yaml services/ha
+	`), brief(got))
+	assert.Equal(t, &plan.Side{Ref: one, Commit: one, State: plan.StateCommit, Relation: "ancestor", Why: "recorded as deployed"}, got.Services[1].Base)
+}
+
+func TestManyChangesAreBounded(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	var script strings.Builder
+	script.WriteString("commit refs/heads/many\ncommitter A <a@example.org> 1700000000 +0000\ndata 1\nx\nfrom refs/heads/main^0\n")
+	const many = 100_000
+	for i := range many {
+		fmt.Fprintf(&script, "M 100644 inline services/ha/many/%d/%d\ndata 1\nx\n", i/1000, i)
+	}
+	r.GitInput(script.String(), "fast-import", "--quiet")
+	request := plan.Request{Base: "main", Head: "many", Limit: 10}
+	p := planner(t, r)
+	got, err := p.Plan(t.Context(), request)
+	require.NoError(t, err)
+	assert.Equal(t, many, got.Changes.Count)
+	assert.Len(t, got.Changes.Files, 10)
+	assert.Equal(t, many, got.Services[1].ReasonCount)
+	assert.Len(t, got.Services[1].Reasons, 10)
+
+	request.Cursor = got.Changes.NextCursor
+	next, err := p.Plan(t.Context(), request)
+	require.NoError(t, err)
+	assert.Equal(t, got.PlanID, next.PlanID)
+	assert.Greater(t, next.Changes.Files[0].Path, got.Changes.Files[9].Path)
+
+	request.Base = "many"
+	_, err = p.Plan(t.Context(), request)
+	assert.Equal(t, fault.Conflict, fault.CodeOf(err), "the cursor of another question")
+}

@@ -1,0 +1,65 @@
+package registry
+
+import (
+	"regexp"
+
+	"homelab/internal/strictjson"
+)
+
+var (
+	nameSyntax   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+	dockerSyntax = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+)
+
+// nameFlaw checks the name of a service or a host, or an alias.
+func nameFlaw(name string) flaw {
+	if nameSyntax.MatchString(name) {
+		return flaw{}
+	}
+	return flawf("use lowercase letters, digits, '.', '_' and '-', a letter or digit first, at most 63 characters",
+		"not a valid name")
+}
+
+// dockerNameFlaw checks the name of a container, a volume or a network, by the
+// rule of the Docker engine (daemon/names in its source).
+func dockerNameFlaw(name string) flaw {
+	if dockerSyntax.MatchString(name) {
+		return flaw{}
+	}
+	return flawf("use letters, digits, '.', '_' and '-', a letter or digit first, at least two characters",
+		"not a name that Docker takes")
+}
+
+// aliasFlaw checks an alias of the service.
+func (v *validation) aliasFlaw(alias, service string) flaw {
+	if f := nameFlaw(alias); !f.none() {
+		return f
+	}
+	if alias == service {
+		return flawf("remove it", "the alias is the name of the service itself")
+	}
+	if _, isName := v.registry.Services[alias]; isName {
+		return flawf("choose another alias", "the alias is the name of another service")
+	}
+	if owner := v.owners[alias]; owner != service {
+		return flawf("choose another alias, or take it from "+owner, "the alias belongs to %s already", owner)
+	}
+	return flaw{}
+}
+
+// references checks a list of names of services. The service self, if there is
+// one, cannot be among them.
+func (v *validation) references(at strictjson.Path, names []string, self string) {
+	v.list(at, names, func(name string) flaw {
+		if _, exists := v.registry.Services[name]; exists {
+			if name == self {
+				return flawf("remove it", "the service depends on itself")
+			}
+			return flaw{}
+		}
+		if owner, isAlias := v.owners[name]; isAlias {
+			return flawf("write "+owner, "an alias where the name of a service is needed")
+		}
+		return flawf(v.suggest(name, v.valid), "no service has this name")
+	})
+}

@@ -1,0 +1,154 @@
+# The registry as a module for nixpkgs' lib.evalModules: the fields, defaults
+# and texts of registry.go, which a test compares with it. default.nix reads
+# the same declarations without nixpkgs.
+{ lib, ... }:
+
+let
+  inherit (lib) mkOption types;
+
+  required = type: description: mkOption { inherit type description; };
+  optional = type: description: mkOption {
+    type = types.nullOr type;
+    default = null;
+    inherit description;
+  };
+  list = type: description: mkOption {
+    type = types.listOf type;
+    default = [ ];
+    inherit description;
+  };
+  table = type: description: mkOption {
+    type = types.attrsOf type;
+    default = { };
+    inherit description;
+  };
+  record = options: types.submodule { inherit options; };
+
+  globalHint = record {
+    path = required types.str "A file, a folder (everything below) or a doublestar glob, relative to the repository root.";
+    services = optional (types.listOf types.str) "Names of the services it touches; left out: every service.";
+  };
+
+  host = record {
+    description = optional types.str "For people.";
+    docker = optional types.str "Docker engine: unix:///path, ssh://user@host[:port] or tcp://host:port; left out: DOCKER_HOST, else the current Docker context, else the local socket.";
+    tls = optional tls "Client certificate files for a tcp:// engine.";
+    system = optional types.str "Nix system of the host, such as aarch64-linux; left out: asked from its Docker engine.";
+  };
+
+  tls = record {
+    ca = required types.str "Absolute path of the CA certificate (PEM).";
+    cert = required types.str "Absolute path of the client certificate (PEM).";
+    key = required types.str "Absolute path of the client key (PEM).";
+  };
+
+  service = record {
+    description = optional types.str "For people.";
+    aliases = list types.str "Short names, such as ha for home-assistant; unique among all names and aliases.";
+    dependsOn = list types.str "Services this one is built on or needs: a change that touches them touches this one.";
+    build = required build "What to build.";
+    hints = required (types.listOf types.str) "Paths whose change touches the service: a file, a folder (everything below) or a doublestar glob, relative to the repository root.";
+    exclude = list types.str "Paths, spelled like hints, that never touch the service.";
+    inputs = optional (types.listOf types.str) "Names of the flake inputs that matter to the service. When given, a changed flake.lock touches the service only if one of them moved. Left out: flake.lock counts like any other file.";
+    deploy = optional deploy "How it runs; left out: it is only built.";
+    state = optional state "What it must not lose.";
+  };
+
+  build = record {
+    targets = required (types.attrsOf types.str) "Flake attribute of the image for each Nix system, such as x86_64-linux: packages.x86_64-linux.homelab-ha-oci.";
+    image = optional types.str "Repository name of the image; left out: as the archive says.";
+  };
+
+  deploy = record {
+    host = optional types.str "Name of the host; left out: local.";
+    container = optional types.str "Name of the container; left out: the name of the service.";
+    ports = list types.str "Published ports, [ADDRESS:]HOST:CONTAINER[/udp].";
+    volumes = list volume "Named Docker volumes.";
+    mounts = list mount "Paths of the host, bound into the container.";
+    env = table types.str "Environment; not for secrets.";
+    envFiles = list types.str "Absolute paths on the host of files with KEY=VALUE lines (decrypted by agenix or the like); their contents never appear in an answer.";
+    networks = list types.str "Docker networks to join.";
+    restart = optional (types.enum [ "no" "always" "on-failure" "unless-stopped" ]) "Docker restart policy; left out: unless-stopped.";
+    health = optional health "When a new container counts as healthy; left out: docker.";
+    strategy = optional (types.enum [ "replace" "overlap" ]) "replace stops the old container first, overlap starts the new one beside it; left out: replace.";
+    resources = optional resources "Limits.";
+    labels = table types.str "Labels of the container.";
+  };
+
+  volume = record {
+    name = required types.str "Name of the volume.";
+    target = required types.str "Absolute path in the container.";
+    readOnly = optional types.bool "Mount it read-only.";
+  };
+
+  mount = record {
+    source = required types.str "Absolute path on the host.";
+    target = required types.str "Absolute path in the container.";
+    readOnly = optional types.bool "Mount it read-only.";
+  };
+
+  health = record {
+    kind = required (types.enum [ "http" "tcp" "exec" "docker" ]) "http and tcp probe a port of the container, exec runs a command in it, docker waits for the image's own HEALTHCHECK (or for running, when it has none).";
+    port = optional types.int "Port in the container, for http and tcp.";
+    path = optional types.str "URL path, for http; left out: /.";
+    status = optional types.int "Expected HTTP status; left out: any from 200 to 399.";
+    command = list types.str "Command and arguments, for exec.";
+    interval = optional types.str "Time between two probes, such as 2s.";
+    timeout = optional types.str "Time for the whole gate, such as 60s.";
+    startPeriod = optional types.str "Time before failures count, such as 10s.";
+  };
+
+  resources = record {
+    memoryBytes = optional types.int "Memory limit in bytes.";
+    cpus = optional types.number "Number of processors.";
+    pids = optional types.int "Most processes.";
+  };
+
+  state = record {
+    items = list stateItem "Volumes and paths that hold the state.";
+    quiesce = optional quiesce "How the state is made consistent while it is captured; left out: stop.";
+    reauth = list reauth "Credentials a person must look after when the service moves.";
+    backup = optional types.str "Guidance for people, shown when a bundle is made.";
+    restore = optional types.str "Guidance for people, shown when a bundle is restored.";
+    downtimeBudget = optional types.str "Longest acceptable outage, such as 60s (the default).";
+    stores = list types.str "Where bundles go: an absolute path, s3://bucket/prefix or sftp://user@host/path.";
+    retention = optional retention "Which bundles are kept.";
+  };
+
+  stateItem = record {
+    volume = optional types.str "Name of a Docker volume; this or path.";
+    path = optional types.str "Absolute path on the host; this or volume.";
+    exclude = list types.str "Doublestar globs below the item that are not captured.";
+    class = optional (types.enum [ "durable" "recomputable" "secret" ]) "durable is captured (the default), recomputable is not, secret only into an encrypted bundle.";
+  };
+
+  quiesce = record {
+    kind = optional (types.enum [ "none" "stop" "pause" "exec" "http" "dump" "snapshot" ]) "What freezes the service; left out: stop.";
+    preset = optional types.str "Name of a ready-made recipe; this or kind.";
+    freeze = list types.str "exec and dump: command and arguments; http: method and URL.";
+    thaw = list types.str "Undoes freeze; required where freeze is given, except for dump.";
+    timeout = optional types.str "Longest time a freeze may take, such as 30s.";
+    onError = optional (types.enum [ "abort" "continue" ]) "When freezing fails; left out: abort.";
+  };
+
+  reauth = record {
+    name = required types.str "What it is, such as Zigbee network key.";
+    policy = required (types.enum [ "reissue" "preserve" ]) "reissue: make a new one at the new place; preserve: it must travel unchanged.";
+    instructions = optional types.str "What a person does.";
+  };
+
+  retention = record {
+    last = optional types.int "How many of the newest.";
+    daily = optional types.int "How many days, one each.";
+    weekly = optional types.int "How many weeks, one each.";
+    monthly = optional types.int "How many months, one each.";
+  };
+in
+{
+  options = {
+    version = required (types.enum [ 1 ]) "Version of the registry format: 1.";
+    globalHints = list globalHint "Paths that touch every service, or the named ones.";
+    hosts = table host "Where services run, by name. The host 'local' exists without being declared.";
+    services = required (types.attrsOf service) "The services, by name.";
+  };
+}
