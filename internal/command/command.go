@@ -70,7 +70,7 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 		return Result{}, fmt.Errorf("start %s: %w", c.Name, err)
 	}
 	err = cmd.Wait()
-	result := Result{Stdout: stdout.Bytes(), Stderr: stderr.buf, Exit: cmd.ProcessState.ExitCode()}
+	result := Result{Stdout: stdout.buf.Bytes(), Stderr: stderr.buf, Exit: cmd.ProcessState.ExitCode()}
 	if ctx.Err() != nil {
 		// What of the group outlived the polite signal goes now; none left is fine.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
@@ -127,20 +127,21 @@ func (r Result) FirstLine() string {
 }
 
 // capped keeps up to most bytes and remembers that there were more. It goes on
-// reading, so that the command does not die of a closed pipe.
+// reading, so that the command does not die of a closed pipe. The buffer has a
+// name: embedded, its ReadFrom would read past the bound.
 type capped struct {
-	bytes.Buffer
+	buf  bytes.Buffer
 	most int
 	over bool
 }
 
 func (c *capped) Write(p []byte) (int, error) {
-	if room := c.most - c.Len(); len(p) > room {
+	if room := c.most - c.buf.Len(); len(p) > room {
 		c.over = true
-		c.Buffer.Write(p[:max(room, 0)])
+		c.buf.Write(p[:max(room, 0)])
 		return len(p), nil
 	}
-	return c.Buffer.Write(p)
+	return c.buf.Write(p)
 }
 
 // tail keeps the last most bytes.

@@ -35,7 +35,8 @@ type Repo struct {
 	env       []string // for the git command: which repository, when the environment says so
 
 	config  *gitconfig.Config
-	foreign string // why this repository cannot be read in process; empty: it can
+	stamp   fileStamp // of the config file
+	foreign string    // why this repository cannot be read in process; empty: it can
 
 	objects *objects
 
@@ -171,11 +172,18 @@ func (r *Repo) discoverByGit(ctx context.Context, start string, inherit bool) er
 	return r.readConfig()
 }
 
+// Moved says that the repository was reconfigured, or is another one, since it
+// was opened: it must be opened anew.
+func (r *Repo) Moved() bool { return r.configStamp() != r.stamp }
+
+func (r *Repo) configStamp() fileStamp { return stampFile(filepath.Join(r.commonDir, "config")) }
+
 func (r *Repo) readConfig() error {
 	raw, err := os.ReadFile(filepath.Join(r.commonDir, "config"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	r.stamp = r.configStamp()
 	r.config = gitconfig.New()
 	return gitconfig.NewDecoder(bytes.NewReader(raw)).Decode(r.config)
 }

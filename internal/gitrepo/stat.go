@@ -21,6 +21,15 @@ func stampOf(st *unix.Stat_t) fileStamp {
 	}
 }
 
+// stampFile is the stamp of a file, zero when there is none.
+func stampFile(path string) fileStamp {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return fileStamp{}
+	}
+	return stampOf(&st)
+}
+
 // unchanged says that the file is certainly the one git last looked at. It is
 // stricter than git's own comparison: what it denies is decided by git, what it
 // grants git would grant.

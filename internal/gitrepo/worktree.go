@@ -11,7 +11,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"homelab/internal/plan"
 )
@@ -86,13 +85,7 @@ func (r *Repo) currentIndex() (*index, error) {
 	return ix, nil
 }
 
-func (r *Repo) indexStamp() fileStamp {
-	var st unix.Stat_t
-	if unix.Stat(r.indexFile, &st) != nil {
-		return fileStamp{}
-	}
-	return stampOf(&st)
-}
+func (r *Repo) indexStamp() fileStamp { return stampFile(r.indexFile) }
 
 func (r *Repo) indexMoved(w *workTree) bool {
 	return w.index != nil && r.indexStamp() != w.index.stamp

@@ -1,0 +1,9 @@
+{ oci }:
+
+oci {
+  name = "prometheus";
+  folder = ./.;
+  port = 9090;
+  health = "/-/healthy";
+  state = "/prometheus";
+}

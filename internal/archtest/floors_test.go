@@ -1,0 +1,79 @@
+package archtest
+
+// floor is where a package stands. It may import packages of lower floors.
+type floor struct {
+	number int
+	why    string
+}
+
+// floors is the house: every package has a floor, or the test fails.
+// docs/architecture.md tells the same for people.
+var floors = map[string]floor{
+	"cmd/homelab": {6, "picks a face and an exit status; nothing imports a main package"},
+	"schemas/gen": {6, "a program of its own: reflection stays out of the binary"},
+
+	"internal/harness": {5, "the one place that knows every adapter"},
+
+	"internal/cli":       {4, "a face: it calls tools and knows nothing of MCP"},
+	"internal/mcpserver": {4, "a face: it calls tools and knows nothing of the command line"},
+	"tools/toolstest":    {4, "canned answers for the tests of the faces"},
+
+	"tools":                             {3, "what can be asked, told once for both faces"},
+	"internal/gitrepo":                  {3, "an adapter: the planner does not know how a repository is read"},
+	"internal/gitrepo/gittest":          {3, "repositories for tests"},
+	"internal/nix":                      {3, "an adapter: the planner does not know how Nix is driven"},
+	"internal/engine/docker":            {3, "an adapter: nobody else knows the Docker API"},
+	"internal/engine/docker/dockertest": {3, "engines for tests"},
+
+	"internal/plan":   {2, "a domain: it knows the registry and interfaces of its own, no adapter"},
+	"internal/doctor": {2, "a domain: it runs probes and knows none"},
+
+	"registry": {1, "the vocabulary that everything above speaks"},
+
+	"internal/strictjson": {0, "knows JSON, not what it says"},
+	"internal/hint":       {0, "knows paths, not what they are for"},
+	"internal/command":    {0, "runs commands for every adapter"},
+	"internal/fault":      {0, "the error value of every floor"},
+	"schemas":             {0, "embedded bytes"},
+}
+
+// siblings are the imports within a floor that are allowed.
+var siblings = []struct{ from, to, why string }{
+	{"internal/command", "internal/fault", "a missing command is a fault with its remedy"},
+	{"internal/strictjson", "internal/fault", "a name that is not known is answered with near ones"},
+	{"internal/hint", "internal/fault", "a hint that cannot be understood is a fault with its remedy"},
+}
+
+// rule keeps an import or a name to the packages that are there for it.
+type rule struct {
+	what string   // an import path with everything below it, or a name such as fmt.Println
+	only []string // packages
+	why  string
+}
+
+var imports = []rule{
+	{"os/exec", []string{"internal/command"}, "quoting, exit codes and cancellation of commands are the same everywhere"},
+	{"github.com/go-git", []string{"internal/gitrepo"}, "how a repository is read can change without the planner"},
+	{"github.com/docker", []string{"internal/engine/docker"}, "the client has a successor: it is replaced in one place"},
+	{"github.com/mark3labs/mcp-go", []string{"internal/mcpserver"}, "the SDK moves with the protocol: it is followed in one place"},
+	{"github.com/spf13", []string{"internal/cli"}, "flags are a matter of the command line"},
+	{"github.com/invopop", []string{"schemas/gen"}, "at run time schemas are bytes"},
+}
+
+var names = []rule{
+	{"fmt.Print", []string{"internal/cli"}, "standard output carries results, or the protocol, and nothing else"},
+	{"fmt.Printf", []string{"internal/cli"}, "standard output carries results, or the protocol, and nothing else"},
+	{"fmt.Println", []string{"internal/cli"}, "standard output carries results, or the protocol, and nothing else"},
+	{"os.Stdout", []string{"internal/cli", "cmd/homelab"}, "standard output carries results, or the protocol, and nothing else"},
+	{"print", nil, "a leftover of debugging"},
+	{"println", nil, "a leftover of debugging"},
+	{"os.Exit", []string{"cmd/homelab", "schemas/gen"}, "only a main function knows that nothing is left to be done"},
+	{"log.Fatal", nil, "errors are returned"},
+	{"log.Fatalf", nil, "errors are returned"},
+	{"log.Print", nil, "a logger is passed in"},
+	{"log.Printf", nil, "a logger is passed in"},
+	{"log.Println", nil, "a logger is passed in"},
+}
+
+// testLibraries may be imported by packages that are for tests, and by tests.
+var testLibraries = []string{"testing", "github.com/stretchr", "github.com/rogpeppe", "github.com/santhosh-tekuri"}

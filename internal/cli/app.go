@@ -1,0 +1,94 @@
+// Package cli is the command line face: every tool of the catalogue as a
+// subcommand whose flags are the fields of the tool's input. It is the only
+// package that prints: results to standard output, all else to standard error.
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"homelab/internal/doctor"
+	"homelab/internal/fault"
+	"homelab/internal/plan"
+	"homelab/tools"
+)
+
+// App is what the command line needs from the program around it.
+type App struct {
+	Version Version
+	// Open binds the tools to a repository and a registry. It is called when
+	// the first tool is, after the flags are known.
+	Open func(Settings) tools.Core
+	// Serve speaks MCP on In and Out until In ends or ctx does.
+	Serve func(ctx context.Context, catalog []tools.Tool, streams Streams) error
+	// Inspect shows the catalogue as an MCP client sees it.
+	Inspect func(ctx context.Context, catalog []tools.Tool) (Shown, error)
+	Streams Streams
+}
+
+// Settings are what holds for a whole process. Empty means the default.
+type Settings struct {
+	Repo     string // folder in the repository
+	Registry string // flake:REF#attr or a path
+}
+
+// Streams are where a process reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Shown is an answer with a form for people beside its JSON.
+type Shown interface{ Text() (string, error) }
+
+// Run runs one command line, without the program's name, and returns the exit
+// status.
+func (a App) Run(ctx context.Context, args []string) int {
+	run := &run{app: a}
+	run.catalog = tools.Catalog(run.core())
+	root := run.root()
+	root.SetArgs(args)
+	root.SetIn(a.Streams.In)
+	root.SetOut(a.Streams.Out)
+	root.SetErr(a.Streams.Err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if found := (verdict)(""); errors.As(err, &found) {
+		return fault.Code(found).Exit()
+	}
+	run.fail(err, args)
+	return fault.Of(err).Code.Exit()
+}
+
+// run is one command line on its way through.
+type run struct {
+	app      App
+	catalog  []tools.Tool
+	settings Settings
+	json     bool
+	noColor  bool
+}
+
+// verdict ends a command that has printed its result with the status of a code.
+type verdict fault.Code
+
+func (v verdict) Error() string { return string(v) }
+
+// core puts off opening: the catalogue makes the commands, and only they know
+// the flags that say what to open.
+func (r *run) core() tools.Core {
+	open := sync.OnceValue(func() tools.Core { return r.app.Open(r.settings) })
+	return tools.Core{
+		Plan:  func(ctx context.Context, q plan.Request) (*plan.Plan, error) { return open().Plan(ctx, q) },
+		List:  func(ctx context.Context, q plan.ListRequest) (*plan.Listing, error) { return open().List(ctx, q) },
+		Get:   func(ctx context.Context, q plan.GetRequest) (*plan.Resolved, error) { return open().Get(ctx, q) },
+		Check: func(ctx context.Context, q plan.CheckRequest) (*plan.Check, error) { return open().Check(ctx, q) },
+		Doctor: func(ctx context.Context, done func(doctor.Check)) (*doctor.Report, error) {
+			return open().Doctor(ctx, done)
+		},
+	}
+}

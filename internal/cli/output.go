@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/term"
+
+	"homelab/internal/doctor"
+	"homelab/internal/plan"
+	"homelab/tools"
+)
+
+// show prints a result: its JSON when that was asked for, else the view made
+// for its type, else its text.
+func (r *run) show(result tools.Result) error {
+	if r.json {
+		value, err := result.JSON()
+		if err != nil {
+			return err
+		}
+		return r.printJSON(value)
+	}
+	page := r.page()
+	switch value := result.Value.(type) {
+	case *plan.Plan:
+		page.plan(value)
+	case *plan.Listing:
+		page.listing(value)
+	case *plan.Resolved:
+		page.resolved(value)
+	case *plan.Check:
+		page.check(value)
+	case *doctor.Report:
+		page.doctor(value)
+	default:
+		page.line(result.Text)
+	}
+	return r.print(page.String())
+}
+
+func (r *run) print(text string) error {
+	if _, err := io.WriteString(r.app.Streams.Out, text); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	return nil
+}
+
+func (r *run) printJSON(value json.RawMessage) error {
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, value, "", "  "); err != nil {
+		return err
+	}
+	return r.print(indented.String() + "\n")
+}
+
+// fail prints an error: one JSON object when JSON was asked for, else a line
+// that says what happened and a line that says what to do.
+func (r *run) fail(err error, args []string) {
+	failure := tools.FailureOf(err)
+	out := r.app.Streams.Err
+	// A flag that does not parse ends the parsing before a later --json is seen.
+	if r.json || slices.Contains(args, "--json") {
+		line, err := json.Marshal(failure)
+		if err == nil {
+			fmt.Fprintf(out, "%s\n", line)
+			return
+		}
+	}
+	fmt.Fprintf(out, "homelab: %s\n", printableLines(failure.Message))
+	if failure.Hint != "" {
+		fmt.Fprintf(out, "hint: %s\n", printableLines(failure.Hint))
+	}
+	if crash := (*tools.Panic)(nil); errors.As(err, &crash) {
+		fmt.Fprintf(out, "%s\n", crash.Stack)
+	}
+}
+
+func printableLines(text string) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = tools.Printable(strings.ReplaceAll(line, "\t", "  "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// page is a new page for standard output.
+func (r *run) page() *page {
+	out, isFile := r.app.Streams.Out.(*os.File)
+	if !isFile || !term.IsTerminal(int(out.Fd())) {
+		return &page{}
+	}
+	p := &page{colored: !r.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	if width, _, err := term.GetSize(int(out.Fd())); err == nil {
+		p.width = width
+	}
+	return p
+}

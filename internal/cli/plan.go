@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+
+	"homelab/internal/plan"
+	"homelab/tools"
+)
+
+// decisions are the decisions in the order they matter to a reader.
+var decisions = []plan.Decision{plan.Rebuild, plan.Blocked, plan.Unknown, plan.None}
+
+var decisionStyle = map[plan.Decision]style{
+	plan.Rebuild: yellow, plan.Blocked: red, plan.Unknown: purple, plan.None: dim,
+}
+
+func (p *page) plan(a *plan.Plan) {
+	p.styled(bold, tools.Headline(a.Counts))
+	if len(a.Services) > 0 {
+		p.blank()
+		p.table([]string{"SERVICE", "DECISION", "TARGET", "HOST", "WHY"}, planRows(a))
+	}
+	p.blank()
+	p.line("base  " + tools.DescribeBase(a.Base))
+	p.line("head  " + tools.DescribeSide(a.Head))
+	p.line("diff  " + tools.Plural(a.Changes.Count, "changed file"))
+	if !a.Complete {
+		p.styled(yellow, "The answer is not complete: something could not be read or compared.")
+	}
+
+	const most = 10
+	remedies, inputs, stale := []string{}, []string{}, []string{}
+	for _, service := range a.Services {
+		if service.Problem != nil && service.Problem.Hint != "" {
+			remedies = append(remedies, service.Name+": "+service.Problem.Hint)
+		}
+	}
+	for _, input := range a.InputChanges {
+		inputs = append(inputs, input.Name)
+	}
+	for _, hint := range a.StaleHints {
+		stale = append(stale, tools.DescribeStale(hint))
+	}
+	p.list("What to do", first(remedies, most, len(remedies)))
+	p.list("Flake inputs that moved", first(inputs, most, len(inputs)))
+	p.list("Hints that match nothing", first(stale, most, len(stale)))
+	p.list("Changed files that no hint covers", first(a.Unmatched.Paths, most, a.Unmatched.Count))
+	p.warnings(a.Warnings)
+}
+
+func planRows(a *plan.Plan) [][]cell {
+	services := slices.Clone(a.Services)
+	slices.SortStableFunc(services, func(x, y plan.Service) int {
+		return slices.Index(decisions, x.Decision) - slices.Index(decisions, y.Decision)
+	})
+	rows := make([][]cell, 0, len(services))
+	for _, s := range services {
+		look := decisionStyle[s.Decision]
+		name := cell{s.Name, bold}
+		if s.Decision == plan.None {
+			name.style = dim
+		}
+		target := s.Target.System
+		if target == "" {
+			target = s.Target.Attr
+		}
+		rows = append(rows, []cell{name, {string(s.Decision), look}, text(target), text(s.Host), text(tools.DescribeWhy(s, 1))})
+	}
+	return rows
+}
+
+func (p *page) warnings(warnings []plan.Warning) {
+	if len(warnings) > 0 {
+		p.blank()
+	}
+	for _, w := range warnings {
+		p.styled(yellow, "warning: "+tools.Printable(w.Message))
+		if w.Hint != "" {
+			p.line("  " + tools.Printable(w.Hint))
+		}
+	}
+}
+
+// first are up to most lines of a list of count, and a line that says how many
+// more there are.
+func first(lines []string, most, count int) []string {
+	shown := slices.Clone(lines[:min(len(lines), most)])
+	if more := count - len(shown); more > 0 {
+		shown = append(shown, fmt.Sprintf("… and %d more", more))
+	}
+	return shown
+}

@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"homelab/internal/fault"
+)
+
+// Version says which build this is.
+type Version struct {
+	Number string `json:"version"`
+	Commit string `json:"commit"` // empty: not known
+}
+
+func (v Version) String() string {
+	text := v.Number
+	if v.Commit != "" {
+		text += fmt.Sprintf(" (%s)", v.Commit[:min(len(v.Commit), 12)])
+	}
+	return fmt.Sprintf("%s %s %s/%s", text, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+func (r *run) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  homelab version --json",
+		Args:    positional{}.check,
+		RunE: func(*cobra.Command, []string) error {
+			if !r.json {
+				return r.print("homelab version " + r.app.Version.String() + "\n")
+			}
+			value, err := json.Marshal(struct {
+				Version
+				Go       string `json:"go"`
+				Platform string `json:"platform"`
+			}{r.app.Version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH})
+			if err != nil {
+				return err
+			}
+			return r.printJSON(value)
+		},
+	}
+}
+
+func (r *run) mcpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "mcp",
+		Short: "Serve the tools to an MCP client on standard input and output",
+		Long: "Speaks the Model Context Protocol on standard input and output: the command that an agent or an editor starts. " +
+			"It starts anywhere; a tool that needs a repository, git, Nix or Docker says so when it is called.",
+		Example: "  # as an MCP client starts it\n  homelab mcp --repo ~/homelab",
+		Args:    positional{}.check,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if in, ok := r.app.Streams.In.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
+				fmt.Fprintln(r.app.Streams.Err, "homelab mcp: waiting for an MCP client on standard input; to look at the tools, run homelab inspect")
+			}
+			return r.app.Serve(cmd.Context(), r.catalog, r.app.Streams)
+		},
+	}
+}
+
+func (r *run) inspectCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "inspect",
+		Short:   "Show the tools as an MCP client sees them, and what they cost",
+		Long:    "Lists the tools over the protocol, in process: schemas, annotations, and an estimate of the tokens they cost (four bytes each).",
+		Example: "  homelab inspect --json",
+		Args:    positional{}.check,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			seen, err := r.app.Inspect(cmd.Context(), r.catalog)
+			if err != nil {
+				return err
+			}
+			if r.json {
+				value, err := json.Marshal(seen)
+				if err != nil {
+					return err
+				}
+				return r.printJSON(value)
+			}
+			text, err := seen.Text()
+			if err != nil {
+				return err
+			}
+			return r.print(text)
+		},
+	}
+}
+
+// shells are the shells there are completions for.
+var shells = map[string]func(root *cobra.Command, out io.Writer) error{
+	"bash":       func(root *cobra.Command, out io.Writer) error { return root.GenBashCompletionV2(out, true) },
+	"zsh":        (*cobra.Command).GenZshCompletion,
+	"fish":       func(root *cobra.Command, out io.Writer) error { return root.GenFishCompletion(out, true) },
+	"powershell": (*cobra.Command).GenPowerShellCompletionWithDesc,
+}
+
+var shellNames = []string{"bash", "zsh", "fish", "powershell"}
+
+func completionCommand() *cobra.Command {
+	one := positional{name: "shell", required: true}
+	return &cobra.Command{
+		Use:       "completion SHELL",
+		Short:     "Print completions for bash, zsh, fish or powershell",
+		Example:   "  # for this bash\n  source <(homelab completion bash)",
+		Args:      one.check,
+		ValidArgs: shellNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			write, ok := shells[args[0]]
+			if !ok {
+				return fault.Newf(fault.InvalidArgument, fault.DidYouMean(args[0], shellNames), "there are no completions for %q", args[0])
+			}
+			return write(cmd.Root(), cmd.OutOrStdout())
+		},
+	}
+}

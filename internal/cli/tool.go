@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"homelab/internal/fault"
+	"homelab/tools"
+)
+
+// toolCommand is the tool as a subcommand: flags and arguments become the JSON
+// that an MCP client would have sent.
+func (r *run) toolCommand(tool tools.Tool) *cobra.Command {
+	arguments := positionalOf(tool)
+	cmd := &cobra.Command{
+		Use:     strings.TrimSpace(tool.Command[len(tool.Command)-1] + " " + arguments.usage()),
+		Short:   tool.Title,
+		Long:    tool.Description,
+		Example: examples(tool),
+		Args:    arguments.check,
+	}
+	input := bindFlags(cmd.Flags(), tool)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		given := input()
+		arguments.add(given, args)
+		raw, err := json.Marshal(given)
+		if err != nil {
+			return err
+		}
+		result, err := tool.Call(cmd.Context(), raw, nil)
+		if err != nil {
+			return err
+		}
+		if err := r.show(result); err != nil {
+			return err
+		}
+		if result.Verdict != "" {
+			return verdict(result.Verdict)
+		}
+		return nil
+	}
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if tool.Complete == nil || arguments.full(len(args)) {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		names, err := tool.Complete(cmd.Context())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+	return cmd
+}
+
+func examples(tool tools.Tool) string {
+	var b strings.Builder
+	for _, example := range tool.Examples {
+		b.WriteString("  # " + example.About + "\n  " + example.Command + "\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// positional is the input field that a command's arguments fill.
+type positional struct {
+	name     string // of the field; empty: no arguments are taken
+	many     bool
+	required bool
+}
+
+func positionalOf(tool tools.Tool) positional {
+	for _, field := range tool.Fields() {
+		if field.Name == tool.Positional {
+			return positional{name: field.Name, many: field.Type.Kind() == reflect.Slice, required: field.Required}
+		}
+	}
+	return positional{}
+}
+
+// placeholder is the name of one argument: SERVICE for services.
+func (p positional) placeholder() string {
+	name := strings.ToUpper(kebab(p.name))
+	if p.many {
+		name = strings.TrimSuffix(name, "S")
+	}
+	return name
+}
+
+func (p positional) usage() string {
+	if p.name == "" {
+		return ""
+	}
+	usage := p.placeholder()
+	if p.many {
+		usage += "…"
+	}
+	if !p.required {
+		usage = "[" + usage + "]"
+	}
+	return usage
+}
+
+func (p positional) full(n int) bool { return p.name == "" || !p.many && n > 0 }
+
+func (p positional) check(cmd *cobra.Command, args []string) error {
+	usage := "usage: " + useLine(cmd)
+	switch {
+	case p.required && len(args) == 0:
+		return fault.Newf(fault.InvalidArgument, usage, "%s is missing", p.placeholder())
+	case p.name == "" && len(args) > 0:
+		return fault.Newf(fault.InvalidArgument, usage, "%q takes no arguments, got %q", cmd.CommandPath(), args[0])
+	case !p.many && len(args) > 1:
+		return fault.Newf(fault.InvalidArgument, usage, "%q takes one %s, got %d", cmd.CommandPath(), p.placeholder(), len(args))
+	}
+	return nil
+}
+
+func (p positional) add(input map[string]any, args []string) {
+	switch {
+	case len(args) == 0:
+	case p.many:
+		input[p.name] = args
+	default:
+		input[p.name] = args[0]
+	}
+}

@@ -1,0 +1,86 @@
+// Package dockertest gives tests a real Docker engine and a real ssh server of
+// their own. What a machine lacks for it fails the test and says what to
+// install.
+package dockertest
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/command"
+)
+
+// StartEngine starts a Docker engine and returns the path of its socket. The
+// engine has its own mount and network namespaces and keeps everything in a
+// temporary folder, so it shares nothing with an engine of the machine; its
+// containers have no network but loopback. It ends with the test.
+func StartEngine(t testing.TB) string {
+	t.Helper()
+	require.Zero(t, os.Geteuid(), "a Docker engine can only be started as root: run the tests as root")
+
+	// Not t.TempDir: its path, with the test's name in it, can be too long for
+	// the sockets below it.
+	dir, err := os.MkdirTemp("", "dockerd-")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	in := func(name string) string { return filepath.Join(dir, name) }
+
+	engine := start(t, command.Cmd{
+		Name: tool(t, "unshare", "util-linux"),
+		Args: []string{"--net", "--mount", tool(t, "dockerd", "docker.io"),
+			"--data-root", in("data"), "--exec-root", in("exec"), "--pidfile", in("pid"),
+			"--host", "unix://" + in("docker.sock"), "--bridge", "none", "--iptables=false"},
+	})
+	// Asked to end by its own process alone: it still has containers to stop.
+	t.Cleanup(func() { stop(t, engine, in("pid")) })
+	waitFor(t, engine, "the Docker engine", func(ctx context.Context) bool { return ping(ctx, in("docker.sock")) })
+	return in("docker.sock")
+}
+
+func ping(ctx context.Context, socket string) bool {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, "http://docker/_ping", nil)
+	if err != nil {
+		return false
+	}
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return false
+	}
+	return answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
+}
+
+// stop ends a server that wrote its process id into pidFile, and waits.
+func stop(t testing.TB, server *command.Pipe, pidFile string) {
+	const patience = 30 * time.Second
+	defer func() { assert.NoError(t, server.Close()) }()
+	select {
+	case <-server.Done():
+		return // it failed to start, or died
+	default:
+	}
+	raw, err := os.ReadFile(pidFile)
+	require.NoError(t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGTERM))
+	select {
+	case <-server.Done():
+	case <-time.After(patience):
+		t.Errorf("process %d did not end in %s", pid, patience)
+	}
+}

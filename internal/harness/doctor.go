@@ -1,0 +1,92 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"homelab/internal/doctor"
+	"homelab/internal/fault"
+	"homelab/internal/plan"
+	"homelab/registry"
+)
+
+// registryTimeout is longer than the others': the first evaluation of a flake
+// fetches its inputs.
+const registryTimeout = 60 * time.Second
+
+// hostTimeout lets the engine's own, shorter patience explain itself first.
+const hostTimeout = 15 * time.Second
+
+// doctor runs the probes of this machine, then, since only the registry knows
+// them, those of the hosts.
+func (h *Harness) doctor(ctx context.Context, done func(doctor.Check)) (*doctor.Report, error) {
+	var listing *plan.Listing
+	here, err := doctor.Run(ctx, []doctor.Probe{
+		{Name: "git", Run: probeGit},
+		{Name: "repository", Run: h.probeRepository},
+		{Name: "registry", Timeout: registryTimeout, Run: func(ctx context.Context) doctor.Check {
+			var check doctor.Check
+			check, listing = h.probeRegistry(ctx)
+			return check
+		}},
+		{Name: "nix", Run: probeNix},
+		{Name: "cache", Run: probeCache},
+	}, done)
+	if err != nil {
+		return nil, err
+	}
+	there, err := doctor.Run(ctx, h.hostProbes(listing), done)
+	if err != nil {
+		return nil, err
+	}
+	return &doctor.Report{OK: here.OK && there.OK, Checks: append(here.Checks, there.Checks...)}, nil
+}
+
+// hostProbes asks the engine of every host, or the local one when there is no
+// registry to name them.
+func (h *Harness) hostProbes(listing *plan.Listing) []doctor.Probe {
+	hosts := []plan.ListedHost{{Name: registry.LocalHost}}
+	if listing != nil && len(listing.Hosts) > 0 {
+		hosts = listing.Hosts
+	}
+	probes := make([]doctor.Probe, 0, len(hosts)+1)
+	overSSH := false
+	for _, host := range hosts {
+		overSSH = overSSH || strings.HasPrefix(host.Docker, "ssh://")
+		probes = append(probes, doctor.Probe{Name: "docker:" + host.Name, Timeout: hostTimeout, Run: h.probeEngine(host)})
+	}
+	if overSSH {
+		probes = append(probes, doctor.Probe{Name: "ssh", Run: probeSSH})
+	}
+	return probes
+}
+
+func (h *Harness) probeEngine(host plan.ListedHost) func(context.Context) doctor.Check {
+	return func(ctx context.Context) doctor.Check {
+		server, err := h.engine(ctx, registry.Host{Docker: host.Docker, System: host.System})
+		switch {
+		case err != nil && host.Services == 0:
+			check := failed(err)
+			check.Status = doctor.Absent
+			return check
+		case err != nil:
+			return failed(err)
+		case host.System != "" && server.System != "" && host.System != server.System:
+			return doctor.Check{
+				Status: doctor.Warn, Version: server.Version,
+				Detail: fmt.Sprintf("runs %s, the registry says %s", server.System, host.System),
+				Fix:    "remove hosts." + host.Name + ".system, or set it to what runs there",
+			}
+		}
+		return doctor.Check{Status: doctor.OK, Version: server.Version, Detail: strings.TrimSpace(server.OS + "/" + server.Arch + " " + server.System)}
+	}
+}
+
+// failed turns an error into a check.
+func failed(err error) doctor.Check {
+	f := fault.Of(err)
+	detail, _, _ := strings.Cut(f.Error(), "\n")
+	return doctor.Check{Status: doctor.Fail, Detail: detail, Fix: f.Hint}
+}

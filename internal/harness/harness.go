@@ -1,0 +1,107 @@
+// Package harness is the composition root: from a configuration to the core
+// that the tools are bound to. Nothing is opened before a tool needs it, so
+// that the program starts, and lists its tools, on a machine that has nothing.
+package harness
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"homelab/internal/engine/docker"
+	"homelab/internal/gitrepo"
+	"homelab/internal/plan"
+	"homelab/registry"
+	"homelab/tools"
+)
+
+// Config is what holds for a whole process. Empty means the default.
+type Config struct {
+	// Repo is a folder in the repository; empty: the current one.
+	Repo string
+	// Registry is flake:REF#attr or a path; empty: the flake's homelab, else
+	// homelab.json.
+	Registry string
+}
+
+// Harness holds what was opened so far. It is safe for concurrent use.
+type Harness struct {
+	cfg Config
+	// engine asks the Docker engine of a host who it is.
+	engine func(ctx context.Context, host registry.Host) (docker.Server, error)
+
+	systems *systems
+
+	mu     sync.Mutex
+	repo   *gitrepo.Repo // of opened
+	opened *plan.Planner
+}
+
+// New returns a harness that has opened nothing.
+func New(cfg Config) *Harness {
+	return &Harness{
+		cfg: cfg, engine: askEngine,
+		systems: &systems{ask: askEngine, now: time.Now, known: map[registry.Host]answer{}},
+	}
+}
+
+// Core is what the tools are bound to.
+func (h *Harness) Core() tools.Core {
+	return tools.Core{
+		Plan:   asking(h, (*plan.Planner).Plan),
+		List:   asking(h, (*plan.Planner).List),
+		Get:    asking(h, (*plan.Planner).Get),
+		Check:  asking(h, (*plan.Planner).Check),
+		Doctor: h.doctor,
+	}
+}
+
+// asking puts a question to the planner, which is made when the first one is
+// asked.
+func asking[Q, A any](h *Harness, ask func(*plan.Planner, context.Context, Q) (*A, error)) func(context.Context, Q) (*A, error) {
+	return func(ctx context.Context, question Q) (*A, error) {
+		planner, err := h.planner(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return ask(planner, ctx, question)
+	}
+}
+
+// planner is made once, and again when the repository was reconfigured or
+// replaced. A failure is not kept: the repository that is missing
+// now may be there at the next call of a resident server.
+func (h *Harness) planner(ctx context.Context) (*plan.Planner, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.opened != nil && !h.repo.Moved() {
+		return h.opened, nil
+	}
+	planner, err := h.newPlanner(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.opened = planner
+	return planner, nil
+}
+
+func askEngine(ctx context.Context, host registry.Host) (docker.Server, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return docker.Server{}, err
+	}
+	endpoint, err := docker.Resolve(host, os.Getenv, home)
+	if err != nil {
+		return docker.Server{}, err
+	}
+	engine, err := docker.Dial(ctx, endpoint)
+	if err != nil {
+		return docker.Server{}, err
+	}
+	server, err := engine.Server(ctx)
+	if closed := engine.Close(); err == nil {
+		err = closed
+	}
+	return server, err
+}

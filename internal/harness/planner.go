@@ -1,0 +1,76 @@
+package harness
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"homelab/internal/command"
+	"homelab/internal/fault"
+	"homelab/internal/gitrepo"
+	"homelab/internal/nix"
+	"homelab/internal/plan"
+	"homelab/registry"
+)
+
+// newPlanner opens the repository and binds a planner to it.
+func (h *Harness) newPlanner(ctx context.Context) (*plan.Planner, error) {
+	repo, err := gitrepo.Open(ctx, h.cfg.Repo)
+	if err != nil {
+		return nil, err
+	}
+	setting, err := registrySetting(h.cfg.Registry, repo.Root())
+	if err != nil {
+		return nil, err
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		cache = "" // no home: nothing is kept, doctor says so
+	}
+	h.repo = repo
+	return &plan.Planner{
+		Repo:     repo,
+		Source:   &plan.Source{Setting: setting, Root: repo.Root(), Nix: flakes{}, CacheDir: cache},
+		SystemOf: h.systems.of,
+		Machine:  registry.SystemOf("linux", runtime.GOARCH),
+		Getenv:   os.Getenv,
+	}, nil
+}
+
+// registrySetting makes a path absolute: it is relative to the current folder,
+// or to the root of the repository when nothing is there.
+func registrySetting(setting, root string) (string, error) {
+	if setting == "" || strings.HasPrefix(setting, "flake:") {
+		return setting, nil
+	}
+	if filepath.IsAbs(setting) {
+		return filepath.Clean(setting), nil
+	}
+	absolute, err := filepath.Abs(setting)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(absolute); err != nil {
+		return filepath.Join(root, setting), nil
+	}
+	// The root has its links resolved; so must what is below it.
+	return filepath.EvalSymlinks(absolute)
+}
+
+// flakes is the [plan.Evaluator] on the nix command.
+type flakes struct{}
+
+func (flakes) Available(context.Context) error {
+	if command.Look("nix") == "" {
+		return fault.New(fault.Precondition, "nix is not installed", nix.InstallHint)
+	}
+	return nil
+}
+
+func (flakes) EvalJSON(ctx context.Context, flakeRef, attr string) ([]byte, error) {
+	return nix.EvalJSON(ctx, nix.Installable{Flake: flakeRef, Attr: attr}, registry.MaxSize)
+}
+
+func (flakes) GitRef(root, commit, dir string) string { return nix.GitRef(root, commit, dir) }

@@ -1,0 +1,147 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"homelab/internal/command"
+	"homelab/internal/doctor"
+	"homelab/internal/fault"
+	"homelab/internal/gitrepo"
+	"homelab/internal/plan"
+)
+
+const installNix = "install Nix 2.8 or newer (https://nixos.org/download); without it only a registry in JSON can be read"
+
+func probeGit(ctx context.Context) doctor.Check {
+	version, err := gitrepo.Version(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	return atLeast(version, 2, 25, gitrepo.InstallHint)
+}
+
+func probeNix(ctx context.Context) doctor.Check {
+	if command.Look("nix") == "" {
+		return doctor.Check{Status: doctor.Absent, Detail: "nix is not installed", Fix: installNix}
+	}
+	result, err := command.Run(ctx, command.Cmd{Name: "nix", Args: []string{"--version"}, Install: installNix})
+	if err != nil {
+		return failed(err)
+	}
+	if result.Exit != 0 {
+		return doctor.Check{Status: doctor.Fail, Detail: "nix --version: " + result.FirstLine(), Fix: installNix}
+	}
+	// "nix (Nix) 2.8.0", and forks put their own name and version in between.
+	words := strings.Fields(string(result.Stdout))
+	if len(words) == 0 {
+		return doctor.Check{Status: doctor.Fail, Detail: "nix --version says nothing", Fix: installNix}
+	}
+	return atLeast(words[len(words)-1], 2, 8, installNix)
+}
+
+func probeSSH(ctx context.Context) doctor.Check {
+	result, err := command.Run(ctx, command.Cmd{Name: "ssh", Args: []string{"-V"}, Install: "install the OpenSSH client (Debian: apt-get install openssh-client)"})
+	if err != nil {
+		return failed(err)
+	}
+	version, _, _ := strings.Cut(result.FirstLine(), ",")
+	return doctor.Check{Status: doctor.OK, Version: version}
+}
+
+func (h *Harness) probeRepository(ctx context.Context) doctor.Check {
+	repo, err := gitrepo.Open(ctx, h.cfg.Repo)
+	if err != nil {
+		return failed(err)
+	}
+	if repo.Shallow() {
+		return doctor.Check{
+			Status: doctor.Warn, Detail: repo.Root() + ": the history is cut, so a base may be missing",
+			Fix: "git fetch --unshallow",
+		}
+	}
+	return doctor.Check{Status: doctor.OK, Detail: repo.Root()}
+}
+
+// probeRegistry also returns what it read, which names the hosts.
+func (h *Harness) probeRegistry(ctx context.Context) (doctor.Check, *plan.Listing) {
+	planner, err := h.planner(ctx)
+	if err != nil {
+		return doctor.Check{Status: doctor.Absent, Detail: "there is no repository to read it from"}, nil
+	}
+	listing, err := planner.List(ctx, plan.ListRequest{Limit: 1})
+	if err != nil {
+		check := failed(err)
+		if fault.CodeOf(err) == fault.InvalidArgument {
+			check.Fix = "homelab registry check lists every problem"
+		}
+		return check, nil
+	}
+	services := "1 service"
+	if listing.Count != 1 {
+		services = fmt.Sprintf("%d services", listing.Count)
+	}
+	return doctor.Check{Status: doctor.OK, Detail: services + " in " + listing.Source}, listing
+}
+
+// probeCache only looks: the nearest folder that is there must take new ones.
+func probeCache(context.Context) doctor.Check {
+	folder, err := cacheDir()
+	if err != nil {
+		return doctor.Check{Status: doctor.Warn, Detail: err.Error(), Fix: "set XDG_CACHE_HOME or HOME"}
+	}
+	there := folder
+	for {
+		if _, err := os.Stat(there); err == nil || there == filepath.Dir(there) {
+			break
+		}
+		there = filepath.Dir(there)
+	}
+	if err := unix.Access(there, unix.W_OK); err != nil {
+		return doctor.Check{
+			Status: doctor.Warn, Detail: there + " cannot be written: nothing is kept between calls",
+			Fix: "make it writable, or set XDG_CACHE_HOME",
+		}
+	}
+	return doctor.Check{Status: doctor.OK, Detail: folder}
+}
+
+// cacheDir is where what can be computed again is kept.
+func cacheDir() (string, error) {
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(base, "homelab"), nil
+}
+
+// atLeast grades a version such as 2.39.5 or 2.39.5.windows.1; one that cannot
+// be read is taken as it is.
+func atLeast(version string, major, minor int, fix string) doctor.Check {
+	check := doctor.Check{Status: doctor.OK, Version: version}
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return check
+	}
+	gotMajor, err := strconv.Atoi(parts[0])
+	if err != nil {
+		return check
+	}
+	digits := strings.TrimRightFunc(parts[1], func(r rune) bool { return r < '0' || r > '9' })
+	gotMinor, err := strconv.Atoi(digits)
+	if err != nil {
+		return check
+	}
+	if gotMajor < major || gotMajor == major && gotMinor < minor {
+		check.Status = doctor.Fail
+		check.Detail = fmt.Sprintf("older than %d.%d", major, minor)
+		check.Fix = fix
+	}
+	return check
+}

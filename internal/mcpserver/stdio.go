@@ -1,0 +1,151 @@
+package mcpserver
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+)
+
+const (
+	// workers is how many calls are made at once; the SDK's own 5 would let a
+	// few slow ones hold up the rest.
+	workers = 32
+	// drainFor is how long calls that were read may take to finish after the
+	// input has ended.
+	drainFor = 30 * time.Second
+)
+
+// ServeStdio speaks JSON-RPC, one message a line, until in ends, and then
+// until the calls that were read are answered; or until ctx ends. Nothing else
+// is written to out.
+func (s *Server) ServeStdio(ctx context.Context, in io.Reader, out io.Writer) error {
+	client := &stdio{ctx: ctx, in: bufio.NewReader(in), out: out, calls: map[string]bool{}, grace: drainFor}
+	transport := server.NewStdioServer(s.mcp)
+	for _, option := range []server.StdioOption{
+		server.WithErrorLogger(s.log),
+		server.WithWorkerPoolSize(workers),
+		server.WithStdioContextFunc(func(ctx context.Context) context.Context {
+			return context.WithValue(ctx, stdioKey{}, client)
+		}),
+	} {
+		option(transport)
+	}
+	err := transport.Listen(ctx, client, client)
+	if errors.Is(err, context.Canceled) {
+		return nil // asked to stop: that is how a server ends well
+	}
+	return err
+}
+
+type stdioKey struct{}
+
+// stdio is the client at the other end of the two streams. It does what the
+// SDK's transport does not: it holds back the end of the input until every
+// call is answered, so that `homelab mcp <requests` answers them all, and it
+// writes progress in order with the results.
+type stdio struct {
+	ctx   context.Context
+	in    *bufio.Reader
+	rest  []byte // of a line that was only partly handed on
+	grace time.Duration
+
+	mu    sync.Mutex // one line at a time
+	out   io.Writer
+	calls map[string]bool // calls without an answer, by id
+	idle  chan struct{}   // made when the input has ended, closed when calls is empty
+}
+
+// message is what tells calls, answers and notifications apart.
+type message struct {
+	ID     any    `json:"id"`
+	Method string `json:"method"`
+}
+
+func (m message) key() string { return fmt.Sprintf("%T %v", m.ID, m.ID) }
+
+// Read hands on the input line by line.
+func (c *stdio) Read(p []byte) (int, error) {
+	if len(c.rest) == 0 {
+		line, err := c.in.ReadBytes('\n')
+		if len(line) == 0 {
+			if errors.Is(err, io.EOF) {
+				c.drain()
+			}
+			return 0, err
+		}
+		if line[len(line)-1] != '\n' {
+			line = append(line, '\n') // the SDK drops a last line without one
+		}
+		c.received(line)
+		c.rest = line
+	}
+	n := copy(p, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+func (c *stdio) received(line []byte) {
+	var m message
+	if json.Unmarshal(line, &m) != nil || m.ID == nil || m.Method != string(mcp.MethodToolsCall) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[m.key()] = true
+}
+
+// Write sends one line, which the SDK writes in one piece.
+func (c *stdio) Write(line []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, err := c.out.Write(line)
+	var m message
+	if json.Unmarshal(line, &m) == nil && m.Method == "" {
+		delete(c.calls, m.key())
+	}
+	if len(c.calls) == 0 && c.idle != nil {
+		close(c.idle)
+		c.idle = nil
+	}
+	return n, err
+}
+
+func (c *stdio) notify(method string, params map[string]any) error {
+	line, err := json.Marshal(mcp.JSONRPCNotification{
+		JSONRPC:      mcp.JSONRPC_VERSION,
+		Notification: mcp.Notification{Method: method, Params: mcp.NotificationParams{AdditionalFields: params}},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = c.Write(append(line, '\n'))
+	return err
+}
+
+// drain waits until every call is answered.
+func (c *stdio) drain() {
+	c.mu.Lock()
+	if len(c.calls) == 0 {
+		c.mu.Unlock()
+		return
+	}
+	idle := make(chan struct{})
+	c.idle = idle
+	c.mu.Unlock()
+
+	late := time.NewTimer(c.grace)
+	defer late.Stop()
+	select {
+	case <-idle:
+	case <-late.C:
+	case <-c.ctx.Done():
+	}
+}

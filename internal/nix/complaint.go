@@ -1,0 +1,78 @@
+package nix
+
+import (
+	"regexp"
+	"strings"
+)
+
+// complaint is what Nix says on standard error when it fails, without colours,
+// store paths and source excerpts.
+type complaint struct {
+	message string   // the innermost error, its first line
+	where   string   // FILE:LINE:COLUMN, relative to the repository; may be empty
+	trace   []string // what Nix was doing, outermost first
+	suggest string   // the name Nix thinks was meant; may be empty
+	refusal string   // what a git that Nix ran said; may be empty
+}
+
+const maxMessage = 1000
+
+var (
+	escapeCodes = regexp.MustCompile("\x1b\\[[0-9;?]*[a-zA-Z]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
+	location    = regexp.MustCompile(`^at (.+:\d+:\d+):$`)
+	internal    = regexp.MustCompile(`^«(?:nix|flakes)-internal»`)
+	excerpt     = regexp.MustCompile(`^\d*\|`)
+	suggestion  = regexp.MustCompile(`^Did you mean (.+)\?$`)
+
+	// The tree of a flake: a copy in the store, or its reference in guillemets.
+	treePrefix = regexp.MustCompile(`/nix/store/[0-9a-z]{32}-source/|«git\+file:[^»]*»/`)
+)
+
+// read takes standard error apart. Older versions put the error first and the
+// place below it, newer ones a trace first and the error last.
+func read(stderr, root string) complaint {
+	var c complaint
+	clean := escapeCodes.ReplaceAllString(stderr, "")
+	wantMessage := false
+	for line := range strings.Lines(clean) {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "" || excerpt.MatchString(line):
+		case strings.HasPrefix(line, "error:"):
+			c.message = strings.TrimSpace(strings.TrimPrefix(line, "error:"))
+			wantMessage = c.message == ""
+		case strings.HasPrefix(line, "…"):
+			c.trace = append(c.trace, relative(strings.TrimSpace(strings.TrimPrefix(line, "…")), root))
+		case location.MatchString(line):
+			if at := location.FindStringSubmatch(line)[1]; !internal.MatchString(at) {
+				c.where = relative(at, root)
+			}
+		case suggestion.MatchString(line):
+			c.suggest = suggestion.FindStringSubmatch(line)[1]
+		case strings.HasPrefix(line, "fatal: ") && c.refusal == "":
+			c.refusal = strings.TrimPrefix(line, "fatal: ")
+		case strings.HasPrefix(line, "warning: Not a git repository") && c.refusal == "":
+			c.refusal = strings.TrimPrefix(line, "warning: ")
+		case wantMessage:
+			c.message, wantMessage = line, false
+		}
+	}
+	c.message = relative(c.message, root)
+	return c
+}
+
+// relative makes the paths in s relative to the repository.
+func relative(s, root string) string {
+	s = treePrefix.ReplaceAllString(s, "")
+	if root != "" {
+		s = strings.ReplaceAll(s, root+"/", "")
+	}
+	return s
+}
+
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

@@ -1,0 +1,72 @@
+package nix
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+
+	"homelab/internal/fault"
+)
+
+// Installable names a value in the outputs of a flake.
+type Installable struct {
+	Flake string // flake reference; [GitRef] makes one
+	Attr  string // attribute path, such as homelab or packages.x86_64-linux.homelab-ha-oci
+}
+
+func (i Installable) String() string {
+	return i.Flake + "#" + escape(i.Attr, "!$&'()*+,;=:@/?")
+}
+
+// EvalJSON evaluates an attribute to JSON of at most most bytes. It never
+// writes a lock file and demands a complete one, so that a success at a
+// revision is a pure function of the revision's tree.
+//
+// When the tree has no flake, or the flake no such attribute, it fails with
+// [fault.NotFound]; when machine or clone are not ready for Nix, with
+// [fault.Precondition]; when Nix cannot evaluate, with [fault.EvalFailed], the
+// first line of Nix's error, and where it is.
+func EvalJSON(ctx context.Context, at Installable, most int) ([]byte, error) {
+	json, err := eval(ctx, at, most)
+	if err != nil || !shadowed(at, json) {
+		return json, err
+	}
+	// A leading dot, which Nix knows since 2.19, leaves out the packages.
+	exact, err := eval(ctx, Installable{Flake: at.Flake, Attr: "." + at.Attr}, most)
+	if fault.CodeOf(err) == fault.NotFound {
+		return nil, &fault.Error{
+			Op: evalOp, Code: fault.EvalFailed,
+			Message: fmt.Sprintf("%s names a package: this Nix looks for packages.SYSTEM.%s before it looks for %s", at.Attr, at.Attr, at.Attr),
+			Hint:    "update Nix to 2.19 or newer, or export the same value under a name that no package has and use that name",
+		}
+	}
+	return exact, err
+}
+
+const evalOp = "nix eval"
+
+func eval(ctx context.Context, at Installable, most int) ([]byte, error) {
+	// The evaluation cache keeps failures without their message, and is of no
+	// use for whole values.
+	result, err := run(ctx, most, "eval", "--json", "--no-update-lock-file", "--option", "eval-cache", "false", at.String())
+	switch {
+	case err != nil && most > 0 && len(result.Stdout) == most && ctx.Err() == nil:
+		return nil, &fault.Error{
+			Op: evalOp, Code: fault.EvalFailed, Err: err,
+			Message: fmt.Sprintf("%s evaluates to more than %d bytes of JSON", at.Attr, most),
+			Hint:    "make it plain data: a package or a whole package set in it is a mistake",
+		}
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", evalOp, err)
+	case result.Exit != 0:
+		return nil, explain(at, result)
+	}
+	return result.Stdout, nil
+}
+
+// shadowed says whether a package may have answered for an attribute: Nix looks
+// for packages.SYSTEM.NAME before NAME, and a package becomes its store path.
+func shadowed(at Installable, json []byte) bool {
+	return !strings.Contains(at.Attr, ".") && bytes.HasPrefix(json, []byte(`"/nix/store/`))
+}
