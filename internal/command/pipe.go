@@ -19,6 +19,9 @@ const closeGrace = 500 * time.Millisecond
 // standard input, Read its standard output. Reads and writes may run in
 // parallel with each other and with Close.
 type Pipe struct {
+	// PID is the id of the process, which is also that of its group.
+	PID int
+
 	stdin, stdout *os.File
 	cancel        context.CancelFunc
 	done          chan struct{}
@@ -63,7 +66,7 @@ func start(ctx context.Context, c Cmd) (*Pipe, error) {
 		_, _ = stdin.Close(), stdout.Close()
 		return nil, fmt.Errorf("start %s: %w", c.Name, err)
 	}
-	p := &Pipe{stdin: stdin, stdout: stdout, done: make(chan struct{})}
+	p := &Pipe{PID: cmd.Process.Pid, stdin: stdin, stdout: stdout, done: make(chan struct{})}
 	go p.wait(ctx, cmd, stderr)
 	return p, nil
 }

@@ -1,0 +1,102 @@
+// Bench measures homelab side by side with what a user would run instead, in
+// one run, and prints a Markdown table of medians and ratios. Ratios are taken
+// pair by pair, so that they hold on a machine whose speed drifts.
+//
+//	go run ./bench -homelab bin/homelab -empty bin/emptyserver
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"homelab/internal/command"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := bench(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func bench(ctx context.Context) error {
+	homelab := flag.String("homelab", "bin/homelab", "the program")
+	empty := flag.String("empty", "bin/emptyserver", "an MCP server without tools")
+	rounds := flag.Int("rounds", 15, "pairs of runs for each row")
+	flag.Parse()
+
+	run := runner{ctx: ctx, rounds: *rounds}
+	var err error
+	if run.homelab, err = filepath.Abs(*homelab); err != nil {
+		return err
+	}
+	if run.empty, err = filepath.Abs(*empty); err != nil {
+		return err
+	}
+	temp, err := os.MkdirTemp("", "homelab-bench-*")
+	if err != nil {
+		return err
+	}
+	err = measure(run, temp)
+	return errors.Join(err, os.RemoveAll(temp))
+}
+
+func measure(run runner, temp string) error {
+	var rows []row
+	var memory []string
+	for i, s := range sizes {
+		dir := filepath.Join(temp, fmt.Sprint(i))
+		fmt.Fprintln(os.Stderr, "generating", s.name)
+		if err := s.generate(run, dir); err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, "measuring", s.name)
+		more, resident, err := run.plans(s, dir)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, more...)
+		memory = append(memory, fmt.Sprintf("Resident memory of `homelab mcp` after the plans of *%s*: %d MB.", s.name, resident>>20))
+	}
+	fmt.Fprintln(os.Stderr, "measuring matching and start-up")
+	matching, err := matching()
+	if err != nil {
+		return err
+	}
+	start, err := run.start(filepath.Join(temp, "0"))
+	if err != nil {
+		return err
+	}
+	return report(os.Stdout, run, append(rows, matching, start), memory)
+}
+
+// runner runs the programs that are compared.
+type runner struct {
+	ctx            context.Context
+	rounds         int
+	homelab, empty string
+}
+
+// environment keeps the configuration of the machine out of the measurement.
+var environment = []string{
+	"GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_OPTIONAL_LOCKS=0", "GIT_LITERAL_PATHSPECS=1",
+	"GIT_AUTHOR_NAME=bench", "GIT_AUTHOR_EMAIL=bench@example.org", "GIT_COMMITTER_NAME=bench", "GIT_COMMITTER_EMAIL=bench@example.org",
+}
+
+// ok runs a command that must succeed.
+func (r runner) ok(c command.Cmd) error {
+	c.Env = append(c.Env, environment...)
+	result, err := command.Run(r.ctx, c)
+	if err == nil && result.Exit != 0 {
+		err = fmt.Errorf("%s %q: %s", c.Name, c.Args, result.FirstLine())
+	}
+	return err
+}
