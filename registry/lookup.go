@@ -46,3 +46,22 @@ func (s Service) ContainerOf(name string) string {
 	}
 	return s.Deploy.Container
 }
+
+// AllHosts are the declared hosts, and the local one when a service is on it.
+func (r *Registry) AllHosts() map[string]Host {
+	hosts := map[string]Host{}
+	if r.UsedHosts()[LocalHost] > 0 {
+		hosts[LocalHost] = Host{}
+	}
+	maps.Copy(hosts, r.Hosts)
+	return hosts
+}
+
+// UsedHosts counts the services on each host.
+func (r *Registry) UsedHosts() map[string]int {
+	used := map[string]int{}
+	for _, service := range r.Services {
+		used[service.HostOf()]++
+	}
+	return used
+}

@@ -46,9 +46,9 @@ type Shown interface{ Text() (string, error) }
 // Run runs one command line, without the program's name, and returns the exit
 // status.
 func (a App) Run(ctx context.Context, args []string) int {
-	run := &run{app: a}
-	run.catalog = tools.Catalog(run.core())
-	root := run.root()
+	r := &run{app: a}
+	r.catalog = tools.Catalog(r.core())
+	root := r.root()
 	root.SetArgs(args)
 	root.SetIn(a.Streams.In)
 	root.SetOut(a.Streams.Out)
@@ -60,7 +60,7 @@ func (a App) Run(ctx context.Context, args []string) int {
 	if found := (verdict)(""); errors.As(err, &found) {
 		return fault.Code(found).Exit()
 	}
-	run.fail(err, args)
+	r.fail(err, args)
 	return fault.Of(err).Code.Exit()
 }
 

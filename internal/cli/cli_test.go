@@ -84,6 +84,19 @@ func TestViews(t *testing.T) {
 	}
 }
 
+func TestNamesDoNotSpeakToTheTerminal(t *testing.T) {
+	core := toolstest.Core()
+	core.List = func(context.Context, plan.ListRequest) (*plan.Listing, error) {
+		listing := toolstest.Listing()
+		listing.Source, listing.Globals = toolstest.Hostile, []string{toolstest.Hostile}
+		listing.Services[0].Name, listing.Hosts[0].Docker = toolstest.Hostile, toolstest.Hostile
+		return listing, nil
+	}
+	out := typedAt(t, core, "homelab registry list").out
+	assert.Equal(t, 4, strings.Count(out, `services/\x1b[2Jevil\nname\u202e`), out)
+	assert.NotContains(t, out, "\x1b")
+}
+
 func TestStatusFollowsTheVerdict(t *testing.T) {
 	assert.Equal(t, 0, typed(t, "homelab registry check").status)
 	broken := typed(t, "homelab registry check --limit 10000 --json")

@@ -30,6 +30,8 @@ type index struct {
 	unmerged  []string     // paths with conflict stages, once each
 	cacheTree *cacheTree   // nil when the index has none
 
+	attributes bool // it has a .gitattributes file
+
 	listOnce sync.Once
 	list     []plan.Entry
 }
@@ -172,6 +174,9 @@ func (p *indexParser) entry() error {
 	default:
 		ix.entries = append(ix.entries, e)
 	}
+	if strings.HasSuffix(e.path, ".gitattributes") {
+		p.index.attributes = true
+	}
 	return nil
 }
 
@@ -305,4 +310,13 @@ func below(entries []indexEntry, lo, hi int, prefix string) int {
 	return lo + sort.Search(hi-lo, func(i int) bool {
 		return !strings.HasPrefix(entries[lo+i].path, prefix)
 	})
+}
+
+// find is the entry of a path, or nil.
+func (ix *index) find(path string) *indexEntry {
+	at, found := sort.Find(len(ix.entries), func(i int) int { return strings.Compare(path, ix.entries[i].path) })
+	if !found {
+		return nil
+	}
+	return &ix.entries[at]
 }

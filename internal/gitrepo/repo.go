@@ -28,6 +28,10 @@ import (
 // Repo is an open repository. It is safe for concurrent use and keeps what it
 // has read of immutable objects, so that a resident program asks cheaply.
 type Repo struct {
+	// Cache is a folder for what is slow to find out and can be checked; set it
+	// before use. Empty: nothing is kept.
+	Cache string
+
 	root      string   // top of the work tree, absolute, symbolic links resolved
 	gitDir    string   // of this work tree
 	commonDir string   // shared by all work trees
@@ -43,6 +47,9 @@ type Repo struct {
 	mu    sync.Mutex
 	index *index // the last one read; replaced when its file changes
 	pairs map[[2]string]mergeBases
+
+	settings *settings
+	rules    map[string]*ruleFile // ignore files, by path
 }
 
 // repoVariables are the variables by which git can be pointed at a repository,

@@ -29,7 +29,7 @@ func scan(ctx context.Context, root string, ix *index) (*suspects, error) {
 		return nil, &pathError{"open", root, err}
 	}
 	s := &scanner{
-		ctx: ctx, entries: ix.entries, indexTime: ix.stamp.mtime[0],
+		ctx: ctx, entries: ix.entries, indexTime: ix.stamp.Mtime[0],
 		slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		known: map[string]bool{},
 	}

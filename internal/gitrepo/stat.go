@@ -7,17 +7,17 @@ import (
 
 // fileStamp tells two versions of a file apart without reading it.
 type fileStamp struct {
-	ino   uint64
-	size  int64
-	mtime [2]int64 // seconds, nanoseconds
-	ctime [2]int64
+	Inode uint64   `json:"inode"`
+	Size  int64    `json:"size"`
+	Mtime [2]int64 `json:"mtime"` // seconds, nanoseconds
+	Ctime [2]int64 `json:"ctime"`
 }
 
 func stampOf(st *unix.Stat_t) fileStamp {
 	return fileStamp{
-		ino: uint64(st.Ino), size: st.Size,
-		mtime: [2]int64{int64(st.Mtim.Sec), int64(st.Mtim.Nsec)},
-		ctime: [2]int64{int64(st.Ctim.Sec), int64(st.Ctim.Nsec)},
+		Inode: uint64(st.Ino), Size: st.Size,
+		Mtime: [2]int64{int64(st.Mtim.Sec), int64(st.Mtim.Nsec)},
+		Ctime: [2]int64{int64(st.Ctim.Sec), int64(st.Ctim.Nsec)},
 	}
 }
 
@@ -38,12 +38,12 @@ func (e *indexEntry) unchanged(st *unix.Stat_t, indexTime int64) bool {
 		return false
 	}
 	stamp := stampOf(st)
-	return sameTime(e.mtime, stamp.mtime) && sameTime(e.ctime, stamp.ctime) &&
-		e.size == uint32(stamp.size) && e.ino == uint32(stamp.ino) &&
+	return sameTime(e.mtime, stamp.Mtime) && sameTime(e.ctime, stamp.Ctime) &&
+		e.size == uint32(stamp.Size) && e.ino == uint32(stamp.Inode) &&
 		e.uid == st.Uid && e.gid == st.Gid &&
 		// Written in the second the index was: it may have changed since,
 		// unnoticed. See "racy git" in git's technical documentation.
-		stamp.mtime[0] < indexTime
+		stamp.Mtime[0] < indexTime
 }
 
 // sameTime compares seconds and, where the index has them, nanoseconds.

@@ -98,12 +98,22 @@ func (w *workTree) look(ctx context.Context) error {
 		return err
 	}
 	w.unmerged = w.index.unmerged
-	group, inGroup := errgroup.WithContext(ctx)
-	group.Go(func() error { return w.settleTracked(inGroup, found.tracked) })
-	group.Go(func() (err error) {
-		if len(found.unknown) > 0 {
-			w.untracked, _, err = w.repo.listUntracked(inGroup, found.unknown)
+	w.edited = map[string]plan.Change{}
+	tracked, unknown := found.tracked, found.unknown
+	if len(tracked)+len(unknown) > 0 {
+		if tracked, unknown, err = w.decide(ctx, found); err != nil {
+			return err
 		}
+	}
+	decided := w.untracked
+	group, inGroup := errgroup.WithContext(ctx)
+	group.Go(func() error { return w.settleTracked(inGroup, tracked) })
+	group.Go(func() error {
+		if len(unknown) == 0 {
+			return nil
+		}
+		listed, _, err := w.repo.listUntracked(inGroup, unknown)
+		w.untracked = slices.Concat(decided, listed)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -116,6 +126,8 @@ func (w *workTree) look(ctx context.Context) error {
 	for _, path := range found.relinked {
 		w.edited[path] = plan.Change{Path: path, Status: plan.TypeChanged, Old: plan.Submodule, New: plan.Link}
 	}
+	slices.Sort(w.untracked)
+	w.untracked = slices.Compact(w.untracked)
 	w.ignored = w.leftOver(found.unknown)
 	return nil
 }
@@ -124,7 +136,6 @@ func (w *workTree) look(ctx context.Context) error {
 // index. It asks git diff, not git status: only that compares what filters make
 // of a file whose size is another.
 func (w *workTree) settleTracked(ctx context.Context, paths []string) error {
-	w.edited = map[string]plan.Change{}
 	if len(paths) == 0 {
 		return nil
 	}

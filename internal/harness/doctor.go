@@ -3,12 +3,13 @@ package harness
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"homelab/internal/doctor"
 	"homelab/internal/fault"
-	"homelab/internal/plan"
 	"homelab/registry"
 )
 
@@ -22,13 +23,13 @@ const hostTimeout = 15 * time.Second
 // doctor runs the probes of this machine, then, since only the registry knows
 // them, those of the hosts.
 func (h *Harness) doctor(ctx context.Context, done func(doctor.Check)) (*doctor.Report, error) {
-	var listing *plan.Listing
+	var reg *registry.Registry
 	here, err := doctor.Run(ctx, []doctor.Probe{
 		{Name: "git", Run: probeGit},
 		{Name: "repository", Run: h.probeRepository},
 		{Name: "registry", Timeout: registryTimeout, Run: func(ctx context.Context) doctor.Check {
 			var check doctor.Check
-			check, listing = h.probeRegistry(ctx)
+			check, reg = h.probeRegistry(ctx)
 			return check
 		}},
 		{Name: "nix", Run: probeNix},
@@ -37,7 +38,7 @@ func (h *Harness) doctor(ctx context.Context, done func(doctor.Check)) (*doctor.
 	if err != nil {
 		return nil, err
 	}
-	there, err := doctor.Run(ctx, h.hostProbes(listing), done)
+	there, err := doctor.Run(ctx, h.hostProbes(reg), done)
 	if err != nil {
 		return nil, err
 	}
@@ -46,16 +47,19 @@ func (h *Harness) doctor(ctx context.Context, done func(doctor.Check)) (*doctor.
 
 // hostProbes asks the engine of every host, or the local one when there is no
 // registry to name them.
-func (h *Harness) hostProbes(listing *plan.Listing) []doctor.Probe {
-	hosts := []plan.ListedHost{{Name: registry.LocalHost}}
-	if listing != nil && len(listing.Hosts) > 0 {
-		hosts = listing.Hosts
+func (h *Harness) hostProbes(reg *registry.Registry) []doctor.Probe {
+	hosts, used := map[string]registry.Host{}, map[string]int{}
+	if reg != nil {
+		hosts, used = reg.AllHosts(), reg.UsedHosts()
+	}
+	if len(hosts) == 0 {
+		hosts, used = map[string]registry.Host{registry.LocalHost: {}}, map[string]int{}
 	}
 	probes := make([]doctor.Probe, 0, len(hosts)+1)
 	overSSH := false
-	for _, host := range hosts {
-		overSSH = overSSH || strings.HasPrefix(host.Docker, "ssh://")
-		probes = append(probes, doctor.Probe{Name: "docker:" + host.Name, Timeout: hostTimeout, Run: h.probeEngine(host)})
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
+		overSSH = overSSH || strings.HasPrefix(hosts[name].Docker, "ssh://")
+		probes = append(probes, doctor.Probe{Name: "docker:" + name, Timeout: hostTimeout, Run: h.probeEngine(name, hosts[name], used[name] > 0)})
 	}
 	if overSSH {
 		probes = append(probes, doctor.Probe{Name: "ssh", Run: probeSSH})
@@ -63,11 +67,11 @@ func (h *Harness) hostProbes(listing *plan.Listing) []doctor.Probe {
 	return probes
 }
 
-func (h *Harness) probeEngine(host plan.ListedHost) func(context.Context) doctor.Check {
+func (h *Harness) probeEngine(name string, host registry.Host, used bool) func(context.Context) doctor.Check {
 	return func(ctx context.Context) doctor.Check {
-		server, err := h.engine(ctx, registry.Host{Docker: host.Docker, System: host.System})
+		server, err := h.engine(ctx, host)
 		switch {
-		case err != nil && host.Services == 0:
+		case err != nil && !used:
 			check := failed(err)
 			check.Status = doctor.Absent
 			return check
@@ -77,7 +81,7 @@ func (h *Harness) probeEngine(host plan.ListedHost) func(context.Context) doctor
 			return doctor.Check{
 				Status: doctor.Warn, Version: server.Version,
 				Detail: fmt.Sprintf("runs %s, the registry says %s", server.System, host.System),
-				Fix:    "remove hosts." + host.Name + ".system, or set it to what runs there",
+				Fix:    "remove hosts." + name + ".system, or set it to what runs there",
 			}
 		}
 		return doctor.Check{Status: doctor.OK, Version: server.Version, Detail: strings.TrimSpace(server.OS + "/" + server.Arch + " " + server.System)}
@@ -88,5 +92,5 @@ func (h *Harness) probeEngine(host plan.ListedHost) func(context.Context) doctor
 func failed(err error) doctor.Check {
 	f := fault.Of(err)
 	detail, _, _ := strings.Cut(f.Error(), "\n")
-	return doctor.Check{Status: doctor.Fail, Detail: detail, Fix: f.Hint}
+	return doctor.Check{Status: doctor.Fail, Detail: strings.TrimSuffix(detail, ":"), Fix: f.Hint}
 }

@@ -29,6 +29,7 @@ func (h *Harness) newPlanner(ctx context.Context) (*plan.Planner, error) {
 	if err != nil {
 		cache = "" // no home: nothing is kept, doctor says so
 	}
+	repo.Cache = cache
 	h.repo = repo
 	return &plan.Planner{
 		Repo:     repo,

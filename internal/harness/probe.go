@@ -2,7 +2,9 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,7 +16,7 @@ import (
 	"homelab/internal/doctor"
 	"homelab/internal/fault"
 	"homelab/internal/gitrepo"
-	"homelab/internal/plan"
+	"homelab/registry"
 )
 
 const installNix = "install Nix 2.8 or newer (https://nixos.org/download); without it only a registry in JSON can be read"
@@ -70,12 +72,12 @@ func (h *Harness) probeRepository(ctx context.Context) doctor.Check {
 }
 
 // probeRegistry also returns what it read, which names the hosts.
-func (h *Harness) probeRegistry(ctx context.Context) (doctor.Check, *plan.Listing) {
+func (h *Harness) probeRegistry(ctx context.Context) (doctor.Check, *registry.Registry) {
 	planner, err := h.planner(ctx)
 	if err != nil {
 		return doctor.Check{Status: doctor.Absent, Detail: "there is no repository to read it from"}, nil
 	}
-	listing, err := planner.List(ctx, plan.ListRequest{Limit: 1})
+	loaded, err := planner.Load(ctx)
 	if err != nil {
 		check := failed(err)
 		if fault.CodeOf(err) == fault.InvalidArgument {
@@ -84,10 +86,10 @@ func (h *Harness) probeRegistry(ctx context.Context) (doctor.Check, *plan.Listin
 		return check, nil
 	}
 	services := "1 service"
-	if listing.Count != 1 {
-		services = fmt.Sprintf("%d services", listing.Count)
+	if n := len(loaded.Registry.Services); n != 1 {
+		services = fmt.Sprintf("%d services", n)
 	}
-	return doctor.Check{Status: doctor.OK, Detail: services + " in " + listing.Source}, listing
+	return doctor.Check{Status: doctor.OK, Detail: services + " in " + loaded.Where}, loaded.Registry
 }
 
 // probeCache only looks: the nearest folder that is there must take new ones.
@@ -97,13 +99,12 @@ func probeCache(context.Context) doctor.Check {
 		return doctor.Check{Status: doctor.Warn, Detail: err.Error(), Fix: "set XDG_CACHE_HOME or HOME"}
 	}
 	there := folder
-	for {
-		if _, err := os.Stat(there); err == nil || there == filepath.Dir(there) {
-			break
-		}
+	info, err := os.Stat(there)
+	for errors.Is(err, fs.ErrNotExist) && there != filepath.Dir(there) {
 		there = filepath.Dir(there)
+		info, err = os.Stat(there)
 	}
-	if err := unix.Access(there, unix.W_OK); err != nil {
+	if err != nil || !info.IsDir() || unix.Access(there, unix.W_OK) != nil {
 		return doctor.Check{
 			Status: doctor.Warn, Detail: there + " cannot be written: nothing is kept between calls",
 			Fix: "make it writable, or set XDG_CACHE_HOME",

@@ -2,6 +2,7 @@ package mcpserver_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"homelab/internal/fault"
 	"homelab/internal/mcpserver"
+	"homelab/internal/plan"
 	"homelab/tools"
 	"homelab/tools/toolstest"
 )
@@ -115,4 +117,23 @@ func TestCancellationReachesTheTool(t *testing.T) {
 	}
 	assert.Contains(t, string(a.Result), `canceled`)
 	assert.Contains(t, string(a.Result), `"isError":true`)
+}
+
+func TestEveryCodeReachesTheClient(t *testing.T) {
+	core := toolstest.Core()
+	var code fault.Code
+	core.List = func(context.Context, plan.ListRequest) (*plan.Listing, error) {
+		return nil, fmt.Errorf("list: %w", fault.New(code, "it did not work", "try harder"))
+	}
+	server, err := mcpserver.New(tools.Catalog(core), "test", t.Output())
+	require.NoError(t, err)
+	client := connect(t, server)
+	for _, row := range fault.Codes {
+		code = row.Code
+		got := client.call("registry_list", `{}`)
+		assert.True(t, got.IsError)
+		assert.Equal(t, string(row.Code)+": list: it did not work\nhint: try harder", got.Text())
+		assert.JSONEq(t, fmt.Sprintf(`{"code":%q,"message":"list: it did not work","hint":"try harder","retryable":%t}`, row.Code, row.Retryable),
+			string(got.Meta[mcpserver.FailureKey]))
+	}
 }

@@ -49,7 +49,7 @@ func (p *Planner) Check(ctx context.Context, r CheckRequest) (*Check, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.Warnings = slices.Concat(out.Warnings, v.warnings, inputs)
+	out.Warnings = append(append(out.Warnings, v.warnings...), inputs...)
 	return out, nil
 }
 

@@ -25,17 +25,7 @@ func (p *Planner) List(ctx context.Context, r ListRequest) (*Listing, error) {
 	for _, name := range cut(v.names, limit) {
 		out.Services = append(out.Services, listed(name, reg.Services[name]))
 	}
-	used := map[string]int{}
-	for _, service := range reg.Services {
-		used[service.HostOf()]++
-	}
-	hosts := maps.Clone(reg.Hosts)
-	if _, declared := hosts[registry.LocalHost]; !declared && used[registry.LocalHost] > 0 {
-		if hosts == nil {
-			hosts = map[string]registry.Host{}
-		}
-		hosts[registry.LocalHost] = registry.Host{}
-	}
+	used, hosts := reg.UsedHosts(), reg.AllHosts()
 	for _, name := range slices.Sorted(maps.Keys(hosts)) {
 		out.Hosts = append(out.Hosts, ListedHost{Name: name, Docker: hosts[name].Docker, System: hosts[name].System, Services: used[name]})
 	}
@@ -70,6 +60,15 @@ func stateClass(state *registry.State) string {
 		most = max(most, slices.Index(order, class))
 	}
 	return order[most]
+}
+
+// Load reads the registry as it is in the work tree.
+func (p *Planner) Load(ctx context.Context) (*Loaded, error) {
+	v, err := p.look(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	return v.loaded, nil
 }
 
 // Get is one service, whole, with the target chosen for its host.

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/cli"
+	"homelab/schemas"
+	"homelab/tools"
+)
+
+const validRegistry = `{
+  "version": 1,
+  "hosts": {"pi": {"docker": "unix:///nowhere/docker.sock", "system": "aarch64-linux"}},
+  "services": {
+    "grafana": {"build": {"targets": {"aarch64-linux": "packages.aarch64-linux.grafana"}}, "hints": ["grafana"], "deploy": {"host": "pi"}},
+    "old": {"build": {"targets": {"x86_64-linux": "packages.x86_64-linux.old"}}, "hints": ["gone/**"], "deploy": {"host": "pi"}}
+  }
+}`
+
+// What the real tools answer, in repositories of every kind of emptiness, is
+// what their schemas promise: no list is null, no field is missing.
+func TestRealAnswersFitTheirSchemas(t *testing.T) {
+	calls := map[string]string{
+		"plan": `{}`, "registry_list": `{}`, "registry_get": `{"name":"grafana"}`, "registry_check": `{}`, "doctor": `{}`,
+	}
+	for state, build := range map[string]func(t *testing.T, dir string){
+		"nothing committed": func(*testing.T, string) {},
+		"committed":         func(t *testing.T, dir string) { git(t, dir, "add", "."); git(t, dir, "commit", "-qm", "all") },
+		"edited": func(t *testing.T, dir string) {
+			git(t, dir, "add", ".")
+			git(t, dir, "commit", "-qm", "all")
+			file(t, dir, "grafana/grafana.ini", "changed")
+			file(t, dir, "stray.txt", "")
+		},
+	} {
+		t.Run(state, func(t *testing.T) {
+			dir := t.TempDir()
+			git(t, dir, "init", "-q", "-b", "main")
+			file(t, dir, "homelab.json", validRegistry)
+			file(t, dir, "grafana/grafana.ini", "")
+			build(t, dir)
+			for _, tool := range tools.Catalog(open(cli.Settings{Repo: dir})) {
+				require.Contains(t, calls, tool.Name)
+				result, err := tool.Call(t.Context(), json.RawMessage(calls[tool.Name]), nil)
+				require.NoError(t, err, tool.Name)
+				fits(t, tool.Name, result)
+			}
+		})
+	}
+	t.Run("invalid registry", func(t *testing.T) {
+		dir := t.TempDir()
+		git(t, dir, "init", "-q", "-b", "main")
+		file(t, dir, "homelab.json", `{"version": 2}`)
+		for _, tool := range tools.Catalog(open(cli.Settings{Repo: dir})) {
+			if tool.Name == "registry_check" {
+				result, err := tool.Call(t.Context(), nil, nil)
+				require.NoError(t, err)
+				assert.Equal(t, 2, result.Verdict.Exit())
+				fits(t, tool.Name, result)
+			}
+		}
+	})
+}
+
+func fits(t *testing.T, tool string, result tools.Result) {
+	t.Helper()
+	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemas.Output(tool)))
+	require.NoError(t, err)
+	compiler := jsonschema.NewCompiler()
+	require.NoError(t, compiler.AddResource("output.json", schema))
+	compiled, err := compiler.Compile("output.json")
+	require.NoError(t, err)
+	data, err := result.JSON()
+	require.NoError(t, err)
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+	require.NoError(t, err)
+	assert.NoError(t, compiled.Validate(value), "%s: %s", tool, data)
+	assert.NotEmpty(t, result.Text, tool)
+}
+
+func git(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir, "-c", "user.name=t", "-c", "user.email=t@example.org"}, args...)...)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+}
+
+func file(t *testing.T, dir, name, content string) {
+	t.Helper()
+	full := filepath.Join(dir, name)
+	require.NoError(t, os.MkdirAll(filepath.Dir(full), 0o755))
+	require.NoError(t, os.WriteFile(full, []byte(content), 0o644))
+}

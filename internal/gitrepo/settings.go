@@ -1,0 +1,219 @@
+package gitrepo
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"homelab/internal/command"
+)
+
+// settings is what the configuration of git says about comparing files. Asking
+// git costs a process, so the answer is kept, in memory and on disk, with the
+// stamps of every file it can come from.
+type settings struct {
+	// Plain means that no attribute can apply but those of .gitattributes files
+	// in the work tree, and no line ending is converted: what is in a file is
+	// what git would store.
+	Plain bool
+	// Excludes is the file of ignore rules for all repositories; may not exist.
+	Excludes   string
+	IgnoreCase bool
+	FileMode   bool // the executable bit counts
+	// Odd means that a setting was found which is not understood here: git
+	// decides everything.
+	Odd bool
+
+	Stamps map[string]fileStamp // of the files it depends on, also of absent ones
+}
+
+// configVariables change what git reads. They are part of what settings are
+// kept under.
+var configVariables = []string{
+	"HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM",
+	"GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS", "GIT_ATTR_NOSYSTEM", "GIT_ATTR_SOURCE", "PATH",
+}
+
+// settingsOf returns the settings in force.
+func (r *Repo) settingsOf(ctx context.Context) (*settings, error) {
+	r.mu.Lock()
+	known := r.settings
+	r.mu.Unlock()
+	if known == nil {
+		known = r.keptSettings()
+	}
+	if known == nil || !known.current() {
+		var err error
+		if known, err = r.askSettings(ctx); err != nil {
+			return nil, err
+		}
+		r.keepSettings(known)
+	}
+	r.mu.Lock()
+	r.settings = known
+	r.mu.Unlock()
+	return known, nil
+}
+
+func (s *settings) current() bool {
+	for path, stamp := range s.Stamps {
+		if stampFile(path) != stamp {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *Repo) askSettings(ctx context.Context) (*settings, error) {
+	out, err := r.git(ctx, "config", "--list", "-z", "--show-origin", "--includes")
+	if err != nil {
+		return nil, err
+	}
+	s := &settings{Plain: true, FileMode: true, Stamps: map[string]fileStamp{}}
+	attributes := ""
+	xdg := os.Getenv("XDG_CONFIG_HOME")
+	if xdg == "" {
+		xdg = filepath.Join(os.Getenv("HOME"), ".config")
+	}
+	for _, path := range r.configFiles(xdg) {
+		s.Stamps[path] = stampFile(path)
+	}
+	origin := ""
+	for record := range records(out) {
+		if origin == "" {
+			origin = record
+			continue
+		}
+		if file, ok := strings.CutPrefix(origin, "file:"); ok {
+			file = resolvePath(r.root, file)
+			s.Stamps[file] = stampFile(file)
+		}
+		origin = ""
+		key, value, hasValue := strings.Cut(record, "\n")
+		on := !hasValue || isTrue(value)
+		switch strings.ToLower(key) {
+		case "core.excludesfile":
+			s.Excludes = s.path(r.root, value)
+		case "core.attributesfile":
+			attributes = s.path(r.root, value)
+		case "core.autocrlf":
+			s.Plain = s.Plain && hasValue && isFalse(value)
+		case "core.ignorecase":
+			s.IgnoreCase = on
+		case "core.filemode":
+			s.FileMode = on
+		case "core.symlinks":
+			s.Odd = s.Odd || !on
+		case "core.precomposeunicode", "core.sparsecheckout":
+			s.Odd = s.Odd || on
+		}
+	}
+	if s.Excludes == "" {
+		s.Excludes = filepath.Join(xdg, "git", "ignore")
+	}
+	if attributes == "" {
+		attributes = filepath.Join(xdg, "git", "attributes")
+	}
+	for _, path := range append(systemFiles("gitattributes"), attributes, filepath.Join(r.commonDir, "info", "attributes")) {
+		s.Stamps[path] = stampFile(path)
+		s.Plain = s.Plain && s.Stamps[path].Size == 0
+	}
+	s.Odd = s.Odd || os.Getenv("GIT_ATTR_SOURCE") != ""
+	return s, nil
+}
+
+// configFiles are where settings come from, or could.
+func (r *Repo) configFiles(xdg string) []string {
+	return append(systemFiles("gitconfig"),
+		filepath.Join(os.Getenv("HOME"), ".gitconfig"), filepath.Join(xdg, "git", "config"),
+		filepath.Join(r.commonDir, "config"), filepath.Join(r.gitDir, "config.worktree"), filepath.Join(r.gitDir, "HEAD"))
+}
+
+// systemFiles are the places of a file that holds for the whole machine: git
+// looks below the prefix it was built for.
+func systemFiles(name string) []string {
+	files := []string{"/etc/" + name}
+	if binary, err := filepath.EvalSymlinks(command.Look("git")); err == nil {
+		files = append(files, filepath.Join(filepath.Dir(filepath.Dir(binary)), "etc", name))
+	}
+	return files
+}
+
+// path is a setting that names a file.
+func (s *settings) path(root, value string) string {
+	if rest, ok := strings.CutPrefix(value, "~/"); ok {
+		return filepath.Join(os.Getenv("HOME"), rest)
+	}
+	if strings.HasPrefix(value, "~") || strings.HasPrefix(value, "%(") || strings.HasPrefix(value, ":(") {
+		s.Odd = true
+	}
+	if value == "" {
+		return os.DevNull
+	}
+	return resolvePath(root, value)
+}
+
+func isTrue(value string) bool {
+	switch strings.ToLower(value) {
+	case "true", "yes", "on", "1":
+		return true
+	}
+	return false
+}
+
+func isFalse(value string) bool {
+	switch strings.ToLower(value) {
+	case "false", "no", "off", "0", "":
+		return true
+	}
+	return false
+}
+
+// settingsFile is where settings are kept for later processes; "" when nothing
+// is.
+func (r *Repo) settingsFile() string {
+	if r.Cache == "" {
+		return ""
+	}
+	sum := sha256.New()
+	fmt.Fprintf(sum, "homelab git settings 1\n%q %q\n", r.gitDir, r.env)
+	for _, name := range configVariables {
+		fmt.Fprintf(sum, "%q\n", os.Getenv(name))
+	}
+	return filepath.Join(r.Cache, "git", hex.EncodeToString(sum.Sum(nil)[:16])+".json")
+}
+
+func (r *Repo) keptSettings() *settings {
+	file := r.settingsFile()
+	if file == "" {
+		return nil
+	}
+	raw, err := os.ReadFile(file)
+	s := &settings{}
+	if err != nil || json.Unmarshal(raw, s) != nil || len(s.Stamps) == 0 {
+		return nil
+	}
+	return s
+}
+
+// keepSettings stores settings; what cannot be kept is asked again.
+func (r *Repo) keepSettings(s *settings) {
+	file := r.settingsFile()
+	raw, err := json.Marshal(s)
+	if file == "" || err != nil || os.MkdirAll(filepath.Dir(file), 0o700) != nil {
+		return
+	}
+	temp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
+	if err != nil {
+		return
+	}
+	_, err = temp.Write(raw)
+	if closed := temp.Close(); err != nil || closed != nil || os.Rename(temp.Name(), file) != nil {
+		_ = os.Remove(temp.Name())
+	}
+}

@@ -1,0 +1,121 @@
+package tools
+
+import (
+	"fmt"
+	"strings"
+
+	"homelab/internal/plan"
+)
+
+// Headline is a plan in one line.
+func Headline(c plan.Counts) string {
+	text := fmt.Sprintf("%d of %s to rebuild", c.Rebuild, Plural(c.Total, "service"))
+	for _, rest := range []struct {
+		n    int
+		word string
+	}{{c.Unknown, "unknown"}, {c.Blocked, "blocked"}, {c.None, "not touched"}} {
+		if rest.n > 0 {
+			text += fmt.Sprintf(", %d %s", rest.n, rest.word)
+		}
+	}
+	return text
+}
+
+// DescribeSide says which tree one end of a comparison is.
+func DescribeSide(s plan.Side) string {
+	commit := s.Commit[:min(len(s.Commit), 12)]
+	switch s.State {
+	case plan.StateClean:
+		return "the work tree, clean, at " + commit
+	case plan.StateDirty:
+		if commit == "" {
+			return "the work tree; nothing is committed yet"
+		}
+		return "the work tree, with uncommitted changes, on " + commit
+	case plan.StateEmpty:
+		return "the empty tree: nothing is committed yet"
+	case plan.StateMissing:
+		return Printable(s.Ref) + ", which is missing here"
+	}
+	if s.Ref == "" || strings.HasPrefix(s.Commit, s.Ref) {
+		return commit
+	}
+	return fmt.Sprintf("%s (%s)", Printable(s.Ref), commit)
+}
+
+// DescribeBase is [DescribeSide] with why it was chosen and how it relates to
+// the head, where that is not the usual.
+func DescribeBase(s plan.Side) string {
+	text := DescribeSide(s)
+	if s.State == plan.StateEmpty {
+		return text
+	}
+	switch s.Relation {
+	case "descendant":
+		text += ", ahead of the head"
+	case "diverged":
+		text += ", diverged from the head"
+	case "unrelated":
+		text += ", unrelated to the head"
+	}
+	if why := strings.TrimPrefix(s.Why, s.Ref+": "); why != "" {
+		text += ": " + Printable(why)
+	}
+	return text
+}
+
+// DescribeReason says in a few words what connects a change to a service.
+func DescribeReason(r plan.Reason) string {
+	switch r.Kind {
+	case plan.ByGlobal:
+		if r.Path == "" {
+			return "global hint " + Printable(r.Hint) + " changed"
+		}
+		return describeChange(r.Path, r.Status) + " (a global hint)"
+	case plan.ByInput:
+		return "flake input " + Printable(r.Hint) + " moved"
+	case plan.ByDependency:
+		return "depends on " + strings.Join(r.Via, " → ")
+	case plan.ByRegistry:
+		return "its entry in the registry changed"
+	case plan.ByExplicit:
+		return "asked for"
+	case plan.ByNeverDeployed:
+		return "never deployed"
+	case plan.ByBaseMissing:
+		return "the base is missing here"
+	case plan.BySubmodule:
+		return "submodule " + describeChange(r.Path, r.Status)
+	}
+	return describeChange(r.Path, r.Status)
+}
+
+func describeChange(path string, status plan.Status) string {
+	word := map[plan.Status]string{
+		plan.Added: "added", plan.Modified: "modified", plan.Deleted: "deleted",
+		plan.TypeChanged: "changed its type", plan.Untracked: "untracked",
+		plan.Unmerged: "unmerged", plan.Unreadable: "unreadable",
+	}[status]
+	if word == "" {
+		return Printable(path)
+	}
+	return Printable(path) + " " + word
+}
+
+// DescribeWhy is the problem of a service, if it has one, and up to most of
+// its reasons.
+func DescribeWhy(s plan.Service, most int) string {
+	parts := []string{}
+	if s.Problem != nil {
+		parts = append(parts, Printable(s.Problem.Message))
+	}
+	shown := s.Reasons[:min(len(s.Reasons), most)]
+	for _, reason := range shown {
+		parts = append(parts, DescribeReason(reason))
+	}
+	text := strings.Join(parts, "; ")
+	if more := max(s.ReasonCount, len(s.Reasons)) - len(shown); more > 0 {
+		text += fmt.Sprintf("; %d more", more)
+	}
+	return strings.TrimPrefix(text, "; ")
+}

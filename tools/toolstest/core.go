@@ -1,0 +1,98 @@
+// Package toolstest answers for a homelab that does not exist, so that the
+// faces can be tested without a repository. Its answers show what was asked:
+// two calls that give the same JSON took the same arguments.
+package toolstest
+
+import (
+	"context"
+	"slices"
+
+	"homelab/internal/doctor"
+	"homelab/internal/fault"
+	"homelab/internal/plan"
+	"homelab/tools"
+)
+
+// Arguments that do not get an answer.
+const (
+	PanickingBase = "panics"      // as base of plan
+	HangingBase   = "hangs"       // as base of plan: waits until the call is canceled
+	UnknownName   = "nobody"      // as name of registry_get
+	BrokenLimit   = plan.MaxLimit // as limit of registry_check: an invalid registry
+)
+
+// Core answers every question.
+func Core() tools.Core {
+	return tools.Core{Plan: answerPlan, List: list, Get: get, Check: check, Doctor: examine}
+}
+
+func answerPlan(ctx context.Context, r plan.Request) (*plan.Plan, error) {
+	switch r.Base {
+	case PanickingBase:
+		panic("this base panics")
+	case HangingBase:
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	answer := Plan()
+	if r.Base != "" {
+		answer.Base.Ref, answer.Base.Why = r.Base, "as asked"
+	}
+	if r.MergeBase {
+		answer.Base.Why = "the merge base, as asked"
+	}
+	if r.Head != "" {
+		answer.Head = plan.Side{Ref: r.Head, Commit: commitB, State: plan.StateCommit}
+	}
+	if len(r.Services) > 0 {
+		answer.Services = slices.DeleteFunc(answer.Services, func(s plan.Service) bool { return !slices.Contains(r.Services, s.Name) })
+	}
+	for i := range answer.Services {
+		if r.System != "" {
+			answer.Services[i].Target.System, answer.Services[i].Target.DecidedBy = r.System, "argument"
+		}
+	}
+	if r.Limit > 0 {
+		answer.Changes.Files = answer.Changes.Files[:min(r.Limit, len(answer.Changes.Files))]
+	}
+	return answer, nil
+}
+
+func list(_ context.Context, r plan.ListRequest) (*plan.Listing, error) {
+	answer := Listing()
+	if r.Limit > 0 {
+		answer.Services = answer.Services[:min(r.Limit, len(answer.Services))]
+	}
+	return answer, nil
+}
+
+func get(_ context.Context, r plan.GetRequest) (*plan.Resolved, error) {
+	if r.Name == UnknownName {
+		return nil, fault.Newf(fault.UnknownService, "did you mean home-assistant?", "no service is called %q", r.Name)
+	}
+	answer := Resolved()
+	answer.Name = r.Name
+	if r.System != "" {
+		answer.Target.System, answer.Target.DecidedBy = r.System, "argument"
+	}
+	return answer, nil
+}
+
+func check(_ context.Context, r plan.CheckRequest) (*plan.Check, error) {
+	if r.Limit == BrokenLimit {
+		return BrokenCheck(), nil
+	}
+	answer := Check()
+	if r.Limit > 0 {
+		answer.StaleHints = answer.StaleHints[:min(r.Limit, len(answer.StaleHints))]
+	}
+	return answer, nil
+}
+
+func examine(_ context.Context, done func(doctor.Check)) (*doctor.Report, error) {
+	answer := Report()
+	for _, check := range answer.Checks {
+		done(check)
+	}
+	return answer, nil
+}
