@@ -36,16 +36,13 @@ const maxRules = 1 << 20 // bytes of one file
 // parseRules reads the rules whose meaning is plain: literals, * and ?, and **
 // as a component. Anything else makes the file odd.
 func parseRules(text string) (rules []ignoreRule, odd bool) {
-	if !utf8.ValidString(text) || strings.ContainsAny(text, "\\[\r\x00") {
-		return nil, true
-	}
 	text = strings.TrimPrefix(text, "\ufeff")
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		if line[len(line)-1] == ' ' || line[len(line)-1] == '\t' {
+		if strings.ContainsAny(line, "\\[\r\x00") || line[len(line)-1] == ' ' || line[len(line)-1] == '\t' || !utf8.ValidString(line) {
 			return nil, true
 		}
 		rule := ignoreRule{}

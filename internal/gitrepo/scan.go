@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sort"
 	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing/filemode"
@@ -71,29 +72,27 @@ func (s *scanner) folder(fd int, prefix string, lo, hi int) {
 		return
 	}
 	var local suspects
-	names, err := readNames(fd)
+	present := make([]bool, hi-lo) // by the first entry that a name stands for
+	err := readNames(fd, func(name []byte) {
+		if at := s.locate(len(prefix), lo, hi, name); at >= 0 {
+			present[at-lo] = true
+		} else if prefix != "" || string(name) != ".git" {
+			s.stranger(fd, prefix, string(name), &local)
+		}
+	})
 	if err != nil {
 		local.unreadable = append(local.unreadable, folderName(prefix))
 	}
-	// What the index expects here, in its order.
-	for lo < hi {
-		name, isDir := cutComponent(s.entries[lo].path[len(prefix):])
-		_, present := names[name]
-		delete(names, name)
+	for at := lo; at < hi; {
+		name, isDir := cutComponent(s.entries[at].path[len(prefix):])
 		if !isDir {
-			s.file(fd, name, &s.entries[lo], present, &local)
-			lo++
+			s.file(fd, name, &s.entries[at], present[at-lo], &local)
+			at++
 			continue
 		}
-		end := below(s.entries, lo, hi, prefix+name+"/")
-		s.subfolder(fd, prefix, name, lo, end, present, &local)
-		lo = end
-	}
-	for name := range names {
-		if prefix == "" && name == ".git" {
-			continue
-		}
-		s.stranger(fd, prefix, name, &local)
+		end := below(s.entries, at, hi, prefix+name+"/")
+		s.subfolder(fd, prefix, name, at, end, present[at-lo], &local)
+		at = end
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,25 +200,65 @@ func folderName(prefix string) string {
 	return prefix
 }
 
-// readNames lists an open folder.
-func readNames(fd int) (map[string]struct{}, error) {
-	names := map[string]struct{}{}
-	buffer := make([]byte, 32<<10)
-	var batch []string
+// locate finds a name of the folder whose path has length bytes among
+// entries[lo:hi]: the tracked file, or the first one below the tracked folder; -1
+// when the index has neither.
+func (s *scanner) locate(length, lo, hi int, name []byte) int {
+	search := func(isDir bool) (int, bool) {
+		return sort.Find(hi-lo, func(i int) int {
+			return compareName(name, isDir, s.entries[lo+i].path[length:])
+		})
+	}
+	if at, found := search(false); found {
+		return lo + at
+	}
+	if at, found := search(true); found {
+		return lo + at
+	}
+	return -1
+}
+
+// compareName compares a name with a path of the index: as a whole, or, for a
+// folder, the name and a slash with its beginning. Zero for a folder means the
+// path is below it; of several the search finds the first.
+func compareName(name []byte, isDir bool, path string) int {
+	n := min(len(name), len(path))
+	for i := range n {
+		if name[i] != path[i] {
+			return int(name[i]) - int(path[i])
+		}
+	}
+	switch {
+	case len(path) == n && len(name) == n && !isDir:
+		return 0
+	case len(path) == n: // the path is the shorter, or the name with its slash is longer
+		return 1
+	case isDir:
+		return '/' - int(path[n])
+	}
+	return -1
+}
+
+// readNames visits the names in an open folder. A name is valid during the
+// visit only.
+func readNames(fd int, visit func(name []byte)) error {
+	buffer, _ := direntBuffers.Get().(*[direntBuffer]byte)
+	defer direntBuffers.Put(buffer)
 	for {
-		n, err := unix.ReadDirent(fd, buffer)
+		n, err := unix.ReadDirent(fd, buffer[:])
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil || n == 0 {
-			return names, err
+			return err
 		}
-		_, _, batch = unix.ParseDirent(buffer[:n], -1, batch[:0])
-		for _, name := range batch {
-			names[name] = struct{}{}
-		}
+		eachName(buffer[:n], visit)
 	}
 }
+
+const direntBuffer = 32 << 10
+
+var direntBuffers = sync.Pool{New: func() any { return new([direntBuffer]byte) }}
 
 // pathError is fs.PathError for the calls the standard library has no form of.
 type pathError struct {

@@ -55,7 +55,7 @@ func (p *Planner) Check(ctx context.Context, r CheckRequest) (*Check, error) {
 
 // audit fills in what the hints match, and what they do not.
 func (a *analysis) audit(out *Check, limit int) {
-	stale := a.index.stale(a.marks, a.ignored)
+	stale := a.index.stale(a.idle, a.marks, a.ignored)
 	out.StaleHints = cut(stale, limit)
 	if more := len(stale) - limit; more > 0 {
 		out.Warnings = append(out.Warnings, Warning{"truncated", fmt.Sprintf("%d more stale hints are not listed", more), "raise limit"})

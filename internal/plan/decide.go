@@ -245,7 +245,7 @@ func (a *analysis) describe(out *Plan, q decideRequest) {
 	out.InputChanges = main.moves.list()
 	slices.Sort(main.open)
 	out.Unmatched = PathList{Count: len(main.open), Paths: main.open}
-	for _, stale := range a.index.stale(a.marks, a.ignored) {
+	for _, stale := range a.index.stale(a.idle, a.marks, a.ignored) {
 		if stale.Service == "" || slices.Contains(q.selected, stale.Service) {
 			out.StaleHints = append(out.StaleHints, stale)
 		}

@@ -6,8 +6,10 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"homelab/internal/hint"
+	"homelab/registry"
 )
 
 // hintIndex matches paths against every hint of a registry at once. A text that
@@ -18,7 +20,7 @@ type hintIndex struct {
 	texts    []string  // patterns
 	owners   [][]owner // by pattern
 	hints    []ownHint // everything that was written as a hint, for staleness
-	excludes []bool    // by service: does it exclude anything
+	linked   bool      // some hint leads through a symbolic link
 	warnings []Warning
 }
 
@@ -42,7 +44,7 @@ const global = -1
 // newHintIndex compiles the registry's hints for a state of the files, through
 // whose symbolic links they are followed.
 func newHintIndex(ctx context.Context, v *view, entries []Entry) (*hintIndex, error) {
-	ix := &hintIndex{names: v.names, excludes: make([]bool, len(v.names))}
+	ix := &hintIndex{names: v.names}
 	b := &hintBuilder{hintIndex: ix, ctx: ctx, view: v, byText: map[string]int32{}, links: map[string]bool{}}
 	for _, entry := range entries {
 		if entry.Kind == Link {
@@ -58,7 +60,6 @@ func newHintIndex(ctx context.Context, v *view, entries []Entry) (*hintIndex, er
 			b.add(ownHint{service: i, global: -1, text: text})
 		}
 		for _, text := range service.Exclude {
-			ix.excludes[i] = true
 			at := b.pattern(hint.Clean(text))
 			ix.owners[at] = append(ix.owners[at], owner{-1, int32(i)})
 		}
@@ -66,6 +67,41 @@ func newHintIndex(ctx context.Context, v *view, entries []Entry) (*hintIndex, er
 	var err error
 	ix.set, err = hint.Compile(ix.texts)
 	return ix, err
+}
+
+// prepared is what can be said of a registry and a list of tracked files before
+// any change is looked at.
+type prepared struct {
+	registry *registry.Registry
+	entries  []Entry
+	index    *hintIndex
+	idle     []int32 // patterns that match none of the entries, ascending
+}
+
+// prepared compiles the registry's hints, or remembers them from the last
+// question, when that was about the same registry and the same list.
+func (p *Planner) prepared(ctx context.Context, v *view, entries []Entry) (*prepared, error) {
+	p.mu.Lock()
+	last := p.last
+	p.mu.Unlock()
+	if last != nil && last.registry == v.registry() && len(last.entries) == len(entries) && unsafe.SliceData(last.entries) == unsafe.SliceData(entries) {
+		return last, nil
+	}
+	index, err := newHintIndex(ctx, v, entries)
+	if err != nil {
+		return nil, err
+	}
+	m := index.set.Matcher()
+	for _, entry := range entries {
+		m.Mark(entry.Path)
+	}
+	fresh := &prepared{v.registry(), entries, index, m.Unused()}
+	if !index.linked { // a link can be retargeted while the list stays
+		p.mu.Lock()
+		p.last = fresh
+		p.mu.Unlock()
+	}
+	return fresh, nil
 }
 
 type hintBuilder struct {
@@ -113,6 +149,7 @@ func (b *hintBuilder) throughLinks(text string, h ownHint) []string {
 		if link == "" {
 			return texts
 		}
+		b.linked = true
 		target, err := b.view.snapshot.ReadLink(b.ctx, link)
 		if err != nil {
 			return texts // gone meanwhile: the link's own change says it
@@ -209,12 +246,12 @@ func (c Change) opaque() bool {
 	return c.Old == Link || c.New == Link || c.Old == Submodule || c.New == Submodule || c.Status == Unreadable
 }
 
-// stale lists the hints none of whose patterns are used. Ignored paths explain
-// some of them.
-func (ix *hintIndex) stale(m *hint.Matcher, ignored func(text string) bool) []StaleHint {
+// stale lists the hints none of whose patterns match anything: they are idle, and
+// no change was marked for them. Ignored paths explain some.
+func (ix *hintIndex) stale(idle []int32, changes *hint.Matcher, ignored func(text string) bool) []StaleHint {
 	unused := make([]bool, len(ix.texts))
-	for _, at := range m.Unused() {
-		unused[at] = true
+	for _, at := range changes.Unused() {
+		_, unused[at] = slices.BinarySearch(idle, at)
 	}
 	out := []StaleHint{}
 	for _, h := range ix.hints {

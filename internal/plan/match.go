@@ -20,7 +20,8 @@ const (
 type analysis struct {
 	view    *view
 	index   *hintIndex
-	marks   *hint.Matcher // remembers which patterns matched anything
+	idle    []int32       // patterns that match nothing tracked
+	marks   *hint.Matcher // remembers which patterns matched a change
 	matched map[*comparison]*matches
 	covered []Change // changes some hint covers, once each
 	inCover map[string]bool
@@ -65,23 +66,23 @@ func newAnalysis(v *view) *analysis {
 	return &analysis{view: v, matched: map[*comparison]*matches{}, inCover: map[string]bool{}}
 }
 
-// prepare compiles the hints and marks what they match among the tracked files.
+// prepare compiles the hints and finds which of them match nothing that is
+// tracked, or remembers both from a question about the same files.
 func (a *analysis) prepare(ctx context.Context) error {
 	if a.index != nil {
 		return nil
 	}
-	var err error
-	if a.entries, err = a.view.snapshot.Entries(ctx); err != nil {
+	entries, err := a.view.snapshot.Entries(ctx)
+	if err != nil {
 		return err
 	}
-	if a.index, err = newHintIndex(ctx, a.view, a.entries); err != nil {
+	p, err := a.view.planner.prepared(ctx, a.view, entries)
+	if err != nil {
 		return err
 	}
+	a.entries, a.index, a.idle = entries, p.index, p.idle
 	a.view.warnings = append(a.view.warnings, a.index.warnings...)
 	a.marks = a.index.set.Matcher()
-	for _, entry := range a.entries {
-		a.marks.Mark(entry.Path)
-	}
 	return ctx.Err()
 }
 
@@ -244,6 +245,9 @@ func (a *analysis) ignored(text string) bool {
 	prefix, whole := hint.Literal(hint.Clean(text))
 	if whole {
 		return a.view.snapshot.Exists(prefix)
+	}
+	if len(a.view.snapshot.Ignored()) == 0 {
+		return false
 	}
 	set, err := hint.Compile([]string{hint.Clean(text)})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 
 	"homelab/internal/fault"
 	"homelab/registry"
@@ -30,6 +31,9 @@ type Planner struct {
 	// Deployed is the revision a service was last deployed from; an empty one
 	// means it never was. Nil where nothing records deployments.
 	Deployed func(ctx context.Context, service string) (revision string, err error)
+
+	mu   sync.Mutex
+	last *prepared
 }
 
 // Plan says which services the change from base to head touches, and why.

@@ -214,6 +214,24 @@ func (s *Source) load(ctx context.Context, where location, at state) (*Loaded, e
 	return s.parse(digestOf(raw), raw)
 }
 
+// prefetch parses a registry that is a plain file while the work tree is still
+// being looked at. It only fills the memory of parse: what cannot be read is
+// told by Read.
+func (s *Source) prefetch() {
+	file := s.Setting
+	if file == "" {
+		if _, err := os.Lstat(filepath.Join(s.Root, "flake.nix")); err == nil {
+			return
+		}
+		file = filepath.Join(s.Root, DefaultFile)
+	} else if strings.HasPrefix(file, "flake:") {
+		return
+	}
+	if raw, err := readOutside(file); err == nil {
+		_, _ = s.parse(digestOf(raw), raw)
+	}
+}
+
 func readOutside(file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"homelab/registry"
 )
 
@@ -42,11 +44,21 @@ func (p *Planner) look(ctx context.Context, head string) (*view, error) {
 }
 
 func (v *view) openWorkTree(ctx context.Context) error {
-	var err error
-	if v.commit, err = v.planner.Repo.Head(ctx); err != nil {
+	group, inGroup := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		v.commit, err = v.planner.Repo.Head(inGroup)
 		return err
-	}
-	if v.snapshot, err = v.planner.Repo.WorkTree(ctx); err != nil {
+	})
+	group.Go(func() (err error) {
+		v.snapshot, err = v.planner.Repo.WorkTree(inGroup)
+		return err
+	})
+	group.Go(func() error {
+		v.planner.Source.prefetch()
+		return nil
+	})
+	err := group.Wait()
+	if err != nil {
 		return err
 	}
 	if v.edits, err = v.snapshot.Changes(ctx, v.commit); err != nil {
