@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"homelab/internal/cli"
+	"homelab/internal/harness"
 	"homelab/schemas"
 	"homelab/tools"
 )
@@ -48,7 +49,7 @@ func TestRealAnswersFitTheirSchemas(t *testing.T) {
 			file(t, dir, "homelab.json", validRegistry)
 			file(t, dir, "grafana/grafana.ini", "")
 			build(t, dir)
-			for _, tool := range tools.Catalog(open(cli.Settings{Repo: dir})) {
+			for _, tool := range tools.Catalog(harness.Open(cli.Settings{Repo: dir})) {
 				require.Contains(t, calls, tool.Name)
 				result, err := tool.Call(t.Context(), json.RawMessage(calls[tool.Name]), nil)
 				require.NoError(t, err, tool.Name)
@@ -60,7 +61,7 @@ func TestRealAnswersFitTheirSchemas(t *testing.T) {
 		dir := t.TempDir()
 		git(t, dir, "init", "-q", "-b", "main")
 		file(t, dir, "homelab.json", `{"version": 2}`)
-		for _, tool := range tools.Catalog(open(cli.Settings{Repo: dir})) {
+		for _, tool := range tools.Catalog(harness.Open(cli.Settings{Repo: dir})) {
 			if tool.Name == "registry_check" {
 				result, err := tool.Call(t.Context(), nil, nil)
 				require.NoError(t, err)

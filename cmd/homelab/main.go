@@ -1,17 +1,17 @@
-// Homelab answers what a change touches, and why, on the command line and to
-// MCP clients.
+// Homelab answers what a change touches, and why. This is the command line; the
+// commands that speak MCP are in homelab-mcp, which takes over for them: linking
+// the MCP library would cost every other command 3 ms.
 package main
 
 import (
 	"context"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"homelab/internal/cli"
+	"homelab/internal/command"
 	"homelab/internal/harness"
-	"homelab/internal/mcpserver"
 	"homelab/tools"
 )
 
@@ -20,54 +20,22 @@ var version string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := app(open).Run(ctx, os.Args[1:])
+	status := app().Run(ctx, os.Args[1:])
 	stop()
 	os.Exit(status)
 }
 
-func open(s cli.Settings) tools.Core {
-	return harness.New(harness.Config{Repo: s.Repo, Registry: s.Registry}).Core()
-}
-
-// app wires both faces to the tools that open binds.
-func app(open func(cli.Settings) tools.Core) cli.App {
-	v := thisVersion()
-	serve := func(ctx context.Context, catalog []tools.Tool, streams cli.Streams) error {
-		server, err := mcpserver.New(catalog, v.Number, streams.Err)
-		if err != nil {
-			return err
-		}
-		return server.ServeStdio(ctx, streams.In, streams.Out)
-	}
-	inspect := func(ctx context.Context, catalog []tools.Tool) (cli.Shown, error) {
-		server, err := mcpserver.New(catalog, v.Number, os.Stderr)
-		if err != nil {
-			return nil, err
-		}
-		return server.Inspect(ctx)
-	}
+func app() cli.App {
 	return cli.App{
-		Version: v, Open: open, Serve: serve, Inspect: inspect,
-		Streams: cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr},
+		Version: cli.ThisVersion(version), Open: harness.Open, Streams: cli.Standard(),
+		Serve:   func(context.Context, []tools.Tool, cli.Streams) error { return handOver() },
+		Inspect: func(context.Context, []tools.Tool) (cli.Shown, error) { return nil, handOver() },
 	}
 }
 
-// thisVersion is what the linker set, else what the go command recorded.
-func thisVersion() cli.Version {
-	v := cli.Version{Number: version}
-	info, ok := debug.ReadBuildInfo()
-	if ok && v.Number == "" {
-		v.Number = info.Main.Version
-	}
-	if v.Number == "" {
-		v.Number = "(devel)"
-	}
-	if ok {
-		for _, setting := range info.Settings {
-			if setting.Key == "vcs.revision" {
-				v.Commit = setting.Value
-			}
-		}
-	}
-	return v
+// handOver becomes homelab-mcp with the same arguments. It returns only when it
+// could not.
+func handOver() error {
+	return command.Become("homelab-mcp", os.Args[1:],
+		"homelab-mcp belongs beside homelab: make build puts both into bin/, go install ./cmd/... into one folder")
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"homelab/internal/cli"
+	"homelab/internal/harness"
+	"homelab/internal/mcpface"
 	"homelab/tools"
 	"homelab/tools/toolstest"
 )
@@ -27,12 +29,24 @@ func TestMain(m *testing.M) {
 	if os.Getenv(cannedVariable) != "" {
 		canned()
 	}
-	testscript.Main(m, map[string]func(){"homelab": main, "homelab-canned": canned})
+	testscript.Main(m, map[string]func(){"homelab": main, "homelab-mcp": serving, "homelab-canned": canned})
+}
+
+// full is the whole program, as cmd/homelab-mcp wires it.
+func full(open func(cli.Settings) tools.Core) cli.App {
+	return mcpface.Add(cli.App{Version: cli.ThisVersion(""), Open: open, Streams: cli.Standard()})
+}
+
+func serving() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := full(harness.Open).Run(ctx, os.Args[1:])
+	stop()
+	os.Exit(status)
 }
 
 func canned() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := app(func(cli.Settings) tools.Core { return toolstest.Core() }).Run(ctx, os.Args[1:])
+	status := full(func(cli.Settings) tools.Core { return toolstest.Core() }).Run(ctx, os.Args[1:])
 	stop()
 	os.Exit(status)
 }

@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"homelab/internal/fault"
 )
@@ -59,9 +57,6 @@ func (r *run) mcpCommand() *cobra.Command {
 		Example: "  # as an MCP client starts it\n  homelab mcp --repo ~/homelab",
 		Args:    positional{}.check,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if in, ok := r.app.Streams.In.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
-				fmt.Fprintln(r.app.Streams.Err, "homelab mcp: waiting for an MCP client on standard input; to look at the tools, run homelab inspect")
-			}
 			return r.app.Serve(cmd.Context(), r.catalog, r.app.Streams)
 		},
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"homelab/internal/cli"
 	"homelab/internal/engine/docker"
 	"homelab/internal/gitrepo"
 	"homelab/internal/plan"
@@ -104,4 +105,9 @@ func askEngine(ctx context.Context, host registry.Host) (docker.Server, error) {
 		err = closed
 	}
 	return server, err
+}
+
+// Open binds the tools to what the command line was told.
+func Open(s cli.Settings) tools.Core {
+	return New(Config{Repo: s.Repo, Registry: s.Registry}).Core()
 }
