@@ -19,6 +19,11 @@ import (
 var version string
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "mcp" {
+		// What clients wait for: without this, the command line would be built
+		// twice. When it fails, the command says why.
+		_ = handOver()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := app().Run(ctx, os.Args[1:])
 	stop()

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"homelab/internal/command"
@@ -17,7 +16,7 @@ import (
 	// before an edit there.
 	_ "homelab/internal/cli"
 	_ "homelab/internal/harness"
-	_ "homelab/internal/mcpserver"
+	_ "homelab/internal/mcpface"
 )
 
 // root is the folder of the module.
@@ -40,17 +39,15 @@ func run(m *testing.M) (status int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(bin)) }()
-	for _, program := range []string{"cmd/homelab", "examples/mcpclient"} {
-		built, err := command.Run(context.Background(), command.Cmd{
-			Name: "go", Args: []string{"build", "-buildvcs=false", "-o", filepath.Join(bin, filepath.Base(program)), "./" + program},
-			Dir: root, Env: []string{"CGO_ENABLED=0"},
-		})
-		if err != nil {
-			return 0, err
-		}
-		if built.Exit != 0 {
-			return 0, fmt.Errorf("build %s: %s", program, built.Stderr)
-		}
+	built, err := command.Run(context.Background(), command.Cmd{
+		Name: "go", Args: []string{"build", "-buildvcs=false", "-o", bin + "/", "./cmd/...", "./examples/mcpclient"},
+		Dir: root, Env: []string{"CGO_ENABLED=0"},
+	})
+	if err != nil {
+		return 0, err
+	}
+	if built.Exit != 0 {
+		return 0, fmt.Errorf("build: %s", built.Stderr)
 	}
 	return m.Run(), nil
 }

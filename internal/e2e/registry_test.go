@@ -98,7 +98,7 @@ func TestWithoutNix(t *testing.T) {
 	}, f)
 	assert.Contains(t, f.Hint, "apt-get install nix-bin")
 
-	l.write("homelab.json", `{"version": 1, "services": {"lamp": {"build": {"targets": {}}, "hints": ["lamp"]}}}`)
+	l.write("homelab.json", `{"version": 1, "services": {"lamp": {"build": {"targets": {"x86_64-linux": "packages.x86_64-linux.lamp"}}, "hints": ["lamp"]}}}`)
 	p := l.plan()
 	require.Len(t, p.Services, 1)
 	assert.Equal(t, "lamp", p.Services[0].Name)

@@ -29,37 +29,45 @@ func targets(p plan.Plan) map[string]plan.Target {
 	return all
 }
 
-// A real engine here and the same behind ssh say what their hosts run.
+// A real engine says what its host runs, here and behind ssh.
 func TestEngineDecidesTheSystem(t *testing.T) {
 	t.Parallel()
 	socket := dockertest.StartEngine(t)
 	ssh := dockertest.StartSSH(t)
-	l := newLab(t).with("DOCKER_HOST=unix://"+socket, "PATH="+ssh.Bin+":"+os.Getenv("PATH"))
-	l.replace("registry.nix", "hosts.pi = {", `hosts.attic.docker = "`+ssh.URL(socket)+`"; hosts.pi = {`)
-	l.replace("registry.nix", `ports = [ "3000:3000" ];`, `ports = [ "3000:3000" ]; host = "attic";`)
-	l.replace("registry.nix", `ports = [ "9090:9090" ];`, `ports = [ "9090:9090" ]; host = "pi";`)
+	ways := map[string]*lab{
+		"local": newLab(t).with("DOCKER_HOST=unix://" + socket),
+		"ssh":   newLab(t).with("DOCKER_HOST="+ssh.URL(socket), "PATH="+ssh.Bin+":"+os.Getenv("PATH")),
+	}
+	for way, l := range ways {
+		l.replace("registry.nix", `ports = [ "9090:9090" ];`, `ports = [ "9090:9090" ]; host = "pi";`)
+		p := l.with("NIX_HA_TARGET=aarch64-linux").plan()
+		assert.Empty(t, p.Warnings, way)
+		assert.Equal(t, map[string]plan.Target{
+			"grafana":        target(machine, "grafana", "daemon"),
+			"home-assistant": target("aarch64-linux", "ha", "NIX_HA_TARGET"),
+			"prometheus":     target("aarch64-linux", "prometheus", "host"),
+		}, targets(p), way)
+		assert.Equal(t, target(machine, "ha", "daemon"), targets(l.plan())["home-assistant"], way)
+		assert.Equal(t, target("aarch64-linux", "grafana", "argument"), targets(l.plan("--system", "aarch64-linux"))["grafana"], way)
 
-	p := l.with("NIX_HA_TARGET=aarch64-linux").plan()
-	assert.Empty(t, p.Warnings)
-	assert.Equal(t, map[string]plan.Target{
-		"grafana":        target(machine, "grafana", "daemon"),
-		"home-assistant": target("aarch64-linux", "ha", "NIX_HA_TARGET"),
-		"prometheus":     target("aarch64-linux", "prometheus", "host"),
-	}, targets(p))
-	assert.Equal(t, target(machine, "ha", "daemon"), targets(l.plan())["home-assistant"])
-	assert.Equal(t, target("aarch64-linux", "grafana", "argument"), targets(l.plan("--system", "aarch64-linux"))["grafana"])
+		found := l.doctor()
+		for _, name := range []string{"git", "repository", "registry", "nix", "cache", "docker:local"} {
+			assert.Equal(t, doctor.OK, found[name].Status, "%s: %+v", way, found[name])
+		}
+		assert.Contains(t, found["docker:local"].Detail, machine)
+		assert.Equal(t, doctor.Fail, found["docker:pi"].Status, "a service runs there, and nobody answers")
+	}
+}
 
+func (l *lab) doctor() map[string]doctor.Check {
+	l.t.Helper()
 	var report doctor.Report
-	require.NoError(t, json.Unmarshal(l.homelab("doctor", "--json").Stdout, &report))
+	require.NoError(l.t, json.Unmarshal(l.homelab("doctor", "--json").Stdout, &report))
 	found := map[string]doctor.Check{}
 	for _, check := range report.Checks {
 		found[check.Name] = check
 	}
-	for _, name := range []string{"git", "repository", "registry", "nix", "cache", "docker:local", "docker:attic", "ssh"} {
-		assert.Equal(t, doctor.OK, found[name].Status, "%s: %+v", name, found[name])
-	}
-	assert.Equal(t, found["docker:local"].Version, found["docker:attic"].Version)
-	assert.Equal(t, doctor.Fail, found["docker:pi"].Status, "a service runs there, and nobody answers")
+	return found
 }
 
 func TestEngineThatDoesNotAnswer(t *testing.T) {

@@ -47,7 +47,7 @@ func (a *analysis) decide(_ context.Context, out *Plan, q decideRequest) error {
 		}
 		verdicts[i] = v
 	}
-	spread := newSpread(a.view, verdicts)
+	spread := newSpread(a.view.registry(), a.view.names, verdicts)
 	for _, name := range q.selected {
 		i, _ := slices.BinarySearch(a.view.names, name)
 		a.decided = append(a.decided, a.service(i, q, verdicts[i], spread))

@@ -16,13 +16,14 @@ func (p *Planner) List(ctx context.Context, r ListRequest) (*Listing, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := p.look(ctx, "")
+	loaded, err := p.Load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	reg := v.registry()
-	out := &Listing{Source: v.loaded.Where, Count: len(v.names), Services: []ListedEntry{}, Hosts: []ListedHost{}, Globals: []string{}}
-	for _, name := range cut(v.names, limit) {
+	reg := loaded.Registry
+	names := reg.Names()
+	out := &Listing{Source: loaded.Where, Count: len(names), Services: []ListedEntry{}, Hosts: []ListedHost{}, Globals: []string{}}
+	for _, name := range cut(names, limit) {
 		out.Services = append(out.Services, listed(name, reg.Services[name]))
 	}
 	used, hosts := reg.UsedHosts(), reg.AllHosts()
@@ -64,6 +65,9 @@ func stateClass(state *registry.State) string {
 
 // Load reads the registry as it is in the work tree.
 func (p *Planner) Load(ctx context.Context) (*Loaded, error) {
+	if p.Source.plain() {
+		return p.Source.readPlain(ctx)
+	}
 	v, err := p.look(ctx, "")
 	if err != nil {
 		return nil, err
@@ -76,19 +80,20 @@ func (p *Planner) Get(ctx context.Context, r GetRequest) (*Resolved, error) {
 	if err := (Request{System: r.System}).Validate(); err != nil {
 		return nil, err
 	}
-	v, err := p.look(ctx, "")
+	loaded, err := p.Load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	name, err := v.registry().Lookup(r.Name)
+	reg := loaded.Registry
+	name, err := reg.Lookup(r.Name)
 	if err != nil {
 		return nil, err
 	}
-	service := v.registry().Services[name]
-	targets, warnings := p.targets(ctx, v.registry(), []string{name}, r.System)
+	service := reg.Services[name]
+	targets, warnings := p.targets(ctx, reg, []string{name}, r.System)
 	out := &Resolved{
-		Name: name, Source: v.loaded.Where, Host: service.HostOf(), Target: targets[name], Service: service,
-		Dependents: v.dependents(name), Warnings: append(slices.Clone(v.loaded.Warnings), warnings...),
+		Name: name, Source: loaded.Where, Host: service.HostOf(), Target: targets[name], Service: service,
+		Dependents: dependents(reg, name), Warnings: append(slices.Clone(loaded.Warnings), warnings...),
 	}
 	if missing := noTarget(name, service, out.Target); missing != nil {
 		out.Warnings = append(out.Warnings, *missing)
@@ -100,15 +105,16 @@ func (p *Planner) Get(ctx context.Context, r GetRequest) (*Resolved, error) {
 }
 
 // dependents are all services that depend on one, directly or not.
-func (v *view) dependents(name string) []string {
-	verdicts := make([]verdict, len(v.names))
-	i, _ := slices.BinarySearch(v.names, name)
+func dependents(reg *registry.Registry, name string) []string {
+	names := reg.Names()
+	verdicts := make([]verdict, len(names))
+	i, _ := slices.BinarySearch(names, name)
 	verdicts[i].certain = true
-	s := newSpread(v, verdicts)
+	s := newSpread(reg, names, verdicts)
 	out := []string{}
-	for at := range v.names {
+	for at := range names {
 		if at != i && s.touched(at) {
-			out = append(out, v.names[at])
+			out = append(out, names[at])
 		}
 	}
 	return out

@@ -214,22 +214,29 @@ func (s *Source) load(ctx context.Context, where location, at state) (*Loaded, e
 	return s.parse(digestOf(raw), raw)
 }
 
-// prefetch parses a registry that is a plain file while the work tree is still
-// being looked at. It only fills the memory of parse: what cannot be read is
-// told by Read.
-func (s *Source) prefetch() {
-	file := s.Setting
-	if file == "" {
-		if _, err := os.Lstat(filepath.Join(s.Root, "flake.nix")); err == nil {
-			return
-		}
-		file = filepath.Join(s.Root, DefaultFile)
-	} else if strings.HasPrefix(file, "flake:") {
-		return
+// onDisk is the work tree as far as a registry in a plain file needs it.
+type onDisk struct {
+	Snapshot
+	root string
+}
+
+func (d onDisk) ReadFile(_ context.Context, path string, _ int64) ([]byte, error) {
+	return readOutside(filepath.Join(d.root, path))
+}
+
+// plain says that the registry of the work tree is a plain file: reading it
+// needs no look at the work tree.
+func (s *Source) plain() bool {
+	if s.Setting != "" {
+		return !strings.HasPrefix(s.Setting, "flake:")
 	}
-	if raw, err := readOutside(file); err == nil {
-		_, _ = s.parse(digestOf(raw), raw)
-	}
+	_, err := os.Lstat(filepath.Join(s.Root, "flake.nix"))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// readPlain reads the registry of a work tree where it is a plain file.
+func (s *Source) readPlain(ctx context.Context) (*Loaded, error) {
+	return s.Read(ctx, state{snapshot: onDisk{root: s.Root}, work: true})
 }
 
 func readOutside(file string) ([]byte, error) {

@@ -1,6 +1,10 @@
 package plan
 
-import "slices"
+import (
+	"slices"
+
+	"homelab/registry"
+)
 
 // spread follows dependsOn from the services that are touched themselves to
 // all that depend on them.
@@ -19,12 +23,12 @@ type reach struct {
 	next, root int
 }
 
-func newSpread(v *view, verdicts []verdict) *spread {
-	s := &spread{names: v.names, needs: make([][]int, len(v.names)), own: make([]bool, len(v.names))}
-	dependents := make([][]int, len(v.names))
-	for i, name := range v.names {
-		for _, dependency := range v.registry().Services[name].DependsOn {
-			at, _ := slices.BinarySearch(v.names, dependency)
+func newSpread(reg *registry.Registry, names []string, verdicts []verdict) *spread {
+	s := &spread{names: names, needs: make([][]int, len(names)), own: make([]bool, len(names))}
+	dependents := make([][]int, len(names))
+	for i, name := range names {
+		for _, dependency := range reg.Services[name].DependsOn {
+			at, _ := slices.BinarySearch(names, dependency)
 			s.needs[i] = append(s.needs[i], at)
 			dependents[at] = append(dependents[at], i)
 		}

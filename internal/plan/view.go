@@ -54,7 +54,10 @@ func (v *view) openWorkTree(ctx context.Context) error {
 		return err
 	})
 	group.Go(func() error {
-		v.planner.Source.prefetch()
+		if v.planner.Source.plain() {
+			// Parsed meanwhile, and found in memory below; errors are told there.
+			_, _ = v.planner.Source.readPlain(inGroup)
+		}
 		return nil
 	})
 	err := group.Wait()
