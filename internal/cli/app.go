@@ -32,6 +32,7 @@ type App struct {
 type Settings struct {
 	Repo     string // folder in the repository
 	Registry string // flake:REF#attr or a path
+	Resident bool   // the process answers again and again
 }
 
 // Streams are where a process reads and writes.

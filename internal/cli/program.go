@@ -57,6 +57,7 @@ func (r *run) mcpCommand() *cobra.Command {
 		Example: "  # as an MCP client starts it\n  homelab mcp --repo ~/homelab",
 		Args:    positional{}.check,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			r.settings.Resident = true
 			return r.app.Serve(cmd.Context(), r.catalog, r.app.Streams)
 		},
 	}

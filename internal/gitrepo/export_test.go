@@ -12,3 +12,7 @@ func (f forTest) GitOnly() *Repo {
 		config: f.r.config, foreign: "a test says so", pairs: map[[2]string]mergeBases{},
 	}
 }
+
+// Watched says that the next look at the work tree needs to see only what
+// changed.
+func (f forTest) Watched() bool { return f.r.watch != nil && f.r.watch.index != nil }

@@ -150,7 +150,7 @@ func TestTreesLikeGit(t *testing.T) {
 // A work tree is mutated again and again; after each step the answer must be
 // what git diff and git status say, against any base, in both engines.
 func TestWorkTreeLikeGit(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			r := gittest.New(t)
@@ -160,12 +160,17 @@ func TestWorkTreeLikeGit(t *testing.T) {
 			if seed == 1 {
 				r.Git("update-index", "--index-version", "4")
 			}
-			r.Write(".gitignore", "*.ignored\nbuild/\n")
+			r.Write(".gitignore", "*.ignored\nbuild/\n/a?/**\n!keep.*\nlib/**/deep\n")
 			r.Git("add", "--", ".gitignore")
+			if seed%2 == 1 {
+				r.Write(".git/info/exclude", "# [a comment]\nfresh/*/t*\n/services/ha/*.tmp\n")
+			}
 			if seed > 1 {
 				backdate(r)
 			}
 			repo := open(t, r.Dir)
+			repo.Resident = seed%3 != 0
+			repo.Cache = t.TempDir()
 			byGit := gitrepo.ForTest(repo).GitOnly()
 			m := &mutator{t: t, r: r, rng: rand.New(rand.NewPCG(seed, 5))}
 			for step := range 60 {
@@ -218,6 +223,12 @@ func workTreeReference(r *gittest.Repo, base string) []string {
 	return want
 }
 
+// more are names that ignore rules speak of.
+var more = []string{
+	"x.ignored", "build/out", "a/new", "lib/deep/new/file", "fresh/one/two", "fresh/keep.ignored", "a1/x", "services/ha/x.tmp",
+	"build", "lib/new/deep", "keep.ignored", "services/prom/.gitignore",
+}
+
 type mutator struct {
 	t   *testing.T
 	r   *gittest.Repo
@@ -226,8 +237,8 @@ type mutator struct {
 
 func (m *mutator) step() string {
 	name := names[m.rng.IntN(len(names))]
-	if m.rng.IntN(4) == 0 {
-		name = []string{"x.ignored", "build/out", "a/new", "lib/deep/new/file", "fresh/one/two"}[m.rng.IntN(5)]
+	if m.rng.IntN(3) == 0 {
+		name = more[m.rng.IntN(len(more))]
 	}
 	path := m.r.Path(name)
 	try := func(args ...string) { // it may fail: the path is not tracked, or ignored
@@ -237,7 +248,11 @@ func (m *mutator) step() string {
 	switch m.rng.IntN(13) {
 	case 0, 1, 2:
 		m.clear(path)
-		m.r.Write(name, fmt.Sprint("content ", m.rng.IntN(6)))
+		content := fmt.Sprint("content ", m.rng.IntN(6))
+		if filepath.Base(name) == ".gitignore" {
+			content = []string{"*.yml\n", "!*\n", "x[0-9]\n", ""}[m.rng.IntN(4)]
+		}
+		m.r.Write(name, content)
 		return "write " + name
 	case 3:
 		m.remove(path)

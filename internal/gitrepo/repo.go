@@ -28,6 +28,9 @@ import (
 // Repo is an open repository. It is safe for concurrent use and keeps what it
 // has read of immutable objects, so that a resident program asks cheaply.
 type Repo struct {
+	// Resident means that the program asks again and again: what is unchanged
+	// since the last time is not looked at. Set it before use.
+	Resident bool
 	// Cache is a folder for what is slow to find out and can be checked; set it
 	// before use. Empty: nothing is kept.
 	Cache string
@@ -47,6 +50,9 @@ type Repo struct {
 	mu    sync.Mutex
 	index *index // the last one read; replaced when its file changes
 	pairs map[[2]string]mergeBases
+
+	watching sync.Mutex // held while watch is used
+	watch    *watch
 
 	settings *settings
 	rules    map[string]*ruleFile // ignore files, by path

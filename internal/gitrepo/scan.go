@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing/filemode"
@@ -22,152 +23,215 @@ type suspects struct {
 	unreadable []string // folders and files that could not be looked at
 }
 
-// scan compares the work tree with the index by stat data alone. It opens
+// scanner compares the work tree with the index by stat data alone. It opens
 // folders, never files, and follows no links.
-func scan(ctx context.Context, root string, ix *index) (*suspects, error) {
-	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &pathError{"open", root, err}
-	}
+type scanner struct {
+	ctx       context.Context
+	root      string
+	entries   []indexEntry
+	indexTime int64
+	known     map[string]bool // paths outside entries that are in the index all the same, and their folders
+	notifier  notifier        // told of every folder before it is looked at; may be nil
+	slots     chan struct{}   // free workers beyond the first
+	wait      sync.WaitGroup
+
+	mu        sync.Mutex
+	looks     map[string]*folderLook
+	unwatched bool // the notifier could not take some folder
+}
+
+func newScanner(ctx context.Context, root string, ix *index) *scanner {
 	s := &scanner{
-		ctx: ctx, entries: ix.entries, indexTime: ix.stamp.Mtime[0],
+		ctx: ctx, root: root, entries: ix.entries, indexTime: ix.stamp.Mtime[0],
 		slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		known: map[string]bool{},
+		known: map[string]bool{}, looks: map[string]*folderLook{},
 	}
 	for _, path := range slices.Concat(ix.intents, ix.unmerged) {
 		s.known[path] = true
-		s.found.tracked = append(s.found.tracked, path)
 		for dir := filepath.Dir(path); dir != "."; dir = filepath.Dir(dir) {
 			s.known[dir] = true
 		}
 	}
-	s.folder(fd, "", 0, len(s.entries))
-	s.wait.Wait()
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	return s
+}
+
+// all looks at the whole work tree.
+func (s *scanner) all() error { return s.at(span{"", 0, len(s.entries)}) }
+
+// at looks at one folder, and at those below it that have not been looked at.
+func (s *scanner) at(where span) error {
+	path := filepath.Join(s.root, where.prefix)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &pathError{"open", path, err}
 	}
-	for _, list := range [][]string{s.found.tracked, s.found.unknown, s.found.unreadable} {
+	s.folder(fd, where)
+	s.wait.Wait()
+	return s.ctx.Err()
+}
+
+// suspects gathers what was found in all folders. The paths that are in the
+// index without an entry are always suspected.
+func (s *scanner) suspects(ix *index) *suspects {
+	all := &suspects{tracked: slices.Concat(ix.intents, ix.unmerged)}
+	for _, look := range s.looks {
+		all.add(&look.found)
+	}
+	return all.sorted()
+}
+
+func (all *suspects) sorted() *suspects {
+	for _, list := range [][]string{all.tracked, all.relinked, all.unknown, all.unreadable} {
 		slices.Sort(list)
 	}
-	return &s.found, nil
+	return all
 }
 
-type scanner struct {
-	ctx       context.Context
-	entries   []indexEntry
-	indexTime int64
-	known     map[string]bool // paths outside entries that are in the index all the same, and their folders
-	slots     chan struct{}   // free workers beyond the first
-	wait      sync.WaitGroup
+// suspectsAfter is suspects, unless the scan failed.
+func (s *scanner) suspectsAfter(err error, ix *index) (*suspects, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s.suspects(ix), nil
+}
 
-	mu    sync.Mutex
+func (all *suspects) add(more *suspects) {
+	all.tracked = append(all.tracked, more.tracked...)
+	all.relinked = append(all.relinked, more.relinked...)
+	all.unknown = append(all.unknown, more.unknown...)
+	all.unreadable = append(all.unreadable, more.unreadable...)
+}
+
+// span is a tracked folder with the run of the index below it. The prefix is
+// empty or ends in a slash.
+type span struct {
+	prefix string
+	lo, hi int
+}
+
+// folderLook is what a look at one folder found, without the folders below.
+type folderLook struct {
+	span
 	found suspects
+	// again are entries that looked unchanged, but can change without the folder
+	// being told of.
+	again []int
 }
 
-// folder looks at the folder open as fd, whose tracked files are
-// entries[lo:hi]; it closes fd. The prefix is empty or ends in a slash.
-func (s *scanner) folder(fd int, prefix string, lo, hi int) {
+// folder looks at the folder open as fd; it closes fd.
+func (s *scanner) folder(fd int, where span) {
 	defer unix.Close(fd)
 	if s.ctx.Err() != nil {
 		return
 	}
-	var local suspects
+	prefix, lo, hi := where.prefix, where.lo, where.hi
+	look := &folderLook{span: where}
+	unwatched := s.notifier != nil && s.notifier.add(fd, prefix) != nil
 	present := make([]bool, hi-lo) // by the first entry that a name stands for
 	err := readNames(fd, func(name []byte) {
 		if at := s.locate(len(prefix), lo, hi, name); at >= 0 {
 			present[at-lo] = true
 		} else if prefix != "" || string(name) != ".git" {
-			s.stranger(fd, prefix, string(name), &local)
+			s.stranger(fd, prefix, string(name), &look.found)
 		}
 	})
 	if err != nil {
-		local.unreadable = append(local.unreadable, folderName(prefix))
+		look.found.unreadable = append(look.found.unreadable, folderName(prefix))
 	}
 	for at := lo; at < hi; {
 		name, isDir := cutComponent(s.entries[at].path[len(prefix):])
 		if !isDir {
-			s.file(fd, name, &s.entries[at], present[at-lo], &local)
+			if s.file(fd, name, &s.entries[at], present[at-lo], &look.found) {
+				look.again = append(look.again, at)
+			}
 			at++
 			continue
 		}
-		end := below(s.entries, at, hi, prefix+name+"/")
-		s.subfolder(fd, prefix, name, at, end, present[at-lo], &local)
-		at = end
+		below := span{prefix + name + "/", at, below(s.entries, at, hi, prefix+name+"/")}
+		s.subfolder(fd, name, below, present[at-lo], &look.found)
+		at = below.hi
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.found.tracked = append(s.found.tracked, local.tracked...)
-	s.found.relinked = append(s.found.relinked, local.relinked...)
-	s.found.unknown = append(s.found.unknown, local.unknown...)
-	s.found.unreadable = append(s.found.unreadable, local.unreadable...)
+	s.looks[prefix] = look
+	s.unwatched = s.unwatched || unwatched
 }
 
-// file clears a tracked file, or suspects it.
-func (s *scanner) file(fd int, name string, e *indexEntry, present bool, local *suspects) {
+// file clears a tracked file, or suspects it. Again says that it was cleared, but
+// that it can change without its folder being told of.
+func (s *scanner) file(fd int, name string, e *indexEntry, present bool, found *suspects) (again bool) {
+	var st unix.Stat_t
 	switch {
 	case e.assumeValid || (e.skipped && !present):
-		return // git takes the index's word
+		return false // git takes the index's word
 	case e.mode == filemode.Submodule:
-		var st unix.Stat_t
 		if !present || unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 			break
 		}
 		if modeOf(&st) == filemode.Symlink {
-			local.relinked = append(local.relinked, e.path)
-			return
+			found.relinked = append(found.relinked, e.path)
+			return false
 		}
 		if isFolder(&st) && unix.Faccessat(fd, name+"/.git", unix.F_OK, 0) != nil {
-			return // not checked out: nothing can differ
+			return true // not checked out: nothing can differ until it is
 		}
 	case present && !e.skipped:
-		var st unix.Stat_t
 		err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 		if err == nil && e.unchanged(&st, s.indexTime) {
-			return
+			return st.Nlink > 1
 		}
 		if errors.Is(err, unix.EACCES) {
-			local.unreadable = append(local.unreadable, e.path)
-			return
+			found.unreadable = append(found.unreadable, e.path)
+			return false
 		}
 		if err == nil && isFolder(&st) {
-			local.unknown = append(local.unknown, e.path+"/")
+			found.unknown = append(found.unknown, e.path+"/")
 		}
 	}
-	local.tracked = append(local.tracked, e.path)
+	found.tracked = append(found.tracked, e.path)
+	return false
 }
 
 // subfolder descends into a tracked folder, in another worker when one is free.
-func (s *scanner) subfolder(fd int, prefix, name string, lo, hi int, present bool, local *suspects) {
-	path := prefix + name
+func (s *scanner) subfolder(fd int, name string, where span, present bool, found *suspects) {
 	if !present {
-		for i := lo; i < hi; i++ {
+		for i := where.lo; i < where.hi; i++ {
 			if e := &s.entries[i]; !e.assumeValid && !e.skipped {
-				local.tracked = append(local.tracked, path+"/")
+				found.tracked = append(found.tracked, where.prefix)
 				break
 			}
 		}
 		return
 	}
+	if s.looked(where.prefix) {
+		return
+	}
 	child, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, unix.EACCES):
-		local.unreadable = append(local.unreadable, path+"/")
+		found.unreadable = append(found.unreadable, where.prefix)
 		return
 	case err != nil:
 		// A file, a link or worse where a folder was.
-		local.tracked = append(local.tracked, path+"/")
-		local.unknown = append(local.unknown, path)
+		found.tracked = append(found.tracked, where.prefix)
+		found.unknown = append(found.unknown, strings.TrimSuffix(where.prefix, "/"))
 		return
 	}
 	select {
 	case s.slots <- struct{}{}:
 		s.wait.Go(func() {
 			defer func() { <-s.slots }()
-			s.folder(child, path+"/", lo, hi)
+			s.folder(child, where)
 		})
 	default:
-		s.folder(child, path+"/", lo, hi)
+		s.folder(child, where)
 	}
+}
+
+func (s *scanner) looked(prefix string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.looks[prefix] != nil
 }
 
 // stranger is a name the index does not have.

@@ -93,7 +93,7 @@ func (r *Repo) indexMoved(w *workTree) bool {
 
 // look clears what stat data can clear and asks git about the rest.
 func (w *workTree) look(ctx context.Context) error {
-	found, err := scan(ctx, w.repo.root, w.index)
+	found, err := w.repo.scan(ctx, w.index)
 	if err != nil {
 		return err
 	}

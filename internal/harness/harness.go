@@ -24,6 +24,8 @@ type Config struct {
 	// Registry is flake:REF#attr or a path; empty: the flake's homelab, else
 	// homelab.json.
 	Registry string
+	// Resident means that the same harness is asked again and again.
+	Resident bool
 }
 
 // Harness holds what was opened so far. It is safe for concurrent use.
@@ -109,5 +111,5 @@ func askEngine(ctx context.Context, host registry.Host) (docker.Server, error) {
 
 // Open binds the tools to what the command line was told.
 func Open(s cli.Settings) tools.Core {
-	return New(Config{Repo: s.Repo, Registry: s.Registry}).Core()
+	return New(Config{Repo: s.Repo, Registry: s.Registry, Resident: s.Resident}).Core()
 }

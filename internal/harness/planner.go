@@ -29,7 +29,7 @@ func (h *Harness) newPlanner(ctx context.Context) (*plan.Planner, error) {
 	if err != nil {
 		cache = "" // no home: nothing is kept, doctor says so
 	}
-	repo.Cache = cache
+	repo.Cache, repo.Resident = cache, h.cfg.Resident
 	h.repo = repo
 	return &plan.Planner{
 		Repo:     repo,

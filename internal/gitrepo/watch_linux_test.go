@@ -1,0 +1,107 @@
+package gitrepo_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/gitrepo"
+	"homelab/internal/gitrepo/gittest"
+)
+
+func resident(t *testing.T) (*gittest.Repo, func() []string) {
+	r := gittest.New(t)
+	for i := range 20 {
+		r.Write(fmt.Sprintf("d%d/e/f", i), "old")
+	}
+	r.Commit("one")
+	backdate(r)
+	repo := open(t, r.Dir)
+	repo.Resident = true
+	look := func() []string {
+		t.Helper()
+		snapshot, err := repo.WorkTree(t.Context())
+		require.NoError(t, err)
+		changes, err := snapshot.Changes(t.Context(), resolve(t, repo, "HEAD"))
+		require.NoError(t, err)
+		require.Equal(t, workTreeReference(r, "HEAD"), lines(changes))
+		return lines(changes)
+	}
+	assert.Empty(t, look())
+	require.True(t, gitrepo.ForTest(repo).Watched(), "the temporary folder must be on a file system of this machine")
+	return r, look
+}
+
+// What happens between two looks must be seen by the second, whatever it is.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(t *testing.T, r *gittest.Repo){
+		"edit in place": func(_ *testing.T, r *gittest.Repo) { r.Write("d3/e/f", "new") },
+		"replace": func(t *testing.T, r *gittest.Repo) {
+			r.Write("d3/e/new", "new")
+			require.NoError(t, os.Rename(r.Path("d3/e/new"), r.Path("d3/e/f")))
+		},
+		"mode":              func(t *testing.T, r *gittest.Repo) { require.NoError(t, os.Chmod(r.Path("d3/e/f"), 0o755)) },
+		"remove":            func(_ *testing.T, r *gittest.Repo) { r.Remove("d3/e/f") },
+		"remove a folder":   func(_ *testing.T, r *gittest.Repo) { r.Remove("d3") },
+		"move a folder":     func(t *testing.T, r *gittest.Repo) { require.NoError(t, os.Rename(r.Path("d3"), r.Path("x"))) },
+		"move one into it":  func(t *testing.T, r *gittest.Repo) { require.NoError(t, os.Rename(r.Path("d3"), r.Path("d4/e/x"))) },
+		"new folder":        func(_ *testing.T, r *gittest.Repo) { r.Write("d3/new/deep/f", "new") },
+		"folder to link":    func(_ *testing.T, r *gittest.Repo) { r.Remove("d3"); r.Link("d4", "d3") },
+		"removed and again": func(_ *testing.T, r *gittest.Repo) { r.Remove("d3"); r.Write("d3/e/f", "new") },
+		"an ignore rule":    func(_ *testing.T, r *gittest.Repo) { r.Write("d3/u", "new"); r.Write(".gitignore", "u\n") },
+		"staged":            func(_ *testing.T, r *gittest.Repo) { r.Write("d3/u", "new"); r.Git("add", "-A") },
+		"more than the queue holds": func(t *testing.T, r *gittest.Repo) {
+			for i := range 20_000 {
+				require.NoError(t, os.Chmod(r.Path(fmt.Sprintf("d%d/e/f", i%20)), os.FileMode(0o600+i/20%2*0o44)))
+			}
+			r.Write("d19/e/f", "new")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, look := resident(t)
+			change(t, r)
+			assert.NotEmpty(t, look())
+			r.Git("add", "-A")
+			r.Git("commit", "-q", "-m", "two")
+			assert.Empty(t, look())
+			r.Write("d7/e/f", "at last")
+			assert.Equal(t, []string{"M d7/e/f"}, look())
+		})
+	}
+}
+
+// A file with a second name can be written without its folder being told, and
+// one whose time is set back fools git itself within the second.
+func TestWatchBeyondGit(t *testing.T) {
+	t.Parallel()
+	outside := t.TempDir() + "/other-name"
+	r := gittest.New(t)
+	for _, name := range []string{"d/linked", "d/back", "d/other"} {
+		r.Write(name, "old")
+	}
+	require.NoError(t, os.Link(r.Path("d/linked"), outside))
+	r.Commit("one")
+	backdate(r)
+	repo := open(t, r.Dir)
+	repo.Resident = true
+	look := func() []string {
+		snapshot, err := repo.WorkTree(t.Context())
+		require.NoError(t, err)
+		changes, err := snapshot.Changes(t.Context(), resolve(t, repo, "HEAD"))
+		require.NoError(t, err)
+		return lines(changes)
+	}
+	assert.Empty(t, look())
+	require.NoError(t, os.WriteFile(outside, []byte("new"), 0o644))
+	assert.Equal(t, []string{"M d/linked"}, look())
+	info, err := os.Stat(r.Path("d/back"))
+	require.NoError(t, err)
+	r.Write("d/back", "new")
+	require.NoError(t, os.Chtimes(r.Path("d/back"), info.ModTime(), info.ModTime()))
+	assert.Equal(t, []string{"M d/back", "M d/linked"}, look())
+}
