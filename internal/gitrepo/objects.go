@@ -19,10 +19,12 @@ import (
 // objects reads commits and trees in process. Objects never change, so the
 // trees it has parsed are kept, up to a bound.
 type objects struct {
-	mu     sync.Mutex // the storer is not safe for concurrent reads
-	storer *filesystem.Storage
-	trees  map[plumbing.Hash][]treeEntry
-	kept   int // entries in trees
+	mu      sync.Mutex // the storer is not safe for concurrent reads
+	dir     string
+	storer  *filesystem.Storage
+	commits map[plumbing.Hash]plumbing.Hash // to their trees
+	trees   map[plumbing.Hash][]treeEntry
+	kept    int // entries in trees
 }
 
 // treeEntry is one line of a tree object.
@@ -33,6 +35,7 @@ type treeEntry struct {
 }
 
 const (
+	maxKeptCommits = 10_000
 	maxKeptEntries = 400_000  // about 40 MB
 	objectCacheLRU = 8 << 20  // bytes; delta bases, mostly
 	maxTreeObject  = 64 << 20 // bytes
@@ -42,8 +45,10 @@ func openObjects(commonDir string) *objects {
 	fs := osfs.New(commonDir, osfs.WithBoundOS())
 	lru := cache.NewObjectLRU(objectCacheLRU)
 	return &objects{
-		storer: filesystem.NewStorageWithOptions(fs, lru, filesystem.Options{}),
-		trees:  map[plumbing.Hash][]treeEntry{},
+		dir:     commonDir,
+		storer:  filesystem.NewStorageWithOptions(fs, lru, filesystem.Options{}),
+		commits: map[plumbing.Hash]plumbing.Hash{},
+		trees:   map[plumbing.Hash][]treeEntry{},
 	}
 }
 
@@ -73,16 +78,27 @@ func (o *objects) read(kind plumbing.ObjectType, hash plumbing.Hash, most int64)
 func (o *objects) commitTree(commit plumbing.Hash) (plumbing.Hash, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	raw, err := o.read(plumbing.CommitObject, commit, maxTreeObject)
-	if err != nil {
-		return plumbing.ZeroHash, err
+	if known, ok := o.commits[commit]; ok {
+		return known, nil
 	}
-	line, _, _ := bytes.Cut(raw, []byte("\n"))
-	id, ok := bytes.CutPrefix(line, []byte("tree "))
-	if !ok || !plumbing.IsHash(string(id)) {
-		return plumbing.ZeroHash, fmt.Errorf("commit %s names no tree", commit)
+	tree, ok := packedTree(o.dir, commit)
+	if !ok {
+		raw, err := o.read(plumbing.CommitObject, commit, maxTreeObject)
+		if err != nil {
+			return plumbing.ZeroHash, err
+		}
+		line, _, _ := bytes.Cut(raw, []byte("\n"))
+		id, named := bytes.CutPrefix(line, []byte("tree "))
+		if !named || !plumbing.IsHash(string(id)) {
+			return plumbing.ZeroHash, fmt.Errorf("commit %s names no tree", commit)
+		}
+		tree = plumbing.NewHash(string(id))
 	}
-	return plumbing.NewHash(string(id)), nil
+	if len(o.commits) >= maxKeptCommits {
+		clear(o.commits)
+	}
+	o.commits[commit] = tree
+	return tree, nil
 }
 
 // blob returns the content of a blob of at most most bytes.

@@ -3,6 +3,7 @@ package nix
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // complaint is what Nix says on standard error when it fails, without colours,
@@ -18,37 +19,43 @@ type complaint struct {
 const maxMessage = 1000
 
 var (
-	escapeCodes = regexp.MustCompile("\x1b\\[[0-9;?]*[a-zA-Z]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
-	location    = regexp.MustCompile(`^at (.+:\d+:\d+):$`)
-	internal    = regexp.MustCompile(`^«(?:nix|flakes)-internal»`)
-	excerpt     = regexp.MustCompile(`^\d*\|`)
-	suggestion  = regexp.MustCompile(`^Did you mean (.+)\?$`)
+	escapeCodes = later("\x1b\\[[0-9;?]*[a-zA-Z]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
+	location    = later(`^at (.+:\d+:\d+):$`)
+	internal    = later(`^«(?:nix|flakes)-internal»`)
+	excerpt     = later(`^\d*\|`)
+	suggestion  = later(`^Did you mean (.+)\?$`)
 
 	// The tree of a flake: a copy in the store, or its reference in guillemets.
-	treePrefix = regexp.MustCompile(`/nix/store/[0-9a-z]{32}-source/|«git\+file:[^»]*»/`)
+	treePrefix = later(`/nix/store/[0-9a-z]{32}-source/|«git\+file:[^»]*»/`)
 )
+
+// later compiles a pattern when it is first used: a start of the program that
+// reads no complaint does not pay for it.
+func later(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
 // read takes standard error apart. Older versions put the error first and the
 // place below it, newer ones a trace first and the error last.
 func read(stderr, root string) complaint {
 	var c complaint
-	clean := escapeCodes.ReplaceAllString(stderr, "")
+	clean := escapeCodes().ReplaceAllString(stderr, "")
 	wantMessage := false
 	for line := range strings.Lines(clean) {
 		line = strings.TrimSpace(line)
 		switch {
-		case line == "" || excerpt.MatchString(line):
+		case line == "" || excerpt().MatchString(line):
 		case strings.HasPrefix(line, "error:"):
 			c.message = strings.TrimSpace(strings.TrimPrefix(line, "error:"))
 			wantMessage = c.message == ""
 		case strings.HasPrefix(line, "…"):
 			c.trace = append(c.trace, relative(strings.TrimSpace(strings.TrimPrefix(line, "…")), root))
-		case location.MatchString(line):
-			if at := location.FindStringSubmatch(line)[1]; !internal.MatchString(at) {
+		case location().MatchString(line):
+			if at := location().FindStringSubmatch(line)[1]; !internal().MatchString(at) {
 				c.where = relative(at, root)
 			}
-		case suggestion.MatchString(line):
-			c.suggest = suggestion.FindStringSubmatch(line)[1]
+		case suggestion().MatchString(line):
+			c.suggest = suggestion().FindStringSubmatch(line)[1]
 		case strings.HasPrefix(line, "fatal: ") && c.refusal == "":
 			c.refusal = strings.TrimPrefix(line, "fatal: ")
 		case strings.HasPrefix(line, "warning: Not a git repository") && c.refusal == "":
@@ -63,7 +70,7 @@ func read(stderr, root string) complaint {
 
 // relative makes the paths in s relative to the repository.
 func relative(s, root string) string {
-	s = treePrefix.ReplaceAllString(s, "")
+	s = treePrefix().ReplaceAllString(s, "")
 	if root != "" {
 		s = strings.ReplaceAll(s, root+"/", "")
 	}

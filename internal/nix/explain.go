@@ -12,7 +12,7 @@ import (
 
 // rule recognises a failure by its message in any version of Nix.
 type rule struct {
-	match *regexp.Regexp
+	match func() *regexp.Regexp
 	code  fault.Code
 	hint  string
 }
@@ -24,45 +24,45 @@ const (
 
 // rules are tried in order.
 var rules = []rule{
-	{regexp.MustCompile(`requires lock file changes|cannot write modified lock file|cannot find flake .* in the flake registries`),
+	{later(`requires lock file changes|cannot write modified lock file|cannot find flake .* in the flake registries`),
 		fault.EvalFailed, lockHint},
-	{regexp.MustCompile(`json\.exception\.parse_error`),
+	{later(`json\.exception\.parse_error`),
 		fault.EvalFailed, "look for an unresolved merge in flake.lock, or in a file given to builtins.fromJSON"},
-	{regexp.MustCompile(`cannot convert a function to JSON`),
+	{later(`cannot convert a function to JSON`),
 		fault.EvalFailed, "make it plain data: call the function in flake.nix"},
-	{regexp.MustCompile(`pure eval(?:uation)? mode|attribute 'current(?:System|Time)' missing`),
+	{later(`pure eval(?:uation)? mode|attribute 'current(?:System|Time)' missing`),
 		fault.EvalFailed, pureHint},
-	{regexp.MustCompile(`has an unfree license|is marked as (?:broken|insecure)`),
+	{later(`has an unfree license|is marked as (?:broken|insecure)`),
 		fault.EvalFailed, "name packages by their attribute, as a string; to evaluate this one, allow it in the config of nixpkgs"},
-	{regexp.MustCompile(`unable to download|[Cc]ould(?: not|n't) resolve host|[Cc]onnection (?:refused|timed out)|Failed to open archive`),
+	{later(`unable to download|[Cc]ould(?: not|n't) resolve host|[Cc]onnection (?:refused|timed out)|Failed to open archive`),
 		fault.EvalFailed, "an input of the flake is not here yet: run `nix flake archive` once with a network, after `nix flake lock` if flake.lock does not have it"},
-	{regexp.MustCompile(`does not appear to be a git repository|Git repository .* does not exist`),
+	{later(`does not appear to be a git repository|Git repository .* does not exist`),
 		fault.EvalFailed, "check the folder of the flake, and those of its inputs"},
-	{regexp.MustCompile(`Cannot find Git revision|object not found - no match|bad object|not our ref`),
+	{later(`Cannot find Git revision|object not found - no match|bad object|not our ref`),
 		fault.Precondition, "the revision is not in this clone: run `git fetch --unshallow`, or fetch the branch that has it"},
-	{regexp.MustCompile(`unknown object format 'sha256'|hash '[0-9a-f]{64}' has wrong length`),
+	{later(`unknown object format 'sha256'|hash '[0-9a-f]{64}' has wrong length`),
 		fault.Precondition, "Nix reads only repositories with sha1 object names: keep the registry of this one in homelab.json"},
-	{regexp.MustCompile(`shallow (?:Git )?repositor(?:y|ies)`),
+	{later(`shallow (?:Git )?repositor(?:y|ies)`),
 		fault.Precondition, "run `git fetch --unshallow`, or add shallow=1 to the flake reference"},
-	{regexp.MustCompile(`dubious ownership|is not owned by current user|Not a git repository`),
+	{later(`dubious ownership|is not owned by current user|Not a git repository`),
 		fault.Precondition, "if the repository belongs to another user, tell git that you trust it: git config --global --add safe.directory FOLDER"},
-	{regexp.MustCompile(`executing 'git'`),
+	{later(`executing 'git'`),
 		fault.Precondition, "install git: Nix needs it to read a repository"},
-	{regexp.MustCompile(`cannot connect to (?:socket|daemon)|Nix daemon disconnected|daemon-socket/socket['"]?: Permission denied`),
+	{later(`cannot connect to (?:socket|daemon)|Nix daemon disconnected|daemon-socket/socket['"]?: Permission denied`),
 		fault.Precondition, "start the Nix daemon (systemctl start nix-daemon) and be in its group (Debian: nix-users)"},
-	{regexp.MustCompile(`/nix\b.*(?:Permission denied|Operation not permitted|Read-only file system)`),
+	{later(`/nix\b.*(?:Permission denied|Operation not permitted|Read-only file system)`),
 		fault.Precondition, "this user cannot write the Nix store: start the Nix daemon, or run as the user who owns the store"},
-	{regexp.MustCompile(`No space left on device`),
+	{later(`No space left on device`),
 		fault.Precondition, "make room, for example with nix-collect-garbage"},
-	{regexp.MustCompile(`unrecognised flag|is not a recognised command`),
+	{later(`unrecognised flag|is not a recognised command`),
 		fault.Precondition, InstallHint},
 }
 
 var (
-	noAttribute = regexp.MustCompile(`does not provide attribute`)
-	noFile      = regexp.MustCompile(`(?i)(?:getting status of|path) ['"]([^'"/][^'"]*)['"].*(?:No such file or directory|does not exist|is not tracked by Git)`)
-	gitFailed   = regexp.MustCompile(`program 'git' failed|resolving Git reference|Failed to fetch git repository`)
-	oddPath     = regexp.MustCompile(`couldn't find remote ref|does not appear to be a git repository`)
+	noAttribute = later(`does not provide attribute`)
+	noFile      = later(`(?i)(?:getting status of|path) ['"]([^'"/][^'"]*)['"].*(?:No such file or directory|does not exist|is not tracked by Git)`)
+	gitFailed   = later(`program 'git' failed|resolving Git reference|Failed to fetch git repository`)
+	oddPath     = later(`couldn't find remote ref|does not appear to be a git repository`)
 )
 
 // explain turns a failed evaluation into a fault.
@@ -72,7 +72,7 @@ func explain(at Installable, result command.Result) *fault.Error {
 	if c.message == "" {
 		c.message = result.FirstLine()
 	}
-	if c.refusal != "" && gitFailed.MatchString(c.message) {
+	if c.refusal != "" && gitFailed().MatchString(c.message) {
 		c.message = "git: " + c.refusal
 	}
 	c.message = cut(c.message, maxMessage)
@@ -85,23 +85,23 @@ func explain(at Installable, result command.Result) *fault.Error {
 }
 
 func classify(at Installable, from place, c complaint) *fault.Error {
-	if noAttribute.MatchString(c.message) {
+	if noAttribute().MatchString(c.message) {
 		hint := fmt.Sprintf("add %s to the outputs in %s", at.Attr, path.Join(from.dir, "flake.nix"))
 		if c.suggest != "" {
 			hint += ", or did you mean " + c.suggest + "?"
 		}
 		return fault.Newf(fault.NotFound, hint, "the flake has no attribute %s", at.Attr)
 	}
-	if file := noFile.FindStringSubmatch(c.message); file != nil {
+	if file := noFile().FindStringSubmatch(c.message); file != nil {
 		return missing(file[1], from)
 	}
-	if from.escaped && oddPath.MatchString(c.message) {
+	if from.escaped && oddPath().MatchString(c.message) {
 		return fault.Newf(fault.Precondition, "update Nix (2.26 can), or move the repository to a path of plain letters",
 			"this Nix cannot read a repository at %q", from.root)
 	}
 	for _, text := range append([]string{c.message}, c.trace...) {
 		for _, rule := range rules {
-			if rule.match.MatchString(text) {
+			if rule.match().MatchString(text) {
 				return fault.New(rule.code, c.message, rule.hint)
 			}
 		}
