@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -241,5 +240,5 @@ func readFile(path string, most int64) ([]byte, error) {
 }
 
 func tooLarge(path string, size, most int64) error {
-	return fault.Newf(fault.InvalidArgument, "", "%s has %d bytes, more than the %d homelab reads", strings.TrimSpace(path), size, most)
+	return fault.Newf(fault.InvalidArgument, "homelab reads registries, lock files and links: keep data elsewhere", "%s has %d bytes, more than the %d homelab reads", path, size, most)
 }

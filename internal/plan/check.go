@@ -30,6 +30,10 @@ func (p *Planner) Check(ctx context.Context, r CheckRequest) (*Check, error) {
 	var problems registry.Problems
 	if errors.As(err, &problems) {
 		out.Source, out.Problems = "registry", cut(problems, limit)
+		var found *invalid
+		if errors.As(err, &found) {
+			out.Source = found.where
+		}
 		if more := len(problems) - limit; more > 0 {
 			out.Warnings = append(out.Warnings, Warning{"truncated", fmt.Sprintf("%d more problems are not listed", more), "raise limit"})
 		}

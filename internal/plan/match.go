@@ -115,10 +115,10 @@ func (a *analysis) match(ctx context.Context, c *comparison) error {
 		if isLock {
 			skip = byInput
 		}
-		covered := a.touch(m, matcher, change, skip) || isLock && len(byInput) > 0 || change.Path == a.view.loaded.File
-		if !covered {
+		covered := a.touch(m, matcher, change, skip) || isLock && len(byInput) > 0
+		if !covered && change.Path != a.view.loaded.File {
 			m.open = append(m.open, showPath(change.Path))
-		} else if !a.inCover[change.Path] {
+		} else if covered && !a.inCover[change.Path] {
 			a.inCover[change.Path] = true
 			if change.Status != Unreadable {
 				a.covered = append(a.covered, *change)

@@ -178,9 +178,8 @@ const registryHint = "export the attrset `homelab` from flake.nix, write homelab
 func (s *Source) readAt(ctx context.Context, where location, at state) (*Loaded, error) {
 	loaded, err := s.load(ctx, where, at)
 	if err != nil {
-		var f *fault.Error
-		if errors.As(err, &f) && f.Code == fault.InvalidArgument {
-			return nil, fmt.Errorf("registry %s: %w", where, err)
+		if fault.CodeOf(err) == fault.InvalidArgument {
+			return nil, &invalid{where.String(), err}
 		}
 		return nil, err
 	}
@@ -193,6 +192,15 @@ func (s *Source) readAt(ctx context.Context, where location, at state) (*Loaded,
 	}
 	return &with, nil
 }
+
+// invalid is the error of a registry that is there and cannot be used.
+type invalid struct {
+	where string
+	err   error
+}
+
+func (e *invalid) Error() string { return "registry " + e.where + ": " + e.err.Error() }
+func (e *invalid) Unwrap() error { return e.err }
 
 func (s *Source) load(ctx context.Context, where location, at state) (*Loaded, error) {
 	if where.flake {
@@ -209,7 +217,7 @@ func (s *Source) load(ctx context.Context, where location, at state) (*Loaded, e
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fault.Newf(fault.NotFound, registryHint, "there is no registry %s", where)
 	case err != nil:
-		return nil, fmt.Errorf("registry %s: %w", where, err)
+		return nil, err
 	}
 	return s.parse(digestOf(raw), raw)
 }
@@ -245,7 +253,8 @@ func readOutside(file string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > registry.MaxSize {
-		return nil, fault.Newf(fault.InvalidArgument, "", "%s is not a file of at most %d bytes", file, registry.MaxSize)
+		return nil, fault.Newf(fault.InvalidArgument, "a registry names services: keep data elsewhere",
+			"it is not a file of at most %d bytes (it has %d)", registry.MaxSize, info.Size())
 	}
 	return os.ReadFile(file)
 }
