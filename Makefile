@@ -1,0 +1,69 @@
+# `make` lists the targets. They need Go 1.26 and git; what else they need,
+# .ci/setup installs on Debian, or names.
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint schemas bench fuzz clean
+
+# Where Go's own installation puts it, in case sudo forgot.
+export PATH := $(PATH):/usr/local/go/bin
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+FUZZTIME ?= 30s
+
+# Demo and tests use Nix without a network. Root builds without the group of
+# build users and without a sandbox, whatever /etc/nix says.
+root := $(filter 0,$(shell id -u))
+define NIX_CONFIG
+experimental-features = nix-command flakes
+substituters =
+flake-registry =
+$(if $(root),sandbox = false)
+$(if $(root),build-users-group =)
+endef
+
+help:
+	@sed -n 's/^\([a-z]*\): .*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do printf '  make %-8s  %s\n' "$$target" "$$text"; done
+
+build: ## Build bin/homelab and bin/homelab-mcp
+	@.ci/setup build
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
+
+demo: export NIX_CONFIG := $(NIX_CONFIG)
+demo: ## Try homelab on a small homelab of its own (KEEP=1 keeps it)
+	@.ci/setup demo
+	@$(MAKE) --no-print-directory build
+	CGO_ENABLED=0 go build -trimpath -o bin/mcpclient ./examples/mcpclient
+	@examples/demo.sh bin
+
+test: export NIX_CONFIG := $(NIX_CONFIG)
+test: ## Run everything: lint, and all tests with the race detector, real Nix, Docker and ssh
+	@.ci/setup test
+	@$(MAKE) --no-print-directory lint
+	CGO_ENABLED=1 go run ./.ci/gotest -race -count=1 ./... ./.ci/gotest
+
+lint: ## Check format, vet, staticcheck and go.mod
+	@.ci/setup build
+	@unformatted=$$(find . -name '*.go' -not -path './.tools/*' -exec gofmt -l {} +); \
+		if [ -n "$$unformatted" ]; then echo "lint: run gofmt -w on:" >&2; echo "$$unformatted" >&2; exit 1; fi
+	go vet ./... ./.ci/gotest
+	go tool staticcheck ./... ./.ci/gotest
+	@echo go mod tidy -diff; said=$$(go mod tidy -diff 2>&1) || { echo "$$said"; exit 1; }
+	go mod verify
+
+schemas: ## Write schemas/ anew from the Go types
+	go run ./schemas/gen
+
+bench: ## Measure, and write docs/benchmarks.md
+	@$(MAKE) --no-print-directory build
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/emptyserver ./bench/emptyserver
+	go run ./bench -homelab bin/homelab -empty bin/emptyserver >bin/benchmarks.md
+	mv bin/benchmarks.md docs/benchmarks.md
+
+fuzz: ## Fuzz each fuzz target for FUZZTIME (30s)
+	@set -e; go test -list '^Fuzz' ./... | awk '/^Fuzz/ {found[n++] = $$1} /^ok/ {while (n) print $$2, found[--n]}' | \
+	while read -r package target; do \
+		echo "$$target in $$package"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+	done
+
+clean: ## Remove what was built and installed here
+	rm -rf bin .tools
