@@ -53,6 +53,7 @@ type Repo struct {
 
 	watching sync.Mutex // held while watch is used
 	watch    *watch
+	closed   bool
 
 	settings *settings
 	rules    map[string]*ruleFile // ignore files, by path

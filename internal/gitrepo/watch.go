@@ -46,12 +46,11 @@ func (r *Repo) scan(ctx context.Context, ix *index) (*suspects, error) {
 	if found := r.scanChanged(ctx, ix); found != nil || ctx.Err() != nil {
 		return found, ctx.Err()
 	}
-	if r.watch != nil {
-		r.watch.notifier.close()
-		r.watch = nil
-	}
+	r.unwatch()
 	s := newScanner(ctx, r.root, ix)
-	s.notifier = newNotifier(r.root)
+	if !r.closed {
+		s.notifier = newNotifier(r.root)
+	}
 	since := time.Now()
 	found, err := s.suspectsAfter(s.all(), ix)
 	switch {
@@ -101,4 +100,21 @@ func (s *scanner) again() *suspects {
 		}
 	}
 	return found
+}
+
+// unwatch drops what is remembered.
+func (r *Repo) unwatch() {
+	if r.watch != nil {
+		r.watch.notifier.close()
+		r.watch = nil
+	}
+}
+
+// Close lets go of what the repository holds open. Questions that are still
+// under way are answered.
+func (r *Repo) Close() {
+	r.watching.Lock()
+	defer r.watching.Unlock()
+	r.closed = true
+	r.unwatch()
 }

@@ -81,9 +81,13 @@ func (h *Harness) planner(ctx context.Context) (*plan.Planner, error) {
 	if h.opened != nil && !h.repo.Moved() {
 		return h.opened, nil
 	}
+	before := h.repo
 	planner, err := h.newPlanner(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if before != nil {
+		before.Close()
 	}
 	h.opened = planner
 	return planner, nil
