@@ -62,9 +62,9 @@ func (r *Repo) run(ctx context.Context, call gitCall) (command.Result, error) {
 	}
 	env = append(env, call.env...)
 	args := append([]string{"-C", r.root, "-c", "core.fsmonitor=false", "-c", "advice.graftFileDeprecated=false"}, call.args...)
-	var unset []string
+	unset := []string{"GIT_CONFIG"} // it would narrow git config to one file
 	if !call.inherit && r.env == nil {
-		unset = repoVariables
+		unset = append(unset, repoVariables...)
 	}
 	return command.Run(ctx, command.Cmd{
 		Name: "git", Args: args, Env: env, Unset: unset, Stdin: call.stdin, Install: InstallHint,
@@ -134,6 +134,9 @@ func gitError(verb, dir string, result command.Result) error {
 	case strings.Contains(message, "dubious ownership"), strings.Contains(message, "unsafe repository"):
 		return fault.Newf(fault.Denied, "if you trust it: git config --global --add safe.directory "+dir,
 			"git refuses %s: it belongs to another user", dir)
+	}
+	if strings.Contains(message, "Permission denied") {
+		return fault.Newf(fault.Precondition, "make it readable for the user who runs homelab", "git %s: %s", verb, line)
 	}
 	return fault.Newf(fault.Precondition, "", "git %s: %s", verb, line)
 }

@@ -25,15 +25,16 @@ func (w *workTree) decide(ctx context.Context, found *suspects) (tracked, unknow
 	if err != nil {
 		return nil, nil, err
 	}
-	if s.Odd {
-		return found.tracked, found.unknown, nil
-	}
-	plain := s.Plain && !w.index.attributes
+	plain := s.Plain && !s.Odd && !w.index.attributes
 	for _, path := range found.unknown {
 		plain = plain && filepath.Base(path) != ".gitattributes"
 	}
 	for _, path := range found.tracked {
 		decided := false
+		if e := w.index.find(path); e != nil && e.mode != filemode.Symlink && e.mode != filemode.Submodule && w.repo.denied(path) {
+			w.unreadable = append(w.unreadable, path) // git would give up
+			continue
+		}
 		if plain {
 			if decided, err = w.decideTracked(ctx, s, path); err != nil {
 				return nil, nil, err
@@ -44,7 +45,11 @@ func (w *workTree) decide(ctx context.Context, found *suspects) (tracked, unknow
 		}
 	}
 	for _, path := range found.unknown {
-		switch w.repo.ignores(s, path) {
+		verdict := unsure
+		if !s.Odd {
+			verdict = w.repo.ignores(s, path)
+		}
+		switch verdict {
 		case ignored:
 		case kept:
 			if !strings.HasSuffix(path, "/") {

@@ -35,7 +35,7 @@ func (r *Repo) Head(ctx context.Context) (plan.Commit, error) {
 
 // Resolve is part of [plan.Repo].
 func (r *Repo) Resolve(ctx context.Context, rev string) (plan.Commit, error) {
-	full := len(rev) >= 40 && strings.Trim(rev, "0123456789abcdefABCDEF") == ""
+	full := (len(rev) == 40 || len(rev) == 64) && strings.Trim(rev, "0123456789abcdefABCDEF") == ""
 	switch {
 	case rev == "":
 		return plan.Commit{}, fault.New(fault.InvalidArgument, "a revision is empty", "name a branch, a tag or a commit")

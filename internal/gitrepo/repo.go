@@ -8,7 +8,8 @@
 // by the git command, which alone knows filters, attributes and ignore rules.
 // Where the repository cannot be read in process (sha256, reftable, split or
 // sparse index, alternates, partial clones…) the git command does everything.
-// Nothing here takes a lock or writes.
+// Nothing here takes a lock or writes, but for what git itself fetches into a
+// partial clone.
 package gitrepo
 
 import (
@@ -162,7 +163,7 @@ func (r *Repo) discover(ctx context.Context, start string) error {
 // discoverByGit asks the git command where everything is.
 func (r *Repo) discoverByGit(ctx context.Context, start string, inherit bool) error {
 	r.root = start
-	out, err := r.gitWith(ctx, inherit, "rev-parse", "--path-format=absolute",
+	out, err := r.gitWith(ctx, inherit, "rev-parse",
 		"--show-toplevel", "--absolute-git-dir", "--git-common-dir", "--git-path", "index")
 	if err != nil {
 		if strings.Contains(err.Error(), "must be run in a work tree") {
@@ -174,7 +175,8 @@ func (r *Repo) discoverByGit(ctx context.Context, start string, inherit bool) er
 	if len(lines) != 4 {
 		return fault.Newf(fault.Internal, "", "git rev-parse answered %q", out)
 	}
-	r.root, r.gitDir, r.commonDir, r.indexFile = lines[0], lines[1], lines[2], lines[3]
+	// The last two may be relative to where git was asked.
+	r.root, r.gitDir, r.commonDir, r.indexFile = lines[0], lines[1], resolvePath(start, lines[2]), resolvePath(start, lines[3])
 	if inherit {
 		r.env = []string{"GIT_DIR=" + r.gitDir, "GIT_WORK_TREE=" + r.root}
 		for _, name := range []string{"GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE"} {

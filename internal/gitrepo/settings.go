@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"homelab/internal/command"
@@ -32,11 +33,11 @@ type settings struct {
 	Stamps map[string]fileStamp // of the files it depends on, also of absent ones
 }
 
-// configVariables change what git reads. They are part of what settings are
-// kept under.
-var configVariables = []string{
-	"HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM",
-	"GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS", "GIT_ATTR_NOSYSTEM", "GIT_ATTR_SOURCE", "PATH",
+// changesConfig says whether a variable changes what git reads. Such variables
+// are part of what settings are kept under.
+func changesConfig(name string) bool {
+	return slices.Contains([]string{"HOME", "XDG_CONFIG_HOME", "PATH"}, name) ||
+		strings.HasPrefix(name, "GIT_CONFIG") || strings.HasPrefix(name, "GIT_ATTR")
 }
 
 // settingsOf returns the settings in force.
@@ -83,7 +84,7 @@ func (r *Repo) askSettings(ctx context.Context) (*settings, error) {
 	for _, path := range r.configFiles(xdg) {
 		s.Stamps[path] = stampFile(path)
 	}
-	origin := ""
+	origin, included := "", r.root
 	for record := range records(out) {
 		if origin == "" {
 			origin = record
@@ -92,11 +93,17 @@ func (r *Repo) askSettings(ctx context.Context) (*settings, error) {
 		if file, ok := strings.CutPrefix(origin, "file:"); ok {
 			file = resolvePath(r.root, file)
 			s.Stamps[file] = stampFile(file)
+			included = filepath.Dir(file)
 		}
 		origin = ""
 		key, value, hasValue := strings.Cut(record, "\n")
 		on := !hasValue || isTrue(value)
-		switch strings.ToLower(key) {
+		lower := strings.ToLower(key)
+		if lower == "include.path" || strings.HasPrefix(lower, "includeif.") {
+			file := s.path(included, value) // it need not be there yet
+			s.Stamps[file] = stampFile(file)
+		}
+		switch lower {
 		case "core.excludesfile":
 			s.Excludes = s.path(r.root, value)
 		case "core.attributesfile":
@@ -182,8 +189,10 @@ func (r *Repo) settingsFile() string {
 	}
 	sum := sha256.New()
 	fmt.Fprintf(sum, "homelab git settings 1\n%q %q\n", r.gitDir, r.env)
-	for _, name := range configVariables {
-		fmt.Fprintf(sum, "%q\n", os.Getenv(name))
+	for _, variable := range slices.Sorted(slices.Values(os.Environ())) {
+		if name, _, _ := strings.Cut(variable, "="); changesConfig(name) {
+			fmt.Fprintf(sum, "%q\n", variable)
+		}
 	}
 	return filepath.Join(r.Cache, "git", hex.EncodeToString(sum.Sum(nil)[:16])+".json")
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -54,6 +55,7 @@ func (t *tree) Changes(ctx context.Context, base plan.Commit) ([]plan.Change, er
 			return nil, ctx.Err()
 		}
 	}
+	t.byGit = true
 	changes, err := t.repo.diffTreesByGit(ctx, base, t.commit)
 	return sorted(changes), err
 }
@@ -94,8 +96,68 @@ func (ix *index) equals(c plan.Commit) bool {
 		len(ix.intents)+len(ix.unmerged) == 0 && ix.cacheTree.hash == plumbing.NewHash(c.Tree)
 }
 
-// ReadFile is part of [plan.Snapshot].
+// maxLinks is how many symbolic links in a row are followed, as in Linux.
+const maxLinks = 40
+
+// ReadFile is part of [plan.Snapshot]. It follows symbolic links as far as they
+// stay in the tree.
 func (t *tree) ReadFile(ctx context.Context, path string, most int64) ([]byte, error) {
+	for range maxLinks {
+		next, err := t.throughLink(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		if next == path {
+			return t.readBlob(ctx, path, most)
+		}
+		path = next
+	}
+	return nil, fmt.Errorf("%s: too many symbolic links", path)
+}
+
+// throughLink replaces the first symbolic link on the way to a path by its
+// target.
+func (t *tree) throughLink(ctx context.Context, path string) (string, error) {
+	for i := range len(path) + 1 {
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		isLink, err := t.isLink(ctx, path[:i])
+		if err != nil || !isLink {
+			if err != nil {
+				return "", err
+			}
+			continue
+		}
+		target, err := t.readBlob(ctx, path[:i], maxTarget)
+		if err != nil {
+			return "", err
+		}
+		next := filepath.Join(filepath.Dir(path[:i]), string(target), path[i:])
+		if filepath.IsAbs(string(target)) || next == ".." || strings.HasPrefix(next, "../") {
+			return "", &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+		}
+		return next, nil
+	}
+	return path, nil
+}
+
+func (t *tree) isLink(ctx context.Context, path string) (bool, error) {
+	if !t.byGit {
+		found, ok, err := t.repo.objects.lookup(plumbing.NewHash(t.commit.Tree), path)
+		if err == nil {
+			return ok && found.mode == filemode.Symlink, nil
+		}
+	}
+	if t.commit.Empty() {
+		return false, nil
+	}
+	out, err := t.repo.git(ctx, "ls-tree", "-z", t.commit.ID, "--", path)
+	return strings.HasPrefix(string(out), "120000 "), err
+}
+
+// readBlob returns the content of a file, or the target of a link.
+func (t *tree) readBlob(ctx context.Context, path string, most int64) ([]byte, error) {
 	if !t.byGit {
 		found, ok, err := t.repo.objects.lookup(plumbing.NewHash(t.commit.Tree), path)
 		if err == nil && !ok {
@@ -126,16 +188,24 @@ func (t *tree) ReadFile(ctx context.Context, path string, most int64) ([]byte, e
 
 // ReadLink is part of [plan.Snapshot].
 func (t *tree) ReadLink(ctx context.Context, path string) (string, error) {
-	const longest = 4096 // PATH_MAX
-	target, err := t.ReadFile(ctx, path, longest)
+	isLink, err := t.isLink(ctx, path)
+	if err != nil {
+		return "", err
+	}
+	if !isLink {
+		return "", &fs.PathError{Op: "readlink", Path: path, Err: fs.ErrInvalid}
+	}
+	target, err := t.readBlob(ctx, path, maxTarget)
 	return string(target), err
 }
+
+const maxTarget = 4096 // PATH_MAX
 
 // Digest is part of [plan.Snapshot].
 func (t *tree) Digest(_ context.Context, c plan.Change) (string, error) { return c.Blob, nil }
 
-// Exists is part of [plan.Snapshot].
-func (t *tree) Exists(string) bool { return false }
+// Ignores is part of [plan.Snapshot].
+func (t *tree) Ignores(context.Context, string) (bool, error) { return false, nil }
 
 // Ignored is part of [plan.Snapshot].
 func (t *tree) Ignored() []string { return nil }

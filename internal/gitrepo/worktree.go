@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"homelab/internal/plan"
 )
@@ -19,6 +20,8 @@ import (
 type workTree struct {
 	repo  *Repo
 	index *index // nil when the git command reads it
+	// fellBack means that git had to compare after all.
+	fellBack bool
 
 	edited     map[string]plan.Change // from the index to the work tree; only with an index
 	untracked  []string               // nested repositories end in a slash
@@ -105,7 +108,7 @@ func (w *workTree) look(ctx context.Context) error {
 			return err
 		}
 	}
-	decided := w.untracked
+	decided, hidden := w.untracked, w.unreadable
 	group, inGroup := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.settleTracked(inGroup, tracked) })
 	group.Go(func() error {
@@ -123,6 +126,7 @@ func (w *workTree) look(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	w.unreadable = append(w.unreadable, hidden...)
 	for _, path := range found.relinked {
 		w.edited[path] = plan.Change{Path: path, Status: plan.TypeChanged, Old: plan.Submodule, New: plan.Link}
 	}
@@ -205,11 +209,16 @@ func (r *Repo) notIgnored(ctx context.Context, paths []string) ([]string, error)
 	if len(paths) == 0 {
 		return nil, nil
 	}
-	// The command takes no literal pathspecs; a leading ./ keeps colons plain.
+	// The command takes no literal pathspecs; a leading ./ keeps colons plain. With
+	// a slash at its end it misreads a folder that a rule takes back.
+	bare := make([]string, len(paths))
+	for i, path := range paths {
+		bare[i] = "./" + strings.TrimSuffix(path, "/")
+	}
 	result, err := r.run(ctx, gitCall{
 		args:  []string{"check-ignore", "-z", "--stdin"},
 		env:   []string{"GIT_LITERAL_PATHSPECS=0"},
-		stdin: strings.NewReader("./" + strings.Join(paths, "\x00./") + "\x00"),
+		stdin: strings.NewReader(strings.Join(bare, "\x00") + "\x00"),
 	})
 	if err != nil {
 		return nil, err
@@ -221,12 +230,12 @@ func (r *Repo) notIgnored(ctx context.Context, paths []string) ([]string, error)
 	for path := range records(result.Stdout) {
 		ignored[strings.TrimPrefix(path, "./")] = true
 	}
-	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool { return ignored[path] }), nil
+	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool { return ignored[strings.TrimSuffix(path, "/")] }), nil
 }
 
 // Engine is part of [plan.Snapshot].
 func (w *workTree) Engine() string {
-	if w.index == nil {
+	if w.index == nil || w.fellBack {
 		return "git"
 	}
 	return "go-git"
@@ -239,7 +248,11 @@ func (w *workTree) Changes(ctx context.Context, base plan.Commit) ([]plan.Change
 		return nil, err
 	}
 	for _, path := range w.untracked {
-		changes = append(changes, plan.Change{Path: path, Status: plan.Untracked, New: w.kindOnDisk(path)})
+		c := plan.Change{Path: path, Status: plan.Untracked, New: w.kindOnDisk(path)}
+		if c.New == plan.Regular && w.repo.denied(path) {
+			c = plan.Change{Path: path, Status: plan.Unreadable}
+		}
+		changes = append(changes, c)
 	}
 	for _, path := range w.unmerged {
 		changes = append(changes, plan.Change{Path: path, Status: plan.Unmerged, New: plan.Regular})
@@ -261,6 +274,7 @@ func (w *workTree) tracked(ctx context.Context, base plan.Commit) ([]plan.Change
 			return nil, ctx.Err()
 		}
 		// An object go-git cannot find or read; git may.
+		w.fellBack = true
 		return w.byGit(ctx, base)
 	}
 	return w.overlay(ctx, base, changes)
@@ -355,10 +369,13 @@ func (w *workTree) ReadLink(_ context.Context, path string) (string, error) {
 	return os.Readlink(filepath.Join(w.repo.root, path))
 }
 
-// Exists is part of [plan.Snapshot].
-func (w *workTree) Exists(path string) bool {
-	_, err := os.Lstat(filepath.Join(w.repo.root, path))
-	return err == nil
+// Ignores is part of [plan.Snapshot].
+func (w *workTree) Ignores(ctx context.Context, path string) (bool, error) {
+	if _, err := os.Lstat(filepath.Join(w.repo.root, path)); err != nil {
+		return false, nil //nolint:nilerr // it is not there
+	}
+	left, err := w.repo.notIgnored(ctx, []string{path})
+	return len(left) == 0, err
 }
 
 // Ignored is part of [plan.Snapshot].
@@ -378,6 +395,11 @@ func (w *workTree) kindOnDisk(path string) plan.Kind {
 		return plan.Link
 	}
 	return plan.Regular
+}
+
+// denied says that a file is there and may not be read.
+func (r *Repo) denied(path string) bool {
+	return errors.Is(unix.Access(filepath.Join(r.root, path), unix.R_OK), unix.EACCES)
 }
 
 // sorted orders changes by path. Of two for one path (removed from the index,

@@ -96,7 +96,7 @@ func (h *Harness) planner(ctx context.Context) (*plan.Planner, error) {
 func askEngine(ctx context.Context, host registry.Host) (docker.Server, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return docker.Server{}, err
+		home = "" // then there is no Docker configuration to read
 	}
 	endpoint, err := docker.Resolve(host, os.Getenv, home)
 	if err != nil {

@@ -46,18 +46,19 @@ func registrySetting(setting, root string) (string, error) {
 	if setting == "" || strings.HasPrefix(setting, "flake:") {
 		return setting, nil
 	}
-	if filepath.IsAbs(setting) {
-		return filepath.Clean(setting), nil
-	}
 	absolute, err := filepath.Abs(setting)
 	if err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(absolute); err != nil {
+	if _, err := os.Lstat(absolute); err != nil && !filepath.IsAbs(setting) {
 		return filepath.Join(root, setting), nil
 	}
-	// The root has its links resolved; so must what is below it.
-	return filepath.EvalSymlinks(absolute)
+	// The root has its links resolved; so must the folder below it.
+	folder, err := filepath.EvalSymlinks(filepath.Dir(absolute))
+	if err != nil {
+		return absolute, nil //nolint:nilerr // not there: reading it says so
+	}
+	return filepath.Join(folder, filepath.Base(absolute)), nil
 }
 
 // flakes is the [plan.Evaluator] on the nix command.

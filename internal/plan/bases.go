@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"homelab/internal/fault"
+	"homelab/registry"
 )
 
 // comparison is one base with what differs from it.
@@ -17,9 +19,9 @@ type comparison struct {
 	changes []Change
 
 	// The registry as of the base.
-	old         *Loaded // nil: there was none
-	sameEntries bool    // the registry cannot have changed
-	unreadable  error   // it could not be read: every entry counts as changed
+	old         []*Loaded // one for each commit; nil: there was none
+	sameEntries bool      // the registry cannot have changed
+	unreadable  error     // it could not be read: every entry counts as changed
 }
 
 // bases says which comparison each service is decided by.
@@ -85,6 +87,9 @@ func (p *Planner) askedBase(ctx context.Context, v *view, r Request) (*compariso
 	base, err := p.Repo.Resolve(ctx, r.Base)
 	if err != nil {
 		return nil, err
+	}
+	if base.Empty() {
+		return p.comparisonWith(ctx, v, r.Base, "asked for")
 	}
 	return p.mergeBase(ctx, v, r.Base, base, "merge base with "+r.Base+", asked for")
 }
@@ -161,7 +166,7 @@ func (p *Planner) mergeBase(ctx context.Context, v *view, ref string, other Comm
 	case len(common) == 0:
 		c.missing = true
 		c.side.Commit, c.side.State, c.side.Relation = other.ID, StateMissing, "unrelated"
-		c.side.Why = "no " + why
+		c.side.Why = noMergeBase + strings.TrimPrefix(why, "merge base")
 		if !complete || other.Missing {
 			c.side.Relation = "unknown"
 		}
@@ -216,71 +221,93 @@ func (p *Planner) compare(ctx context.Context, v *view, c *comparison) error {
 }
 
 func (p *Planner) readOldRegistry(ctx context.Context, v *view, c *comparison) error {
-	if c.sameEntries = v.sameRegistry(c); c.sameEntries {
+	if c.sameEntries = v.sameRegistry(ctx, c); c.sameEntries {
 		return nil
 	}
-	base := c.commits[0]
-	tree, err := p.Repo.Tree(ctx, base)
-	if err != nil {
-		return err
+	for _, base := range c.commits {
+		tree, err := p.Repo.Tree(ctx, base)
+		if err != nil {
+			return err
+		}
+		old, err := p.Source.Read(ctx, state{snapshot: tree, commit: base})
+		switch code := fault.CodeOf(err); {
+		case err == nil || code == fault.NotFound:
+			c.old = append(c.old, old)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case code == fault.InvalidArgument || code == fault.EvalFailed:
+			c.unreadable = err
+			message, _, _ := strings.Cut(err.Error(), "\n")
+			v.warnings = append(v.warnings, Warning{"baseRegistryUnreadable",
+				"the registry of the base cannot be read, so every entry counts as changed: " + message, ""})
+			return nil
+		default:
+			return err
+		}
 	}
-	c.old, err = p.Source.Read(ctx, state{snapshot: tree, commit: base})
-	switch code := fault.CodeOf(err); {
-	case err == nil || code == fault.NotFound:
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case code == fault.InvalidArgument || code == fault.EvalFailed:
-		c.unreadable = err
-		message, _, _ := strings.Cut(err.Error(), "\n")
-		v.warnings = append(v.warnings, Warning{"baseRegistryUnreadable",
-			"the registry of the base cannot be read, so every entry counts as changed: " + message, ""})
-		return nil
-	}
-	return err
+	return nil
 }
 
-// sameRegistry says that nothing changed which the registry is made of.
-func (v *view) sameRegistry(c *comparison) bool {
+// sameRegistry says that nothing changed which the registry is made of, or is
+// found by.
+func (v *view) sameRegistry(ctx context.Context, c *comparison) bool {
 	l := v.loaded
-	switch {
-	case l.Flake:
-		if strings.HasPrefix(l.Where, "flake .") {
-			for _, change := range c.changes {
-				if change.Status != Untracked {
-					return false
-				}
-			}
-		}
-		return true
-	case l.File == "":
+	if l.outside {
 		return true
 	}
+	found := []string{l.File} // what the choice of the registry depends on
+	byDefault := v.planner.Source.Setting == ""
+	if byDefault {
+		found = append(found, "flake.nix", DefaultFile)
+	}
+	evaluated := l.Flake || byDefault && v.exists(ctx, "flake.nix")
+	if !l.Flake && v.throughLink(ctx, l.File) {
+		return false
+	}
 	for _, change := range c.changes {
-		if change.Path == l.File || change.New == Link || change.Old == Link {
+		if evaluated && change.Status != Untracked || slices.Contains(found, change.Path) || change.Old == Link {
 			return false
 		}
 	}
 	return true
 }
 
+func (v *view) exists(ctx context.Context, path string) bool {
+	_, err := v.snapshot.ReadFile(ctx, path, registry.MaxSize)
+	return err == nil
+}
+
+// throughLink says whether a symbolic link is on the way to a file.
+func (v *view) throughLink(ctx context.Context, file string) bool {
+	for i := range len(file) + 1 {
+		if i == len(file) || file[i] == '/' {
+			if _, err := v.snapshot.ReadLink(ctx, file[:i]); err == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func missingBase(side Side, shallow bool) Warning {
 	w := Warning{Code: "baseMissing"}
-	name := side.Ref
-	if name == "" {
-		name = side.Commit
+	switch {
+	case strings.HasPrefix(side.Why, noMergeBase):
+		w.Message = "no common ancestor with " + side.Ref + " is known: every service counts as unknown"
+		w.Hint = "name a base that shares history with the head, or compare with it directly"
+	default:
+		w.Message = "the objects of base " + side.Ref + " are not in this repository: every service counts as unknown"
+		w.Hint = "git fetch origin " + side.Commit + ", or name a base that is here"
 	}
-	if side.Commit != "" && side.State == StateMissing && (side.Relation == "unrelated" || side.Relation == "unknown") && side.Ref != side.Commit {
-		w.Message = fmt.Sprintf("no common ancestor with %s is known: every service counts as unknown", name)
-	} else {
-		w.Message = fmt.Sprintf("the objects of base %s are not in this repository: every service counts as unknown", name)
-	}
-	w.Hint = "git fetch origin " + side.Commit + ", or name a base that is here with base"
 	if shallow {
 		w.Hint = "the clone is shallow: git fetch --unshallow (in CI: fetch-depth: 0)"
 	}
 	return w
 }
+
+// noMergeBase begins the reason of a base that is missing for want of an
+// ancestor.
+const noMergeBase = "no merge base"
 
 func missingHead(head string, shallow bool) error {
 	hint := "git fetch, or name a revision that is here"

@@ -48,18 +48,27 @@ func (p *Planner) Check(ctx context.Context, r CheckRequest) (*Check, error) {
 	if err := a.match(ctx, all); err != nil {
 		return nil, err
 	}
-	a.audit(out, limit)
+	if err := a.audit(ctx, out, limit); err != nil {
+		return nil, err
+	}
 	inputs, err := a.auditInputs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out.Warnings = append(append(out.Warnings, v.warnings...), inputs...)
+	for _, w := range append(v.warnings, inputs...) {
+		if !slices.Contains(out.Warnings, w) { // the lock file is read twice
+			out.Warnings = append(out.Warnings, w)
+		}
+	}
 	return out, nil
 }
 
 // audit fills in what the hints match, and what they do not.
-func (a *analysis) audit(out *Check, limit int) {
-	stale := a.index.stale(a.idle, a.marks, a.ignored)
+func (a *analysis) audit(ctx context.Context, out *Check, limit int) error {
+	stale, err := a.stale(ctx)
+	if err != nil {
+		return err
+	}
 	out.StaleHints = cut(stale, limit)
 	if more := len(stale) - limit; more > 0 {
 		out.Warnings = append(out.Warnings, Warning{"truncated", fmt.Sprintf("%d more stale hints are not listed", more), "raise limit"})
@@ -73,6 +82,7 @@ func (a *analysis) audit(out *Check, limit int) {
 	out.Untracked = FileList{Count: len(untracked), Files: cut(untracked, limit)}
 	out.Uncovered = a.uncovered(limit)
 	out.Shared = a.shared(limit)
+	return nil
 }
 
 // uncovered counts the tracked files that no hint covers, by folder.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"homelab/registry"
 )
 
 // decideRequest is what decisions are made from, beside the matches.
@@ -37,7 +35,7 @@ func (d *verdict) add(certain bool, r Reason) {
 }
 
 // decide fills in the decisions, and what was found on the way to them.
-func (a *analysis) decide(_ context.Context, out *Plan, q decideRequest) error {
+func (a *analysis) decide(ctx context.Context, out *Plan, q decideRequest) error {
 	verdicts := make([]verdict, len(a.view.names))
 	for i, name := range a.view.names {
 		explicit := q.explicit && slices.Contains(q.selected, name)
@@ -57,8 +55,7 @@ func (a *analysis) decide(_ context.Context, out *Plan, q decideRequest) error {
 		out.Complete = out.Complete && s.Decision != Unknown
 	}
 	out.Services = a.decided
-	a.describe(out, q)
-	return nil
+	return a.describe(ctx, out, q)
 }
 
 func (c *Counts) count(d Decision) {
@@ -111,7 +108,7 @@ func (a *analysis) verdict(i int, b *bases, explicit bool) (verdict, error) {
 		if !touched.touches(i) || len(globalHint.Services) > 0 && !slices.Contains(globalHint.Services, name) {
 			continue
 		}
-		first := touched.files[0]
+		first := a.firstTouching(i, touched)
 		d.add(touched.count > len(touched.problem.unreadable), Reason{
 			Kind: ByGlobal, Path: first.Path, PathBase64: first.PathBase64, Status: first.Status, Hint: globalHint.Path,
 		})
@@ -155,33 +152,44 @@ func (d *verdict) addRegistry(v *view, name string, c *comparison) error {
 		d.add(true, reason)
 		return nil
 	}
-	var old registry.Service
-	had := false
-	if c.old != nil {
-		old, had = c.old.Registry.Services[name]
-	}
-	service := v.registry().Services[name]
-	if !had {
-		reason.Status = Added
-		d.add(true, reason)
-		return nil
-	}
-	same, err := sameJSON(old, service)
-	if err != nil {
-		return err
-	}
-	if !same {
-		d.add(true, reason)
-	}
-	same, err = sameJSON(c.old.Registry.Hosts[old.HostOf()], v.registry().Hosts[service.HostOf()])
-	if err != nil {
-		return err
-	}
-	if !same {
-		reason.Hint = "hosts." + service.HostOf()
-		d.add(true, reason)
+	for _, old := range c.old {
+		changed, err := d.compareEntry(v, name, old, reason)
+		if changed || err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// compareEntry adds what changed since one older registry.
+func (d *verdict) compareEntry(v *view, name string, old *Loaded, reason Reason) (changed bool, err error) {
+	if old == nil || !hasService(old, name) {
+		reason.Status = Added
+		d.add(true, reason)
+		return true, nil
+	}
+	was, is := old.Registry.Services[name], v.registry().Services[name]
+	same, err := sameJSON(was, is)
+	if err != nil {
+		return false, err
+	}
+	if !same {
+		d.add(true, reason)
+	}
+	sameHost, err := sameJSON(old.Registry.Hosts[was.HostOf()], v.registry().Hosts[is.HostOf()])
+	if err != nil {
+		return false, err
+	}
+	if !sameHost {
+		reason.Hint = "hosts." + is.HostOf()
+		d.add(true, reason)
+	}
+	return !same || !sameHost, nil
+}
+
+func hasService(l *Loaded, name string) bool {
+	_, ok := l.Registry.Services[name]
+	return ok
 }
 
 // sameJSON compares two entries by what the document would say.
@@ -225,12 +233,35 @@ func (a *analysis) service(i int, q decideRequest, d verdict, spread *spread) Se
 		out.Decision = Rebuild
 	default:
 		out.Decision, out.Problem = Unknown, d.problem
+		if d.problem == nil {
+			out.Problem = &Warning{"dependencyUnknown", "it depends on a service of which it is not known whether it changed", "see that service's problem"}
+		}
 	}
 	return out
 }
 
+// firstTouching is a change under a global hint that the service does not
+// exclude; without a path when that is not among the first.
+func (a *analysis) firstTouching(service int, g *globalTouch) File {
+	if g.excluded[service] == 0 {
+		return g.files[0]
+	}
+	lock := a.view.loaded.lockPath()
+	byInput := a.view.registry().Services[a.view.names[service]].Inputs != nil
+	m := a.index.set.Matcher()
+	for _, file := range g.files {
+		excludes := slices.ContainsFunc(m.Match(file.Path), func(at int32) bool {
+			return slices.Contains(a.index.owners[at], owner{-1, int32(service)})
+		})
+		if !excludes && !(byInput && file.Path == lock) {
+			return file
+		}
+	}
+	return File{}
+}
+
 // describe fills in what is said of the repository rather than of a service.
-func (a *analysis) describe(out *Plan, q decideRequest) {
+func (a *analysis) describe(ctx context.Context, out *Plan, q decideRequest) error {
 	main := a.matched[q.bases.main]
 	for g := range main.globals {
 		if touched := &main.globals[g]; touched.count > 0 {
@@ -245,12 +276,17 @@ func (a *analysis) describe(out *Plan, q decideRequest) {
 	out.InputChanges = main.moves.list()
 	slices.Sort(main.open)
 	out.Unmatched = PathList{Count: len(main.open), Paths: main.open}
-	for _, stale := range a.index.stale(a.idle, a.marks, a.ignored) {
+	all, err := a.stale(ctx)
+	if err != nil {
+		return err
+	}
+	for _, stale := range all {
 		if stale.Service == "" || slices.Contains(q.selected, stale.Service) {
 			out.StaleHints = append(out.StaleHints, stale)
 		}
 	}
 	out.Warnings = append(out.Warnings, a.warnings(out, q)...)
+	return nil
 }
 
 // warnings are what the answer should be read with.

@@ -248,7 +248,7 @@ func (c Change) opaque() bool {
 
 // stale lists the hints none of whose patterns match anything: they are idle, and
 // no change was marked for them. Ignored paths explain some.
-func (ix *hintIndex) stale(idle []int32, changes *hint.Matcher, ignored func(text string) bool) []StaleHint {
+func (ix *hintIndex) stale(idle []int32, changes *hint.Matcher, ignored func(text string) (bool, error)) ([]StaleHint, error) {
 	unused := make([]bool, len(ix.texts))
 	for _, at := range changes.Unused() {
 		_, unused[at] = slices.BinarySearch(idle, at)
@@ -258,12 +258,16 @@ func (ix *hintIndex) stale(idle []int32, changes *hint.Matcher, ignored func(tex
 		if slices.ContainsFunc(h.patterns, func(at int32) bool { return !unused[at] }) {
 			continue
 		}
-		stale := StaleHint{Hint: h.text, Ignored: ignored(h.text)}
+		isIgnored, err := ignored(h.text)
+		if err != nil {
+			return nil, err
+		}
+		stale := StaleHint{Hint: h.text, Ignored: isIgnored}
 		if h.service != global {
 			stale.Service = ix.names[h.service]
 		}
 		out = append(out, stale)
 	}
 	slices.SortStableFunc(out, func(a, b StaleHint) int { return strings.Compare(a.Service, b.Service) })
-	return out
+	return out, nil
 }

@@ -239,19 +239,26 @@ func fileOf(c Change) File {
 	return File{Path: showPath(c.Path), PathBase64: pathBase64(c.Path), Status: c.Status}
 }
 
+// stale lists the hints that match nothing.
+func (a *analysis) stale(ctx context.Context) ([]StaleHint, error) {
+	return a.index.stale(a.idle, a.marks, func(text string) (bool, error) { return a.ignored(ctx, text) })
+}
+
 // ignored says whether a hint that matches nothing names something that exists
 // and that git ignores.
-func (a *analysis) ignored(text string) bool {
-	prefix, whole := hint.Literal(hint.Clean(text))
-	if whole {
-		return a.view.snapshot.Exists(prefix)
+func (a *analysis) ignored(ctx context.Context, text string) (bool, error) {
+	if prefix, whole := hint.Literal(hint.Clean(text)); whole {
+		ignored, err := a.view.snapshot.Ignores(ctx, prefix)
+		if ignored || err != nil {
+			return ignored, err
+		}
 	}
 	if len(a.view.snapshot.Ignored()) == 0 {
-		return false
+		return false, nil
 	}
 	set, err := hint.Compile([]string{hint.Clean(text)})
 	if err != nil {
-		return false
+		return false, err
 	}
 	m := set.Matcher()
 	return slices.ContainsFunc(a.view.snapshot.Ignored(), func(name string) bool {
@@ -259,7 +266,7 @@ func (a *analysis) ignored(text string) bool {
 			return m.Dir(folder) != hint.None
 		}
 		return m.Covers(name)
-	})
+	}), nil
 }
 
 func sortChanges(changes []Change) {

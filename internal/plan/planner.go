@@ -75,7 +75,7 @@ func (p *Planner) Plan(ctx context.Context, r Request) (*Plan, error) {
 		GlobalChanges: []GlobalChange{}, InputChanges: []InputChange{},
 		Warnings: append(append([]Warning{}, v.warnings...), warnings...),
 	}
-	if err := a.decide(ctx, out, decideRequest{bases, selected, targets, r.Services != nil}); err != nil {
+	if err := a.decide(ctx, out, decideRequest{bases, selected, targets, len(r.Services) > 0}); err != nil {
 		return nil, err
 	}
 	files := a.files(bases.main)

@@ -72,9 +72,9 @@ type Snapshot interface {
 	// and time: equal digests, equal content.
 	Digest(ctx context.Context, c Change) (string, error)
 
-	// Exists says whether something is on disk at a path, tracked or not; false
-	// for a commit.
-	Exists(path string) bool
+	// Ignores says whether something is on disk at a path and git ignores it;
+	// false for a commit.
+	Ignores(ctx context.Context, path string) (bool, error)
 
 	// Ignored lists paths that exist but that git ignores, as far as the look at
 	// the work tree came across them; folders end in a slash.

@@ -61,6 +61,7 @@ type Loaded struct {
 	File     string // path in the repository, for JSON
 	FlakeDir string // folder of the flake in the repository; "" is the root
 	Flake    bool
+	outside  bool // not part of the repository
 	Warnings []Warning
 }
 
@@ -104,9 +105,12 @@ func (s *Source) locate() (location, error) {
 		if dir == "." {
 			dir = ""
 		}
-		return location{flake: true, path: dir, attr: attr}, nil
+		if dir != ".." && !strings.HasPrefix(dir, "../") {
+			return location{flake: true, path: dir, attr: attr}, nil
+		}
+		ref = dir
 	}
-	if strings.HasPrefix(ref, "-") || strings.HasPrefix(ref, "../") {
+	if strings.HasPrefix(ref, "-") || ref == ".." || strings.HasPrefix(ref, "../") {
 		return location{}, fault.Newf(fault.InvalidArgument, "write flake:.#homelab, flake:./folder#attr or flake:github:owner/repo#attr",
 			"--registry: %q is not a flake reference homelab takes", s.Setting)
 	}
@@ -184,7 +188,7 @@ func (s *Source) readAt(ctx context.Context, where location, at state) (*Loaded,
 		return nil, err
 	}
 	with := *loaded
-	with.Where, with.Flake = where.String(), where.flake
+	with.Where, with.Flake, with.outside = where.String(), where.flake, where.outside
 	if !where.outside && where.flake {
 		with.FlakeDir = where.path
 	} else if !where.outside {
@@ -273,12 +277,14 @@ func (s *Source) evaluate(ctx context.Context, where location, at state) (*Loade
 	if err != nil {
 		return nil, err
 	}
-	if loaded := s.remembered(key); loaded != nil {
-		return loaded, nil
-	}
-	if raw, ok := s.cached(key); ok {
-		if loaded, err := s.parse(key, raw); err == nil {
+	if key != "" {
+		if loaded := s.remembered(key); loaded != nil {
 			return loaded, nil
+		}
+		if raw, ok := s.cached(key); ok {
+			if loaded, err := s.parse(key, raw); err == nil {
+				return loaded, nil
+			}
 		}
 	}
 	commit := at.commit.ID
@@ -289,6 +295,9 @@ func (s *Source) evaluate(ctx context.Context, where location, at state) (*Loade
 	if err != nil {
 		return nil, err
 	}
+	if key == "" {
+		return s.parse(digestOf(raw), raw)
+	}
 	loaded, err := s.parse(key, raw)
 	if err == nil {
 		s.keep(key, raw)
@@ -297,7 +306,8 @@ func (s *Source) evaluate(ctx context.Context, where location, at state) (*Loade
 }
 
 // evaluationKey identifies all that an evaluation can depend on: pure flakes
-// see the tracked files of one commit and what was edited on top of it.
+// see the tracked files of one commit and what was edited on top of it. It is
+// empty when some of that cannot be read.
 func (s *Source) evaluationKey(ctx context.Context, where location, at state) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "homelab registry 1\n%q %q %s\n", where.path, where.attr, at.commit.ID)
@@ -307,8 +317,11 @@ func (s *Source) evaluationKey(ctx context.Context, where location, at state) (s
 			return "", err
 		}
 		for _, c := range changes {
-			if c.Status == Untracked || c.Status == Unreadable {
+			switch c.Status {
+			case Untracked:
 				continue // Nix does not see it
+			case Unreadable:
+				return "", nil
 			}
 			digest, err := at.snapshot.Digest(ctx, c)
 			if err != nil {

@@ -102,9 +102,9 @@ func (v *view) changes(ctx context.Context, base Commit) ([]Change, error) {
 	return v.snapshot.Changes(ctx, base)
 }
 
-// selectServices turns names and aliases into sorted names; nil means all.
+// selectServices turns names and aliases into sorted names; none means all.
 func (v *view) selectServices(asked []string) ([]string, error) {
-	if asked == nil {
+	if len(asked) == 0 {
 		return v.names, nil
 	}
 	selected := []string{}
