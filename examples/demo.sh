@@ -131,7 +131,7 @@ commit "Ask every minute"
 
 heading "What all of them share is edited" \
   "How an image is made concerns every service."
-edit modules/oci/init.sh 's/started \$(date/up since $(date/'
+edit modules/oci/init.sh 's/"started /"up since /'
 changed
 show homelab plan
 expect_rebuild grafana home-assistant prometheus

@@ -146,6 +146,7 @@ let
 in
 {
   options = {
+    "$schema" = optional types.str "Where an editor finds the JSON Schema of this document; not used otherwise.";
     version = required (types.enum [ 1 ]) "Version of the registry format: 1.";
     globalHints = list globalHint "Paths that touch every service, or the named ones.";
     hosts = table host "Where services run, by name. The host 'local' exists without being declared.";

@@ -16,6 +16,7 @@ const LocalHost = "local"
 
 // Registry is the whole document.
 type Registry struct {
+	Schema      string             `json:"$schema,omitempty" jsonschema_description:"Where an editor finds the JSON Schema of this document; not used otherwise."`
 	Version     int                `json:"version" jsonschema:"enum=1" jsonschema_description:"Version of the registry format: 1."`
 	GlobalHints []GlobalHint       `json:"globalHints,omitempty" jsonschema_description:"Paths that touch every service, or the named ones."`
 	Hosts       map[string]Host    `json:"hosts,omitempty" jsonschema_description:"Where services run, by name. The host 'local' exists without being declared."`

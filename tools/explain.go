@@ -77,6 +77,9 @@ func DescribeReason(r plan.Reason) string {
 	case plan.ByDependency:
 		return "depends on " + strings.Join(r.Via, " → ")
 	case plan.ByRegistry:
+		if strings.HasPrefix(r.Hint, "hosts.") {
+			return "the registry's entry of its host changed"
+		}
 		return "its entry in the registry changed"
 	case plan.ByExplicit:
 		return "asked for"

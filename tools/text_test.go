@@ -61,16 +61,17 @@ func TestDescribeSide(t *testing.T) {
 
 func TestDescribeReason(t *testing.T) {
 	for want, reason := range map[string]plan.Reason{
-		"a/b modified":                        {Kind: plan.ByHint, Path: "a/b", Status: plan.Modified},
-		"flake.lock modified (a global hint)": {Kind: plan.ByGlobal, Path: "flake.lock", Status: plan.Modified, Hint: "flake.lock"},
-		"global hint lib/** changed":          {Kind: plan.ByGlobal, Hint: "lib/**"},
-		"flake input nixpkgs moved":           {Kind: plan.ByInput, Hint: "nixpkgs"},
-		"depends on a → b":                    {Kind: plan.ByDependency, Via: []string{"a", "b"}},
-		"submodule vendor/x deleted":          {Kind: plan.BySubmodule, Path: "vendor/x", Status: plan.Deleted},
-		"asked for":                           {Kind: plan.ByExplicit},
-		"never deployed":                      {Kind: plan.ByNeverDeployed},
-		"the base is missing here":            {Kind: plan.ByBaseMissing},
-		"its entry in the registry changed":   {Kind: plan.ByRegistry},
+		"a/b modified":                             {Kind: plan.ByHint, Path: "a/b", Status: plan.Modified},
+		"flake.lock modified (a global hint)":      {Kind: plan.ByGlobal, Path: "flake.lock", Status: plan.Modified, Hint: "flake.lock"},
+		"global hint lib/** changed":               {Kind: plan.ByGlobal, Hint: "lib/**"},
+		"flake input nixpkgs moved":                {Kind: plan.ByInput, Hint: "nixpkgs"},
+		"depends on a → b":                         {Kind: plan.ByDependency, Via: []string{"a", "b"}},
+		"submodule vendor/x deleted":               {Kind: plan.BySubmodule, Path: "vendor/x", Status: plan.Deleted},
+		"asked for":                                {Kind: plan.ByExplicit},
+		"never deployed":                           {Kind: plan.ByNeverDeployed},
+		"the base is missing here":                 {Kind: plan.ByBaseMissing},
+		"its entry in the registry changed":        {Kind: plan.ByRegistry},
+		"the registry's entry of its host changed": {Kind: plan.ByRegistry, Hint: "hosts.pi"},
 	} {
 		assert.Equal(t, want, tools.DescribeReason(reason))
 	}

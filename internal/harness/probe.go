@@ -16,10 +16,9 @@ import (
 	"homelab/internal/doctor"
 	"homelab/internal/fault"
 	"homelab/internal/gitrepo"
+	"homelab/internal/nix"
 	"homelab/registry"
 )
-
-const installNix = "install Nix 2.8 or newer (https://nixos.org/download); without it only a registry in JSON can be read"
 
 func probeGit(ctx context.Context) doctor.Check {
 	version, err := gitrepo.Version(ctx)
@@ -31,21 +30,13 @@ func probeGit(ctx context.Context) doctor.Check {
 
 func probeNix(ctx context.Context) doctor.Check {
 	if command.Look("nix") == "" {
-		return doctor.Check{Status: doctor.Absent, Detail: "nix is not installed", Fix: installNix}
+		return doctor.Check{Status: doctor.Absent, Detail: "nix is not installed", Fix: nix.InstallHint + "; without it only a registry in JSON can be read"}
 	}
-	result, err := command.Run(ctx, command.Cmd{Name: "nix", Args: []string{"--version"}, Install: installNix})
+	version, err := nix.Version(ctx)
 	if err != nil {
 		return failed(err)
 	}
-	if result.Exit != 0 {
-		return doctor.Check{Status: doctor.Fail, Detail: "nix --version: " + result.FirstLine(), Fix: installNix}
-	}
-	// "nix (Nix) 2.8.0", and forks put their own name and version in between.
-	words := strings.Fields(string(result.Stdout))
-	if len(words) == 0 {
-		return doctor.Check{Status: doctor.Fail, Detail: "nix --version says nothing", Fix: installNix}
-	}
-	return atLeast(words[len(words)-1], 2, 8, installNix)
+	return atLeast(version, 2, 8, nix.InstallHint)
 }
 
 func probeSSH(ctx context.Context) doctor.Check {

@@ -139,7 +139,6 @@ func TestMatchWithoutPatterns(t *testing.T) {
 	assert.False(t, m.Mark("a"))
 	assert.Equal(t, hint.None, m.Dir(""))
 	assert.Equal(t, []int32{}, m.Unused())
-	assert.Equal(t, []string{}, set.Prefixes())
 	assert.Equal(t, []int32{}, set.Above("a"))
 }
 

@@ -1,10 +1,5 @@
 package hint
 
-import (
-	"slices"
-	"strings"
-)
-
 // Reach is how much of a folder patterns can match.
 type Reach uint8
 
@@ -65,45 +60,4 @@ func mark(set []bool, indices []int32) {
 	for _, i := range indices {
 		set[i] = true
 	}
-}
-
-// Prefixes returns the fewest literal paths such that whatever a pattern
-// matches is at or below one of them, sorted. "" stands for the root, when
-// some pattern can match anywhere; without patterns there are none.
-func (s *Set) Prefixes() []string {
-	// A node is open where patterns end or go on with a glob.
-	open := make([]bool, len(s.nodes))
-	for i := range s.nodes {
-		n := &s.nodes[i]
-		if !n.below.empty() || !n.exact.empty() {
-			open[i] = true
-		}
-		if i > 0 && !n.byName {
-			open[n.parent] = true
-		}
-	}
-	prefixes := []string{}
-	covered := make([]bool, len(s.nodes))
-	for i := range s.nodes {
-		if i > 0 && covered[s.nodes[i].parent] {
-			covered[i] = true
-			continue
-		}
-		if open[i] {
-			covered[i] = true
-			prefixes = append(prefixes, s.pathOf(int32(i)))
-		}
-	}
-	slices.Sort(prefixes)
-	return prefixes
-}
-
-// pathOf is the path of a node that names alone lead to.
-func (s *Set) pathOf(at int32) string {
-	var parts []string
-	for ; at != 0; at = s.nodes[at].parent {
-		parts = append(parts, s.nodes[at].name)
-	}
-	slices.Reverse(parts)
-	return strings.Join(parts, "/")
 }

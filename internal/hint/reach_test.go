@@ -34,20 +34,6 @@ func TestAbove(t *testing.T) {
 	assert.Equal(t, []int32{}, compile(t, "a/b").Above("c"))
 }
 
-func TestPrefixes(t *testing.T) {
-	for _, test := range []struct{ texts, want []string }{
-		{[]string{"a/b", "a/b/c", "a/b*", "c/d/**"}, []string{"a", "c/d"}},
-		{[]string{"a/b", "a/c", "ab"}, []string{"a/b", "a/c", "ab"}},
-		{[]string{"a/{b,c}/x", "d/{e,*}"}, []string{"a/b/x", "a/c/x", "d"}},
-		{[]string{"a", "**/x"}, []string{""}},
-		{[]string{"a", "."}, []string{""}},
-		{[]string{"{,x}"}, []string{"x"}},
-		{[]string{`a/\[b\]/c`, "d\xff", "e/\xff/*"}, []string{"a/[b]/c", "d\xff", "e"}},
-	} {
-		assert.Equal(t, test.want, compile(t, test.texts...).Prefixes(), "%q", test.texts)
-	}
-}
-
 func TestUnused(t *testing.T) {
 	m := compile(t, "a", "a/b", "**/*.nix", "{c,d}/*", "a", "e/*", "a/**").Matcher()
 	assert.Equal(t, []int32{0, 1, 2, 3, 4, 5, 6}, m.Unused())
