@@ -49,7 +49,10 @@ func (w *workTree) byGit(ctx context.Context, base plan.Commit) ([]plan.Change, 
 		if slices.Contains(w.unmerged, c.Path) {
 			continue
 		}
-		if c.Status == plan.Deleted {
+		switch {
+		case c.New == plan.Regular && w.repo.denied(c.Path):
+			c = plan.Change{Path: c.Path, Status: plan.Unreadable}
+		case c.Status == plan.Deleted:
 			if hidden := w.hidden(c.Path); hidden != "" {
 				c = plan.Change{Path: hidden, Status: plan.Unreadable}
 			}
@@ -107,7 +110,14 @@ func (r *Repo) treeArgument(c plan.Commit) string {
 // tree, all of them or only the given paths. Unmerged paths are left out: the
 // index tells them.
 func (r *Repo) diffByGit(ctx context.Context, base plan.Commit, paths []string) ([]plan.Change, error) {
-	out, err := r.diff(ctx, diffArgs(paths, r.treeArgument(base)))
+	args := diffArgs(paths, r.treeArgument(base))
+	out, err := r.diff(ctx, args)
+	if err != nil && strings.Contains(err.Error(), "Permission denied") {
+		// Some file cannot be compared by content, so none is: what only looks
+		// changed counts as changed.
+		args[0] = "diff-index"
+		out, err = r.git(ctx, args...)
+	}
 	if isMissing(err) {
 		return nil, fmt.Errorf("%w: %w", plan.ErrMissing, err)
 	}

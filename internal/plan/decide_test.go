@@ -196,8 +196,10 @@ func TestUnreadable(t *testing.T) {
 		r := &gittest.Repo{T: t, Dir: os.Getenv("HOMELAB_TEST_UNREADABLE")}
 		assert.Equal(t, want(`
 			ha unknown
+			  hint X services/ha/closed services/ha
 			  hint X services/ha/docs/ services/ha
 			  hint X services/ha/secret/ services/ha
+			  hint X services/ha/shut services/ha
 			  ! unreadable
 		`), brief(ask(t, r, plan.Request{})))
 		return
@@ -213,12 +215,14 @@ func TestUnreadable(t *testing.T) {
 	for _, path := range []string{"services/ha/docs/x", "services/prom/x", "services/grafana/x", "lib/x", "shared/x.nix"} {
 		r.Write(path, "x")
 	}
+	r.Write("services/ha/closed", "x")
 	r.Write(".gitignore", "data/\n")
 	r.Commit("one")
+	r.Write("services/ha/shut", "x")
 	r.Write("services/ha/secret/x", "x")
 	r.Write("services/ha/data/x", "x")
 	const nobody = 65534
-	for _, path := range []string{"services/ha/docs", "services/ha/secret", "services/ha/data"} {
+	for _, path := range []string{"services/ha/docs", "services/ha/secret", "services/ha/data", "services/ha/closed", "services/ha/shut"} {
 		require.NoError(t, os.Chmod(r.Path(path), 0))
 	}
 	binary, err := os.Executable()

@@ -170,6 +170,45 @@ func TestSeveralMergeBases(t *testing.T) {
 	`), brief(got))
 }
 
+// An entry of the registry that differs from either base counts.
+func TestRegistryOfSeveralMergeBases(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	r.Git("checkout", "-q", "-b", "a")
+	r.Write("homelab.json", strings.Replace(homelab, `["home"]`, `["house"]`, 1))
+	a := r.Commit("a")
+	r.Git("checkout", "-q", "-b", "b", "main")
+	r.Write("homelab.json", strings.Replace(homelab, `"hints": ["services/grafana"]`, `"hints": ["services/grafana", "lib"]`, 1))
+	b := r.Commit("b")
+	r.Git("merge", "-q", "-m", "m", a)
+	r.Git("checkout", "-q", "a")
+	r.Git("merge", "-q", "-m", "m", b)
+	assert.Equal(t, want(`
+		grafana rebuild
+		  registry M homelab.json services.grafana
+		ha rebuild
+		  registry M homelab.json services.ha
+		warning severalMergeBases
+	`), brief(ask(t, r, plan.Request{Base: "b", Head: "a", MergeBase: true})))
+}
+
+// homelab.json taking over from the flake is another registry, however long it
+// was there.
+func TestOtherSource(t *testing.T) {
+	t.Parallel()
+	r, _, p := flakeHomelab(t)
+	r.Write("homelab.json", strings.Replace(homelab, `["home"]`, `["house"]`, 1))
+	r.Commit("both")
+	r.Remove("flake.nix")
+	got, err := p.Plan(t.Context(), plan.Request{})
+	require.NoError(t, err)
+	assert.Equal(t, want(`
+		ha rebuild
+		  registry M homelab.json services.ha
+		unmatched flake.nix
+	`), brief(got))
+}
+
 func TestDefaultBaseIsTheUpstream(t *testing.T) {
 	t.Parallel()
 	r := newHomelab(t)

@@ -277,6 +277,41 @@ func TestChangeDetection(t *testing.T) {
 			warning baseRegistryUnreadable
 		`},
 
+		{"no services named means all", func(_ *testing.T, r *gittest.Repo) { edit(r) }, plan.Request{Services: []string{}}, haEdited},
+
+		{"registry in a linked file", func(_ *testing.T, r *gittest.Repo) {
+			r.Write("config/services.json", homelab)
+			r.Remove("homelab.json")
+			r.Link("config/services.json", "homelab.json")
+			r.Commit("linked")
+			r.Write("config/services.json", strings.Replace(homelab, `["home"]`, `["house"]`, 1))
+			r.Commit("edited")
+		}, plan.Request{Base: "HEAD~1", Head: "HEAD"}, `
+			ha rebuild
+			  registry M homelab.json services.ha
+			unmatched config/services.json
+		`},
+
+		{"skip-worktree, but there and edited", func(_ *testing.T, r *gittest.Repo) {
+			r.Git("update-index", "--skip-worktree", "services/ha/config.yaml")
+			edit(r)
+		}, plan.Request{}, ``},
+
+		{"a link in place of a submodule", func(_ *testing.T, r *gittest.Repo) {
+			r.Git("update-index", "--add", "--cacheinfo", "160000,"+strings.Repeat("ab", 20)+",services/ha/lib")
+			r.Git("commit", "-q", "-m", "submodule")
+			r.Link("../prom", "services/ha/lib")
+		}, plan.Request{}, `
+			ha rebuild
+			  submodule T services/ha/lib services/ha
+		`},
+
+		{"grafts change nothing between trees", func(_ *testing.T, r *gittest.Repo) {
+			edit(r)
+			two := r.Commit("two")
+			r.Write(".git/info/grafts", two+"\n")
+		}, plan.Request{Base: "HEAD~1"}, haEdited},
+
 		{"explicit, by alias", func(*testing.T, *gittest.Repo) {}, plan.Request{Services: []string{"home"}}, `
 			ha rebuild
 			  explicit
