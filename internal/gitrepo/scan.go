@@ -18,7 +18,6 @@ import (
 // to decide about. Everything else is certainly as the index has it.
 type suspects struct {
 	tracked    []string // may differ from the index
-	relinked   []string // submodules with a symbolic link in their place: git refuses to look at them
 	unknown    []string // not in the index; folders as a whole, ending in a slash
 	unreadable []string // folders and files that could not be looked at
 }
@@ -81,7 +80,7 @@ func (s *scanner) suspects(ix *index) *suspects {
 }
 
 func (all *suspects) sorted() *suspects {
-	for _, list := range [][]string{all.tracked, all.relinked, all.unknown, all.unreadable} {
+	for _, list := range [][]string{all.tracked, all.unknown, all.unreadable} {
 		slices.Sort(list)
 	}
 	return all
@@ -97,7 +96,6 @@ func (s *scanner) suspectsAfter(err error, ix *index) (*suspects, error) {
 
 func (all *suspects) add(more *suspects) {
 	all.tracked = append(all.tracked, more.tracked...)
-	all.relinked = append(all.relinked, more.relinked...)
 	all.unknown = append(all.unknown, more.unknown...)
 	all.unreadable = append(all.unreadable, more.unreadable...)
 }
@@ -167,10 +165,6 @@ func (s *scanner) file(fd int, name string, e *indexEntry, present bool, found *
 	case e.mode == filemode.Submodule:
 		if !present || unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 			break
-		}
-		if modeOf(&st) == filemode.Symlink {
-			found.relinked = append(found.relinked, e.path)
-			return false
 		}
 		if isFolder(&st) && unix.Faccessat(fd, name+"/.git", unix.F_OK, 0) != nil {
 			return true // not checked out: nothing can differ until it is

@@ -127,9 +127,6 @@ func (w *workTree) look(ctx context.Context) error {
 		return err
 	}
 	w.unreadable = append(w.unreadable, hidden...)
-	for _, path := range found.relinked {
-		w.edited[path] = plan.Change{Path: path, Status: plan.TypeChanged, Old: plan.Submodule, New: plan.Link}
-	}
 	slices.Sort(w.untracked)
 	w.untracked = slices.Compact(w.untracked)
 	w.ignored = w.leftOver(found.unknown)
@@ -306,8 +303,6 @@ func (w *workTree) overlay(ctx context.Context, base plan.Commit, staged []plan.
 			changes = append(changes, plan.Change{Path: c.Path, Status: plan.Deleted, Old: c.Old})
 		case c.Status == plan.Added:
 			changes = append(changes, plan.Change{Path: c.Path, Status: plan.Added, New: e.New})
-		case e.Old == plan.Submodule && e.New == plan.Link: // git refuses to look
-			changes = append(changes, plan.Change{Path: c.Path, Status: plan.TypeChanged, Old: c.Old, New: e.New})
 		default:
 			doubtful = append(doubtful, c.Path)
 		}
