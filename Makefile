@@ -1,6 +1,7 @@
 # `make` lists the targets. They need Go 1.26 and git; what else they need,
 # .ci/setup installs on Debian, or names.
 
+SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help build demo test lint schemas bench fuzz clean
 
@@ -60,7 +61,7 @@ bench: ## Measure, and write docs/benchmarks.md
 	mv bin/benchmarks.md docs/benchmarks.md
 
 fuzz: ## Fuzz each fuzz target for FUZZTIME (30s)
-	@set -e; go test -list '^Fuzz' ./... | awk '/^Fuzz/ {found[n++] = $$1} /^ok/ {while (n) print $$2, found[--n]}' | \
+	@set -eo pipefail; go test -list '^Fuzz' ./... | awk '/^Fuzz/ {found[n++] = $$1} /^ok/ {while (n) print $$2, found[--n]}' | \
 	while read -r package target; do \
 		echo "$$target in $$package"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
 	done

@@ -81,6 +81,7 @@ func endpointFlaw(endpoint string) flaw {
 	switch {
 	case !f.none():
 		return f
+	case scheme == "ssh" && len(u.Path) > 1 && path.Clean(u.Path) == u.Path: // the socket there
 	case u.Path != "" && u.Path != "/":
 		return flawf(endpointForms, "nothing can follow the host")
 	case scheme == "tcp" && u.User != nil:

@@ -31,7 +31,7 @@ let
 
   host = record {
     description = optional types.str "For people.";
-    docker = optional types.str "Docker engine: unix:///path, ssh://user@host[:port] or tcp://host:port; left out: DOCKER_HOST, else the current Docker context, else the local socket.";
+    docker = optional types.str "Docker engine: unix:///path, ssh://user@host[:port][/path/of/socket] or tcp://host:port; left out: DOCKER_HOST, else the current Docker context, else the local socket.";
     tls = optional tls "Client certificate files for a tcp:// engine.";
     system = optional types.str "Nix system of the host, such as aarch64-linux; left out: asked from its Docker engine.";
   };

@@ -32,7 +32,7 @@ type GlobalHint struct {
 // Host is a place where services run.
 type Host struct {
 	Description string `json:"description,omitempty" jsonschema_description:"For people."`
-	Docker      string `json:"docker,omitempty" jsonschema_description:"Docker engine: unix:///path, ssh://user@host[:port] or tcp://host:port; left out: DOCKER_HOST, else the current Docker context, else the local socket."`
+	Docker      string `json:"docker,omitempty" jsonschema_description:"Docker engine: unix:///path, ssh://user@host[:port][/path/of/socket] or tcp://host:port; left out: DOCKER_HOST, else the current Docker context, else the local socket."`
 	TLS         *TLS   `json:"tls,omitempty" jsonschema_description:"Client certificate files for a tcp:// engine."`
 	System      string `json:"system,omitempty" jsonschema_description:"Nix system of the host, such as aarch64-linux; left out: asked from its Docker engine."`
 }

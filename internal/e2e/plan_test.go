@@ -133,9 +133,6 @@ func TestEdits(t *testing.T) {
 func why(s plan.Service) string {
 	reasons := make([]string, len(s.Reasons))
 	for i, r := range s.Reasons {
-		if r.Kind == plan.ByRegistry {
-			r.Path, r.Status = "", "" // where the registry is, not what was edited
-		}
 		reasons[i] = strings.Join(strings.Fields(strings.Join([]string{string(r.Kind), string(r.Status), r.Path, strings.Join(r.Via, " ")}, " ")), " ")
 	}
 	return strings.Join(reasons, ", ")

@@ -42,7 +42,7 @@ var rules = []rule{
 		fault.Precondition, "the revision is not in this clone: run `git fetch --unshallow`, or fetch the branch that has it"},
 	{later(`unknown object format 'sha256'|hash '[0-9a-f]{64}' has wrong length`),
 		fault.Precondition, "Nix reads only repositories with sha1 object names: keep the registry of this one in homelab.json"},
-	{later(`shallow (?:Git )?repositor(?:y|ies)`),
+	{later(`shallow (?:Git )?repositor(?:y|ies)|getting parent of Git commit .* object not found`),
 		fault.Precondition, "run `git fetch --unshallow`, or add shallow=1 to the flake reference"},
 	{later(`dubious ownership|is not owned by current user|Not a git repository`),
 		fault.Precondition, "if the repository belongs to another user, tell git that you trust it: git config --global --add safe.directory FOLDER"},

@@ -73,6 +73,11 @@ func TestRealClones(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, rev := range []string{head, ""} {
 				got, err := r.eval(rev, "", "homelab")
+				if err != nil && name == "linked worktree of a shallow one" {
+					// Nix 2.26 looks for the parents that a shallow clone lacks.
+					assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%s", err)
+					return
+				}
 				require.NoError(t, err)
 				assert.Equal(t, "2", got)
 			}

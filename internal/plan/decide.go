@@ -141,13 +141,8 @@ func (d *verdict) addRegistry(v *view, name string, c *comparison) error {
 	if c.sameEntries {
 		return nil
 	}
+	// Which file of a flake changed the entry only Nix could tell.
 	reason := Reason{Kind: ByRegistry, Path: v.loaded.File, Status: Modified, Hint: "services." + name}
-	if v.loaded.Flake {
-		reason.Path = "flake.nix"
-		if v.loaded.FlakeDir != "" {
-			reason.Path = v.loaded.FlakeDir + "/flake.nix"
-		}
-	}
 	if c.unreadable != nil {
 		d.add(true, reason)
 		return nil

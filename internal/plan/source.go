@@ -151,10 +151,11 @@ func (s *Source) readDefault(ctx context.Context, at state) (*Loaded, error) {
 		}
 		return loaded, err
 	}
-	why := ""
+	why, hint := "", registryHint
 	flake := location{flake: true, attr: DefaultAttr}
 	if missing := s.Nix.Available(ctx); missing != nil {
 		why = missing.Error()
+		hint += "; or " + fault.Of(missing).Hint
 	} else {
 		loaded, err := s.readAt(ctx, flake, at)
 		if fault.CodeOf(err) != fault.NotFound {
@@ -164,7 +165,7 @@ func (s *Source) readDefault(ctx context.Context, at state) (*Loaded, error) {
 	}
 	loaded, err := s.readAt(ctx, file, at)
 	if fault.CodeOf(err) == fault.NotFound {
-		return nil, fault.Newf(fault.NotFound, registryHint,
+		return nil, fault.Newf(fault.NotFound, hint,
 			"no registry: looked for the flake's %s (%s) and for %s (not there)", DefaultAttr, why, DefaultFile)
 	}
 	if err != nil {

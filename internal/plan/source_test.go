@@ -88,7 +88,7 @@ func TestEvaluatesEachStateOnce(t *testing.T) {
 	r.Write("registry.json", strings.Replace(homelab, `["home"]`, `["house"]`, 1))
 	r.Write("flake.nix", "{ /* edited */ }")
 	first := ask()
-	assert.Equal(t, "ha rebuild\n  hint M services/ha/config.yaml services/ha\n  registry M flake.nix services.ha\n"+unmatched, first)
+	assert.Equal(t, "ha rebuild\n  hint M services/ha/config.yaml services/ha\n  registry M services.ha\n"+unmatched, first)
 	assert.Len(t, n.evals, 3)
 
 	n.fail = fault.New(fault.EvalFailed, "must not be called", "")
