@@ -53,7 +53,7 @@ func TestEdits(t *testing.T) {
 		},
 		"an entry of the registry": {
 			edit:    func(l *lab) { l.replace("registry.nix", "The screen in the hall.", "The screen by the door.") },
-			rebuild: map[string]string{"grafana": "registry"},
+			rebuild: map[string]string{"grafana": "registry M"},
 		},
 		"a comment in the registry": {
 			edit: func(l *lab) { l.edit("registry.nix") },
