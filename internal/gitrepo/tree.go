@@ -302,7 +302,7 @@ func readFile(path string, most int64) ([]byte, error) {
 	}
 	switch {
 	case !info.Mode().IsRegular(): // opening a pipe would wait forever
-		return nil, fmt.Errorf("%s is not a file", path)
+		return nil, fault.Newf(fault.InvalidArgument, "", "%s is not a file", path)
 	case info.Size() > most:
 		return nil, tooLarge(path, info.Size(), most)
 	}

@@ -12,7 +12,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
+	"homelab/internal/fault"
 	"homelab/internal/gitrepo/gittest"
 	"homelab/internal/plan"
 	"homelab/registry"
@@ -187,6 +189,44 @@ func TestDependencyChains(t *testing.T) {
 	last := got.Services[long-1].Reasons[0].Via
 	assert.Len(t, last, 16)
 	assert.Equal(t, []string{"…", "s00"}, last[14:])
+}
+
+// Ten thousand services are planned like ten, and the answer names those that
+// matter.
+func TestManyServices(t *testing.T) {
+	t.Parallel()
+	r := gittest.New(t)
+	var text strings.Builder
+	text.WriteString(`{"version": 1, "services": {"s0": {"hints": ["s/0"], "build": {"targets": {"x86_64-linux": "a"}}}`)
+	const many = 10_000
+	for i := 1; i < many; i++ {
+		fmt.Fprintf(&text, `,"s%d": {"hints": ["s/%d", "lib/*.nix"], "build": {"targets": {"x86_64-linux": "a"}}}`, i, i)
+	}
+	text.WriteString(`}}`)
+	r.Write("homelab.json", text.String())
+	r.Write("s/7", "x")
+	r.Commit("one")
+	r.Write("s/7", "edited")
+	got := ask(t, r, plan.Request{})
+	assert.Equal(t, plan.Counts{Total: many, Rebuild: 1, None: many - 1}, got.Counts)
+	assert.Len(t, got.Services, 1)
+	assert.Len(t, got.StaleHints, plan.DefaultLimit)
+	assert.Equal(t, "truncated", got.Warnings[len(got.Warnings)-1].Code)
+}
+
+// A registry that is no file, or may not be read, is said to be just that.
+func TestUnreadableRegistry(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	r.Remove("homelab.json")
+	require.NoError(t, unix.Mkfifo(r.Path("homelab.json"), 0o644))
+	_, err := planner(t, r).Plan(t.Context(), plan.Request{})
+	assert.Equal(t, fault.InvalidArgument, fault.CodeOf(err))
+	assert.ErrorContains(t, err, "not a file")
+	r.Remove("homelab.json")
+	r.Write("homelab.json/x", "a folder")
+	_, err = planner(t, r).Plan(t.Context(), plan.Request{})
+	assert.Equal(t, fault.InvalidArgument, fault.CodeOf(err))
 }
 
 // A folder that cannot be read may have changed: unknown, never unchanged. Root

@@ -221,6 +221,8 @@ func (s *Source) load(ctx context.Context, where location, at state) (*Loaded, e
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fault.Newf(fault.NotFound, registryHint, "there is no registry %s", where)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fault.Newf(fault.Precondition, "make it readable for the user who runs homelab", "registry %s cannot be read: %w", where, err)
 	case err != nil:
 		return nil, err
 	}
