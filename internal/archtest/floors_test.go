@@ -38,6 +38,7 @@ var floors = map[string]floor{
 
 	"internal/strictjson": {0, "knows JSON, not what it says"},
 	"internal/hint":       {0, "knows paths, not what they are for"},
+	"internal/cache":      {0, "keeps bytes, knows nothing of them"},
 	"internal/command":    {0, "runs commands for every adapter"},
 	"internal/fault":      {0, "the error value of every floor"},
 	"schemas":             {0, "embedded bytes"},

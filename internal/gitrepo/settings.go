@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"homelab/internal/cache"
 	"homelab/internal/command"
 )
 
@@ -33,8 +34,7 @@ type settings struct {
 	Stamps map[string]fileStamp // of the files it depends on, also of absent ones
 }
 
-// changesConfig says whether a variable changes what git reads. Such variables
-// are part of what settings are kept under.
+// changesConfig says whether a variable changes what git reads.
 func changesConfig(name string) bool {
 	return slices.Contains([]string{"HOME", "XDG_CONFIG_HOME", "PATH"}, name) ||
 		strings.HasPrefix(name, "GIT_CONFIG") || strings.HasPrefix(name, "GIT_ATTR")
@@ -181,12 +181,18 @@ func isFalse(value string) bool {
 	return false
 }
 
-// settingsFile is where settings are kept for later processes; "" when nothing
-// is.
-func (r *Repo) settingsFile() string {
+// disk keeps settings for later processes.
+func (r *Repo) disk() cache.Dir {
 	if r.Cache == "" {
-		return ""
+		return cache.Dir{}
 	}
+	const most = 256
+	return cache.Dir{Path: filepath.Join(r.Cache, "git"), Most: most}
+}
+
+// settingsKey is what settings are kept under: the repository, and the variables
+// that change what git reads.
+func (r *Repo) settingsKey() string {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "homelab git settings 1\n%q %q\n", r.gitDir, r.env)
 	for _, variable := range slices.Sorted(slices.Values(os.Environ())) {
@@ -194,35 +200,20 @@ func (r *Repo) settingsFile() string {
 			fmt.Fprintf(sum, "%q\n", variable)
 		}
 	}
-	return filepath.Join(r.Cache, "git", hex.EncodeToString(sum.Sum(nil)[:16])+".json")
+	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
 func (r *Repo) keptSettings() *settings {
-	file := r.settingsFile()
-	if file == "" {
-		return nil
-	}
-	raw, err := os.ReadFile(file)
+	raw, ok := r.disk().Get(r.settingsKey())
 	s := &settings{}
-	if err != nil || json.Unmarshal(raw, s) != nil || len(s.Stamps) == 0 {
+	if !ok || json.Unmarshal(raw, s) != nil || len(s.Stamps) == 0 {
 		return nil
 	}
 	return s
 }
 
-// keepSettings stores settings; what cannot be kept is asked again.
 func (r *Repo) keepSettings(s *settings) {
-	file := r.settingsFile()
-	raw, err := json.Marshal(s)
-	if file == "" || err != nil || os.MkdirAll(filepath.Dir(file), 0o700) != nil {
-		return
-	}
-	temp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
-	if err != nil {
-		return
-	}
-	_, err = temp.Write(raw)
-	if closed := temp.Close(); err != nil || closed != nil || os.Rename(temp.Name(), file) != nil {
-		_ = os.Remove(temp.Name())
+	if raw, err := json.Marshal(s); err == nil {
+		r.disk().Put(r.settingsKey(), raw)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"homelab/internal/cache"
 	"homelab/internal/fault"
 	"homelab/registry"
 )
@@ -284,7 +285,7 @@ func (s *Source) evaluate(ctx context.Context, where location, at state) (*Loade
 		if loaded := s.remembered(key); loaded != nil {
 			return loaded, nil
 		}
-		if raw, ok := s.cached(key); ok {
+		if raw, ok := s.disk().Get(key); ok {
 			if loaded, err := s.parse(key, raw); err == nil {
 				return loaded, nil
 			}
@@ -303,7 +304,7 @@ func (s *Source) evaluate(ctx context.Context, where location, at state) (*Loade
 	}
 	loaded, err := s.parse(key, raw)
 	if err == nil {
-		s.keep(key, raw)
+		s.disk().Put(key, raw)
 	}
 	return loaded, err
 }
@@ -334,6 +335,15 @@ func (s *Source) evaluationKey(ctx context.Context, where location, at state) (s
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// disk keeps evaluated registries for later processes.
+func (s *Source) disk() cache.Dir {
+	if s.CacheDir == "" {
+		return cache.Dir{}
+	}
+	const most = 64
+	return cache.Dir{Path: filepath.Join(s.CacheDir, "registry"), Most: most}
 }
 
 // maxParsed bounds the registries kept in memory: head and a few bases.
