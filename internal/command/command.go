@@ -51,7 +51,7 @@ type Result struct {
 // Run starts the command and waits for it. A command that exits non-zero is
 // not an error of Run: the caller knows what its exit statuses mean. Run fails
 // when the command is missing ([fault.Precondition]), cannot be started, was
-// canceled, or wrote more than MaxOutput. On cancellation the whole process
+// canceled or killed, or wrote more than MaxOutput. On cancellation the whole process
 // group gets SIGTERM, then SIGKILL.
 func Run(ctx context.Context, c Cmd) (Result, error) {
 	cmd, err := prepare(ctx, c)
@@ -75,6 +75,9 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 		// What of the group outlived the polite signal goes now; none left is fine.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		return result, fmt.Errorf("%s: %w", c.Name, ctx.Err())
+	}
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return result, fmt.Errorf("%s was ended by the signal %s", c.Name, status.Signal())
 	}
 	if stdout.over {
 		return result, fault.Newf(fault.Internal, "", "%s wrote more than %d bytes", c.Name, most)

@@ -100,7 +100,7 @@ func (r *Repo) treeArgument(c plan.Commit) string {
 	switch {
 	case !c.Empty():
 		return c.ID
-	case strings.EqualFold(r.config.Section("extensions").Option("objectformat"), "sha256"):
+	case r.sha256:
 		return emptyTree256
 	}
 	return emptyTree1

@@ -16,3 +16,6 @@ func (f forTest) GitOnly() *Repo {
 // Watched says that the next look at the work tree needs to see only what
 // changed.
 func (f forTest) Watched() bool { return f.r.watch != nil && f.r.watch.index != nil }
+
+// Distrust looks at every file each time, however soon.
+func (f forTest) Distrust() { f.r.distrust = true }

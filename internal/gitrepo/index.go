@@ -31,6 +31,7 @@ type index struct {
 	cacheTree *cacheTree   // nil when the index has none
 
 	attributes bool // it has a .gitattributes file
+	hidden     bool // some entry is assume-unchanged or skip-worktree
 
 	listOnce sync.Once
 	list     []plan.Entry
@@ -177,6 +178,7 @@ func (p *indexParser) entry() error {
 	if strings.HasSuffix(e.path, ".gitattributes") {
 		p.index.attributes = true
 	}
+	p.index.hidden = p.index.hidden || e.assumeValid || e.skipped
 	return nil
 }
 

@@ -1,9 +1,11 @@
 package gitrepo
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 
@@ -30,6 +32,7 @@ const lost = unix.IN_Q_OVERFLOW | unix.IN_IGNORED | unix.IN_UNMOUNT | unix.IN_MO
 type inotify struct {
 	fd     int
 	device uint64
+	mounts []byte // what is mounted where: no event tells of a mount
 
 	mu       sync.Mutex
 	prefixes map[int32]string
@@ -47,7 +50,12 @@ func newNotifier(root string) notifier {
 	if err != nil {
 		return nil
 	}
-	return &inotify{fd: fd, device: st.Dev, prefixes: map[int32]string{}}
+	mounts, err := os.ReadFile(mountTable)
+	if err != nil {
+		unix.Close(fd)
+		return nil
+	}
+	return &inotify{fd: fd, device: st.Dev, mounts: mounts, prefixes: map[int32]string{}}
 }
 
 func (n *inotify) add(fd int, prefix string) error {
@@ -65,11 +73,20 @@ func (n *inotify) add(fd int, prefix string) error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if other, known := n.prefixes[int32(wd)]; known && other != prefix {
+		return errors.New("one folder in two places")
+	}
 	n.prefixes[int32(wd)] = prefix
 	return nil
 }
 
+// mountTable lists what this process sees mounted. See proc_pid_mountinfo(5).
+const mountTable = "/proc/self/mountinfo"
+
 func (n *inotify) changed() ([]string, bool) {
+	if mounts, err := os.ReadFile(mountTable); err != nil || !bytes.Equal(mounts, n.mounts) {
+		return nil, false
+	}
 	var prefixes []string
 	buffer := make([]byte, 64<<10)
 	for {

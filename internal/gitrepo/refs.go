@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -33,6 +34,9 @@ func (r *Repo) Head(ctx context.Context) (plan.Commit, error) {
 	return plan.Commit{}, nil
 }
 
+// maxRevision is the length in bytes of the longest revision that is asked for.
+const maxRevision = 4096
+
 // Resolve is part of [plan.Repo].
 func (r *Repo) Resolve(ctx context.Context, rev string) (plan.Commit, error) {
 	full := (len(rev) == 40 || len(rev) == 64) && strings.Trim(rev, "0123456789abcdefABCDEF") == ""
@@ -41,8 +45,8 @@ func (r *Repo) Resolve(ctx context.Context, rev string) (plan.Commit, error) {
 		return plan.Commit{}, fault.New(fault.InvalidArgument, "a revision is empty", "name a branch, a tag or a commit")
 	case full && strings.Trim(rev, "0") == "":
 		return plan.Commit{}, nil
-	case strings.HasPrefix(rev, "-") || strings.ContainsAny(rev, "\x00\n"):
-		return plan.Commit{}, fault.Newf(fault.InvalidArgument, "name a branch, a tag or a commit", "%q is not a revision", rev)
+	case strings.HasPrefix(rev, "-") || strings.HasPrefix(rev, "^") || strings.ContainsAny(rev, "\x00\n") || len(rev) > maxRevision:
+		return plan.Commit{}, fault.Newf(fault.InvalidArgument, "name a branch, a tag or a commit", "%.100q is not a revision", rev)
 	case rev == "HEAD":
 		c, err := r.Head(ctx)
 		if err == nil && c.Empty() {
@@ -60,7 +64,11 @@ func (r *Repo) Resolve(ctx context.Context, rev string) (plan.Commit, error) {
 	case err == nil || !isUnknownRevision(err):
 		return c, err
 	case full:
-		return plan.Commit{ID: strings.ToLower(rev), Missing: true}, nil
+		kind, err := r.run(ctx, gitCall{args: []string{"cat-file", "-t", rev}})
+		if err == nil && kind.Exit == 0 {
+			err = fault.Newf(fault.InvalidArgument, "name a branch, a tag or a commit", "%s is a %s, not a commit", rev, strings.TrimSpace(string(kind.Stdout)))
+		}
+		return plan.Commit{ID: strings.ToLower(rev), Missing: true}, err
 	}
 	return c, fault.Newf(fault.NotFound, r.nearRevisions(ctx, rev), "no revision is called %q", rev)
 }
@@ -112,29 +120,42 @@ func (r *Repo) Upstream(ctx context.Context) (string, plan.Commit, error) {
 		if !onBranch {
 			return "", none, nil // detached
 		}
-		if r.configIsPlain() && r.config.Section("branch").Subsection(branch).Option("merge") == "" {
+		s, err := r.settingsOf(ctx)
+		if err != nil {
+			return "", none, err
+		}
+		if !slices.Contains(s.Tracking, branch) {
 			return "", none, nil
 		}
 	}
-	result, err := r.run(ctx, gitCall{args: []string{"rev-parse", "--abbrev-ref", "--symbolic-full-name", "@{upstream}"}})
+	result, err := r.run(ctx, gitCall{args: []string{"for-each-ref", "--format=%(HEAD)%(upstream)%00%(upstream:short)", "refs/heads"}})
 	if err != nil {
 		return "", none, err
 	}
-	name := strings.TrimSpace(string(result.Stdout))
-	if result.Exit != 0 || name == "" || name == "@{upstream}" {
-		return "", none, nil // not set, or it is gone
+	if result.Exit != 0 {
+		return "", none, gitError("for-each-ref", r.root, result)
 	}
-	c, err := r.Resolve(ctx, name)
-	if fault.CodeOf(err) == fault.NotFound {
+	full, short := currentUpstream(string(result.Stdout))
+	if full == "" {
 		return "", none, nil
 	}
-	return name, c, err
+	c, err := r.Resolve(ctx, full)
+	if fault.CodeOf(err) == fault.NotFound {
+		return short, plan.Commit{Missing: true}, nil
+	}
+	return short, c, err
 }
 
-// configIsPlain says that no other file can set what the repository's own
-// config does not.
-func (r *Repo) configIsPlain() bool {
-	return !r.config.HasSection("include") && !r.config.HasSection("includeIf")
+// currentUpstream picks the upstream of the branch that is checked out, which
+// for-each-ref marks with a star.
+func currentUpstream(out string) (full, short string) {
+	for line := range strings.Lines(out) {
+		if rest, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "*"); ok {
+			full, short, _ = strings.Cut(rest, "\x00")
+			return full, short
+		}
+	}
+	return "", ""
 }
 
 // readRef follows a reference to an id, through loose files and packed-refs; ""
@@ -198,7 +219,7 @@ func (r *Repo) MergeBases(ctx context.Context, a, b plan.Commit) ([]plan.Commit,
 	if err != nil {
 		return nil, false, err
 	}
-	if result.Exit > 1 { // 1: there is none
+	if result.Exit != 0 && result.Exit != 1 { // 1: there is none
 		return nil, false, gitError("merge-base", r.root, result)
 	}
 	shallow := r.Shallow()

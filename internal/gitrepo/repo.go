@@ -42,9 +42,12 @@ type Repo struct {
 	indexFile string   // absolute
 	env       []string // for the git command: which repository, when the environment says so
 
-	config  *gitconfig.Config
-	stamp   fileStamp // of the config file
-	foreign string    // why this repository cannot be read in process; empty: it can
+	config  *gitconfig.Config // only while opening: even reading it writes
+	sha256  bool              // object ids are
+	stamp   fileStamp         // of the config file
+	start   string            // where it was looked for; empty: the environment named it
+	inodes  [3]uint64         // of its folders
+	foreign string            // why this repository cannot be read in process; empty: it can
 
 	objects *objects
 
@@ -55,6 +58,7 @@ type Repo struct {
 	watching sync.Mutex // held while watch is used
 	watch    *watch
 	closed   bool
+	distrust bool // look at every file each time, however soon
 
 	settings *settings
 	rules    map[string]*ruleFile // ignore files, by path
@@ -91,11 +95,13 @@ func Open(ctx context.Context, dir string) (*Repo, error) {
 		err = r.discoverByGit(ctx, start, true)
 		r.foreign = "the environment points git at a repository"
 	} else {
+		r.start = start
 		err = r.discover(ctx, start)
 	}
 	if err != nil {
 		return nil, err
 	}
+	r.inodes = r.places()
 	if r.foreign == "" {
 		r.foreign = r.unsupported()
 	}
@@ -188,9 +194,24 @@ func (r *Repo) discoverByGit(ctx context.Context, start string, inherit bool) er
 	return r.readConfig()
 }
 
-// Moved says that the repository was reconfigured, or is another one, since it
-// was opened: it must be opened anew.
-func (r *Repo) Moved() bool { return r.configStamp() != r.stamp }
+// Moved says that the repository was reconfigured, or that another one is found
+// by now where this one was: it must be opened anew.
+func (r *Repo) Moved(ctx context.Context) bool {
+	if r.configStamp() != r.stamp || r.places() != r.inodes {
+		return true
+	}
+	if r.start == "" {
+		return false // the environment names it
+	}
+	now := &Repo{}
+	err := now.discover(ctx, r.start)
+	return err != nil || now.root != r.root || now.gitDir != r.gitDir || now.commonDir != r.commonDir
+}
+
+// places are the inodes of the folders that make up the repository.
+func (r *Repo) places() [3]uint64 {
+	return [3]uint64{stampFile(r.root).Inode, stampFile(r.gitDir).Inode, stampFile(r.commonDir).Inode}
+}
 
 func (r *Repo) configStamp() fileStamp { return stampFile(filepath.Join(r.commonDir, "config")) }
 
@@ -201,7 +222,11 @@ func (r *Repo) readConfig() error {
 	}
 	r.stamp = r.configStamp()
 	r.config = gitconfig.New()
-	return gitconfig.NewDecoder(bytes.NewReader(raw)).Decode(r.config)
+	if err := gitconfig.NewDecoder(bytes.NewReader(raw)).Decode(r.config); err != nil {
+		return err
+	}
+	r.sha256 = strings.EqualFold(r.config.Section("extensions").Option("objectformat"), "sha256")
+	return nil
 }
 
 // unsupported says why go-git or our index reader would get this repository

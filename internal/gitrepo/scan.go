@@ -80,8 +80,9 @@ func (s *scanner) suspects(ix *index) *suspects {
 }
 
 func (all *suspects) sorted() *suspects {
-	for _, list := range [][]string{all.tracked, all.unknown, all.unreadable} {
-		slices.Sort(list)
+	for _, list := range []*[]string{&all.tracked, &all.unknown, &all.unreadable} {
+		slices.Sort(*list)
+		*list = slices.Compact(*list)
 	}
 	return all
 }
@@ -111,9 +112,6 @@ type span struct {
 type folderLook struct {
 	span
 	found suspects
-	// again are entries that looked unchanged, but can change without the folder
-	// being told of.
-	again []int
 }
 
 // folder looks at the folder open as fd; it closes fd.
@@ -129,7 +127,7 @@ func (s *scanner) folder(fd int, where span) {
 	err := readNames(fd, func(name []byte) {
 		if at := s.locate(len(prefix), lo, hi, name); at >= 0 {
 			present[at-lo] = true
-		} else if prefix != "" || string(name) != ".git" {
+		} else if string(name) != ".git" { // git never looks at one
 			s.stranger(fd, prefix, string(name), &look.found)
 		}
 	})
@@ -139,9 +137,7 @@ func (s *scanner) folder(fd int, where span) {
 	for at := lo; at < hi; {
 		name, isDir := cutComponent(s.entries[at].path[len(prefix):])
 		if !isDir {
-			if s.file(fd, name, &s.entries[at], present[at-lo], &look.found) {
-				look.again = append(look.again, at)
-			}
+			s.file(fd, name, &s.entries[at], present[at-lo], &look.found)
 			at++
 			continue
 		}
@@ -155,35 +151,33 @@ func (s *scanner) folder(fd int, where span) {
 	s.unwatched = s.unwatched || unwatched
 }
 
-// file clears a tracked file, or suspects it. Again says that it was cleared, but
-// that it can change without its folder being told of.
-func (s *scanner) file(fd int, name string, e *indexEntry, present bool, found *suspects) (again bool) {
+// file clears a tracked file, or suspects it.
+func (s *scanner) file(fd int, name string, e *indexEntry, present bool, found *suspects) {
 	var st unix.Stat_t
 	switch {
 	case e.assumeValid || (e.skipped && !present):
-		return false // git takes the index's word
+		return // git takes the index's word
 	case e.mode == filemode.Submodule:
 		if !present || unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 			break
 		}
 		if isFolder(&st) && unix.Faccessat(fd, name+"/.git", unix.F_OK, 0) != nil {
-			return true // not checked out: nothing can differ until it is
+			return // not checked out: nothing can differ until it is
 		}
 	case present && !e.skipped:
 		err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 		if err == nil && e.unchanged(&st, s.indexTime) {
-			return st.Nlink > 1
+			return
 		}
 		if errors.Is(err, unix.EACCES) {
 			found.unreadable = append(found.unreadable, e.path)
-			return false
+			return
 		}
 		if err == nil && isFolder(&st) {
 			found.unknown = append(found.unknown, e.path+"/")
 		}
 	}
 	found.tracked = append(found.tracked, e.path)
-	return false
 }
 
 // subfolder descends into a tracked folder, in another worker when one is free.

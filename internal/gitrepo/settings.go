@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"homelab/internal/cache"
@@ -27,6 +28,8 @@ type settings struct {
 	Excludes   string
 	IgnoreCase bool
 	FileMode   bool // the executable bit counts
+	// Tracking are the branches that have an upstream.
+	Tracking []string
 	// Odd means that a setting was found which is not understood here: git
 	// decides everything.
 	Odd bool
@@ -71,17 +74,28 @@ func (s *settings) current() bool {
 }
 
 func (r *Repo) askSettings(ctx context.Context) (*settings, error) {
+	// git config leaves the repository's own settings out, without a word, where
+	// git does not trust the repository; this does not.
+	if _, err := r.git(ctx, "rev-parse", "--git-dir"); err != nil {
+		return nil, err
+	}
 	out, err := r.git(ctx, "config", "--list", "-z", "--show-origin", "--includes")
 	if err != nil {
 		return nil, err
 	}
 	s := &settings{Plain: true, FileMode: true, Stamps: map[string]fileStamp{}}
 	attributes := ""
+	home, hasHome := os.LookupEnv("HOME")
+	home = "/" + strings.TrimPrefix(home, "/")
 	xdg := os.Getenv("XDG_CONFIG_HOME")
-	if xdg == "" {
-		xdg = filepath.Join(os.Getenv("HOME"), ".config")
+	switch {
+	case xdg != "":
+	case hasHome:
+		xdg = filepath.Join(home, ".config")
+	default:
+		xdg = os.DevNull // below which nothing is
 	}
-	for _, path := range r.configFiles(xdg) {
+	for _, path := range r.configFiles(home, xdg) {
 		s.Stamps[path] = stampFile(path)
 	}
 	origin, included := "", r.root
@@ -97,11 +111,17 @@ func (r *Repo) askSettings(ctx context.Context) (*settings, error) {
 		}
 		origin = ""
 		key, value, hasValue := strings.Cut(record, "\n")
-		on := !hasValue || isTrue(value)
+		on, clear := true, true
+		if hasValue {
+			on, clear = parseBool(value)
+		}
 		lower := strings.ToLower(key)
 		if lower == "include.path" || strings.HasPrefix(lower, "includeif.") {
 			file := s.path(included, value) // it need not be there yet
 			s.Stamps[file] = stampFile(file)
+		}
+		if branch, ok := strings.CutPrefix(key, "branch."); ok && strings.HasSuffix(lower, ".merge") {
+			s.Tracking = append(s.Tracking, branch[:len(branch)-len(".merge")])
 		}
 		switch lower {
 		case "core.excludesfile":
@@ -109,11 +129,14 @@ func (r *Repo) askSettings(ctx context.Context) (*settings, error) {
 		case "core.attributesfile":
 			attributes = s.path(r.root, value)
 		case "core.autocrlf":
-			s.Plain = s.Plain && hasValue && isFalse(value)
+			s.Plain = s.Plain && !on && clear
 		case "core.ignorecase":
-			s.IgnoreCase = on
+			s.IgnoreCase = on || !clear
 		case "core.filemode":
 			s.FileMode = on
+			s.Odd = s.Odd || !clear
+		case "attr.tree":
+			s.Odd = true
 		case "core.symlinks":
 			s.Odd = s.Odd || !on
 		case "core.precomposeunicode", "core.sparsecheckout":
@@ -135,9 +158,9 @@ func (r *Repo) askSettings(ctx context.Context) (*settings, error) {
 }
 
 // configFiles are where settings come from, or could.
-func (r *Repo) configFiles(xdg string) []string {
+func (r *Repo) configFiles(home, xdg string) []string {
 	return append(systemFiles("gitconfig"),
-		filepath.Join(os.Getenv("HOME"), ".gitconfig"), filepath.Join(xdg, "git", "config"),
+		filepath.Join(home, ".gitconfig"), filepath.Join(xdg, "git", "config"),
 		filepath.Join(r.commonDir, "config"), filepath.Join(r.gitDir, "config.worktree"), filepath.Join(r.gitDir, "HEAD"))
 }
 
@@ -165,20 +188,16 @@ func (s *settings) path(root, value string) string {
 	return resolvePath(root, value)
 }
 
-func isTrue(value string) bool {
+// parseBool reads a boolean as git does; clear is false where it is none.
+func parseBool(value string) (on, clear bool) {
 	switch strings.ToLower(value) {
-	case "true", "yes", "on", "1":
-		return true
+	case "true", "yes", "on":
+		return true, true
+	case "false", "no", "off", "":
+		return false, true
 	}
-	return false
-}
-
-func isFalse(value string) bool {
-	switch strings.ToLower(value) {
-	case "false", "no", "off", "0", "":
-		return true
-	}
-	return false
+	n, err := strconv.Atoi(value)
+	return n != 0, err == nil
 }
 
 // disk keeps settings for later processes.
@@ -194,7 +213,7 @@ func (r *Repo) disk() cache.Dir {
 // that change what git reads.
 func (r *Repo) settingsKey() string {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "homelab git settings 1\n%q %q\n", r.gitDir, r.env)
+	fmt.Fprintf(sum, "homelab git settings 2\n%q %q\n", r.gitDir, r.env)
 	for _, variable := range slices.Sorted(slices.Values(os.Environ())) {
 		if name, _, _ := strings.Cut(variable, "="); changesConfig(name) {
 			fmt.Fprintf(sum, "%q\n", variable)

@@ -204,6 +204,12 @@ const maxTarget = 4096 // PATH_MAX
 // Digest is part of [plan.Snapshot].
 func (t *tree) Digest(_ context.Context, c plan.Change) (string, error) { return c.Blob, nil }
 
+// Compared is part of [plan.Snapshot].
+func (t *tree) Compared(string) bool { return true }
+
+// Hidden is part of [plan.Snapshot].
+func (t *tree) Hidden(context.Context) (bool, error) { return false, nil }
+
 // Ignores is part of [plan.Snapshot].
 func (t *tree) Ignores(context.Context, string) (bool, error) { return false, nil }
 
@@ -219,7 +225,7 @@ func (w *workTree) Digest(ctx context.Context, c plan.Change) (string, error) {
 	path := filepath.Join(w.repo.root, c.Path)
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return c.Blob, nil // what is staged, where the file itself is kept away
 	}
 	if err != nil {
 		return "", err
@@ -227,7 +233,7 @@ func (w *workTree) Digest(ctx context.Context, c plan.Change) (string, error) {
 	sum := sha256.New()
 	switch {
 	case info.IsDir():
-		return nestedDigest(ctx, path)
+		return nestedDigest(ctx, path, c.Blob)
 	case info.Mode()&os.ModeSymlink != 0:
 		target, err := os.Readlink(path)
 		if err != nil {
@@ -245,10 +251,12 @@ func (w *workTree) Digest(ctx context.Context, c plan.Change) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-func nestedDigest(ctx context.Context, dir string) (string, error) {
+// nestedDigest is the state of a repository in the work tree; of a submodule that
+// is not checked out, the commit that is staged.
+func nestedDigest(ctx context.Context, dir, staged string) (string, error) {
 	nested, err := Open(ctx, dir)
 	if err != nil || nested.root != dir {
-		return "folder", nil //nolint:nilerr // not a repository of its own: its files are told one by one
+		return staged, nil //nolint:nilerr // not a repository of its own
 	}
 	head, err := nested.Head(ctx)
 	if err != nil {

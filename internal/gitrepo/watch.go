@@ -2,28 +2,33 @@ package gitrepo
 
 import (
 	"context"
+	"runtime"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // watch remembers what a scan found in each folder and lets the kernel say which
-// folders changed since, so that the next scan looks only at those: a resident
-// program answers for a large work tree in the time of what changed.
+// folders changed since, so that the next scan lists only those: a resident
+// program answers for a large work tree in less time.
 //
-// It trusts the kernel only where that sees every change: on file systems of
-// this machine, not of a network or of another machine, and for files of one
-// name. And not for longer than maxTrust, since a write through a memory mapping
-// that outlives its descriptor is not told. Anything unexpected drops all that
-// is remembered, and everything is looked at.
+// The kernel tells of names that come and go, and of most writes; not of those
+// through a memory mapping or through another name of a file. So the stat data
+// of every tracked file is looked at all the same, unless that was done within
+// trust: a second, in which git itself is blind to a change of equal size.
+//
+// It is used only on file systems of this machine, not of a network or shared
+// with another machine. Anything unexpected drops all that is remembered, and
+// everything is looked at.
 type watch struct {
 	notifier notifier
-	index    *index // what the folders were compared with
-	since    time.Time
+	index    *index    // what the folders were compared with
+	since    time.Time // of the last look at every file
 	looks    map[string]*folderLook
 }
 
-const maxTrust = time.Minute
+const trust = time.Second
 
 // notifier tells which folders changed.
 type notifier interface {
@@ -67,9 +72,10 @@ func (r *Repo) scan(ctx context.Context, ix *index) (*suspects, error) {
 // when that is not enough.
 func (r *Repo) scanChanged(ctx context.Context, ix *index) *suspects {
 	w := r.watch
-	if w == nil || w.index != ix || time.Since(w.since) > maxTrust {
+	if w == nil || w.index != ix {
 		return nil
 	}
+	now := time.Now()
 	prefixes, ok := w.notifier.changed()
 	if !ok {
 		return nil
@@ -84,22 +90,34 @@ func (r *Repo) scanChanged(ctx context.Context, ix *index) *suspects {
 		}
 	}
 	found := s.suspects(ix)
-	found.add(s.again())
+	if r.distrust || now.Sub(w.since) > trust {
+		found.add(s.everyFile())
+		w.since = now
+	}
 	return found.sorted()
 }
 
-// again looks once more at the entries that can change unseen.
-func (s *scanner) again() *suspects {
-	found := &suspects{}
-	for _, look := range s.looks {
-		for _, at := range look.again {
-			e := &s.entries[at]
-			var st unix.Stat_t
-			present := unix.Lstat(s.root+"/"+e.path, &st) == nil
-			s.file(unix.AT_FDCWD, s.root+"/"+e.path, e, present, found)
-		}
+// everyFile looks at the stat data of every tracked file, without listing
+// folders: only what is in them can have changed unseen.
+func (s *scanner) everyFile() *suspects {
+	workers := runtime.GOMAXPROCS(0)
+	found := make([]suspects, workers)
+	var wait sync.WaitGroup
+	for worker := range workers {
+		wait.Go(func() {
+			lo, hi := len(s.entries)*worker/workers, len(s.entries)*(worker+1)/workers
+			for i := lo; i < hi && s.ctx.Err() == nil; i++ {
+				if e := &s.entries[i]; !e.assumeValid && !e.skipped {
+					s.file(unix.AT_FDCWD, s.root+"/"+e.path, e, true, &found[worker])
+				}
+			}
+		})
 	}
-	return found
+	wait.Wait()
+	for i := range found[1:] {
+		found[0].add(&found[i+1])
+	}
+	return &found[0]
 }
 
 // unwatch drops what is remembered.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"homelab/internal/gitrepo"
 	"homelab/internal/gitrepo/gittest"
@@ -89,6 +90,7 @@ func TestWatchBeyondGit(t *testing.T) {
 	backdate(r)
 	repo := open(t, r.Dir)
 	repo.Resident = true
+	gitrepo.ForTest(repo).Distrust() // as when more than a second has passed
 	look := func() []string {
 		snapshot, err := repo.WorkTree(t.Context())
 		require.NoError(t, err)
@@ -104,4 +106,39 @@ func TestWatchBeyondGit(t *testing.T) {
 	r.Write("d/back", "new")
 	require.NoError(t, os.Chtimes(r.Path("d/back"), info.ModTime(), info.ModTime()))
 	assert.Equal(t, []string{"M d/back", "M d/linked"}, look())
+
+	// A name that came after the first look.
+	later := outside + "-later"
+	require.NoError(t, os.Link(r.Path("d/other"), later))
+	look()
+	require.NoError(t, os.WriteFile(later, []byte("new"), 0o644))
+	assert.Equal(t, []string{"M d/back", "M d/linked", "M d/other"}, look())
+
+	// A mapping writes without a call that could be told of.
+	for _, name := range []string{"d/linked", "d/back", "d/other"} {
+		r.Write(name, "old")
+	}
+	backdate(r)
+	assert.Empty(t, look())
+	file, err := os.OpenFile(r.Path("d/other"), os.O_RDWR, 0)
+	require.NoError(t, err)
+	mapped, err := unix.Mmap(int(file.Fd()), 0, 3, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	require.NoError(t, err)
+	look()
+	copy(mapped, "map")
+	require.NoError(t, unix.Msync(mapped, unix.MS_SYNC))
+	assert.Equal(t, []string{"M d/other"}, look())
+	require.NoError(t, unix.Munmap(mapped))
+	require.NoError(t, file.Close())
+}
+
+// Nothing tells of a mount but the table of mounts.
+func TestWatchMounts(t *testing.T) {
+	t.Parallel()
+	r, look := resident(t)
+	require.NoError(t, unix.Mount("none", r.Path("d5"), "tmpfs", 0, ""), "this test must run as root, as make test does")
+	got := look()
+	require.NoError(t, unix.Unmount(r.Path("d5"), unix.MNT_DETACH))
+	assert.Equal(t, []string{"D d5/e/f"}, got)
+	assert.Empty(t, look())
 }

@@ -115,8 +115,9 @@ func (w *workTree) look(ctx context.Context) error {
 		if len(unknown) == 0 {
 			return nil
 		}
-		listed, _, err := w.repo.listUntracked(inGroup, unknown)
+		listed, closed, err := w.repo.listUntracked(inGroup, unknown)
 		w.untracked = slices.Concat(decided, listed)
+		hidden = append(hidden, closed...)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -127,6 +128,8 @@ func (w *workTree) look(ctx context.Context) error {
 		return err
 	}
 	w.unreadable = append(w.unreadable, hidden...)
+	slices.Sort(w.unreadable)
+	w.unreadable = slices.Compact(w.unreadable)
 	slices.Sort(w.untracked)
 	w.untracked = slices.Compact(w.untracked)
 	w.ignored = w.leftOver(found.unknown)
@@ -220,7 +223,7 @@ func (r *Repo) notIgnored(ctx context.Context, paths []string) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
-	if result.Exit > 1 { // 1: none is ignored
+	if result.Exit != 0 && result.Exit != 1 { // 1: none is ignored
 		return nil, gitError("check-ignore", r.root, result)
 	}
 	ignored := map[string]bool{}
@@ -362,6 +365,33 @@ func (w *workTree) ReadFile(_ context.Context, path string, most int64) ([]byte,
 // ReadLink is part of [plan.Snapshot].
 func (w *workTree) ReadLink(_ context.Context, path string) (string, error) {
 	return os.Readlink(filepath.Join(w.repo.root, path))
+}
+
+// Compared is part of [plan.Snapshot]. What the git command reads it cannot tell
+// cheaply.
+func (w *workTree) Compared(path string) bool {
+	if w.index == nil {
+		return false
+	}
+	e := w.index.find(path)
+	return e != nil && !e.assumeValid && !e.skipped
+}
+
+// Hidden is part of [plan.Snapshot].
+func (w *workTree) Hidden(ctx context.Context) (bool, error) {
+	if w.index != nil {
+		return w.index.hidden, nil
+	}
+	out, err := w.repo.git(ctx, "ls-files", "-z", "-v")
+	if err != nil {
+		return false, err
+	}
+	for line := range records(out) {
+		if tag := line[:1]; tag == "S" || tag != strings.ToUpper(tag) {
+			return true, nil // skip-worktree, or in lower case assume-unchanged
+		}
+	}
+	return false, nil
 }
 
 // Ignores is part of [plan.Snapshot].

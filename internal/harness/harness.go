@@ -78,7 +78,7 @@ func asking[Q, A any](h *Harness, ask func(*plan.Planner, context.Context, Q) (*
 func (h *Harness) planner(ctx context.Context) (*plan.Planner, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.opened != nil && !h.repo.Moved() {
+	if h.opened != nil && !h.repo.Moved(ctx) {
 		return h.opened, nil
 	}
 	before := h.repo

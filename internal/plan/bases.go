@@ -95,19 +95,22 @@ func (p *Planner) askedBase(ctx context.Context, v *view, r Request) (*compariso
 }
 
 func (p *Planner) defaultBase(ctx context.Context, v *view) (*comparison, error) {
-	name, upstream, err := p.Repo.Upstream(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if name != "" {
-		return p.mergeBase(ctx, v, name, upstream, "merge base with the upstream branch "+name)
-	}
 	head, err := p.Repo.Head(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if head.Empty() {
 		return &comparison{commits: []Commit{{}}, side: Side{State: StateEmpty, Relation: "unrelated", Why: "nothing has been committed yet"}}, nil
+	}
+	name, upstream, err := p.Repo.Upstream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case name != "" && upstream.Missing:
+		return &comparison{missing: true, side: Side{Ref: name, State: StateMissing, Relation: "unknown", Why: upstreamGone + ": " + name}}, nil
+	case name != "":
+		return p.mergeBase(ctx, v, name, upstream, "merge base with the upstream branch "+name)
 	}
 	c := &comparison{commits: []Commit{head}, side: Side{Ref: "HEAD", Commit: head.ID, State: StateCommit, Why: "HEAD: the branch has no upstream"}}
 	return c, p.relate(ctx, v, c)
@@ -261,7 +264,7 @@ func (v *view) sameRegistry(ctx context.Context, c *comparison) bool {
 		found = append(found, "flake.nix", DefaultFile)
 	}
 	evaluated := l.Flake || byDefault && v.exists(ctx, "flake.nix")
-	if !l.Flake && v.throughLink(ctx, l.File) {
+	if !l.Flake && (!v.snapshot.Compared(l.File) || v.throughLink(ctx, l.File)) {
 		return false
 	}
 	for _, change := range c.changes {
@@ -292,6 +295,10 @@ func (v *view) throughLink(ctx context.Context, file string) bool {
 func missingBase(side Side, shallow bool) Warning {
 	w := Warning{Code: "baseMissing"}
 	switch {
+	case strings.HasPrefix(side.Why, upstreamGone):
+		w.Message = "the upstream branch " + side.Ref + " is gone, so what this branch adds to it cannot be told: every service counts as unknown"
+		w.Hint = "name a base, such as HEAD or the branch it was merged into; or git branch --unset-upstream"
+		return w
 	case strings.HasPrefix(side.Why, noMergeBase):
 		w.Message = "no common ancestor with " + side.Ref + " is known: every service counts as unknown"
 		w.Hint = "name a base that shares history with the head, or compare with it directly"
@@ -308,6 +315,10 @@ func missingBase(side Side, shallow bool) Warning {
 // noMergeBase begins the reason of a base that is missing for want of an
 // ancestor.
 const noMergeBase = "no merge base"
+
+// upstreamGone begins the reason of a base that is missing because a remote
+// branch was deleted.
+const upstreamGone = "the upstream branch is gone"
 
 func missingHead(head string, shallow bool) error {
 	hint := "git fetch, or name a revision that is here"

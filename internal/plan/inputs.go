@@ -35,10 +35,14 @@ type lockNode struct {
 type locks struct {
 	file    *lockFile
 	digests map[string]string // by node
+	leads   map[edge]string   // where inputs lead; "" while that is looked for, and for nowhere
 }
 
+// edge is an input of a node.
+type edge struct{ node, input string }
+
 func parseLock(raw []byte) (*locks, error) {
-	l := &locks{file: &lockFile{}, digests: map[string]string{}}
+	l := &locks{file: &lockFile{}, digests: map[string]string{}, leads: map[edge]string{}}
 	if err := json.Unmarshal(raw, l.file); err != nil {
 		return nil, err
 	}
@@ -62,40 +66,46 @@ func (l *locks) input(name string) (string, bool) {
 	if l == nil {
 		return "", false
 	}
-	node, ok := l.follow(strings.Split(name, "/"), 0)
-	if !ok {
+	node := l.follow(strings.Split(name, "/"))
+	if node == "" {
 		return "", false
 	}
 	return l.digest(node), true
 }
 
-// follow walks a path of input names from the root to a node.
-func (l *locks) follow(names []string, depth int) (string, bool) {
-	const deepest = 64 // follows of follows; a cycle is not valid
+// follow walks a path of input names from the root to a node; "" when it leads
+// nowhere.
+func (l *locks) follow(names []string) string {
 	at := l.file.Root
 	for _, name := range names {
-		ref, ok := l.file.Nodes[at].Inputs[name]
-		if !ok || depth > deepest {
-			return "", false
-		}
-		if at, ok = l.node(ref, depth+1); !ok {
-			return "", false
+		if at = l.lead(edge{at, name}); at == "" {
+			return ""
 		}
 	}
-	_, ok := l.file.Nodes[at]
-	return at, ok
+	return at
 }
 
-func (l *locks) node(ref json.RawMessage, depth int) (string, bool) {
-	var name string
-	if json.Unmarshal(ref, &name) == nil {
-		return name, true
+// lead is the node an input stands for: named, or found by following a path from
+// the root, whose own inputs may be paths again. Each is looked for once.
+func (l *locks) lead(e edge) string {
+	if known, ok := l.leads[e]; ok {
+		return known
 	}
+	l.leads[e] = "" // a path that comes back here leads nowhere
+	ref, ok := l.file.Nodes[e.node].Inputs[e.input]
+	if !ok {
+		return ""
+	}
+	var node string
 	var path []string
-	if json.Unmarshal(ref, &path) != nil {
-		return "", false
+	if json.Unmarshal(ref, &node) != nil && json.Unmarshal(ref, &path) == nil {
+		node = l.follow(path)
 	}
-	return l.follow(path, depth)
+	if _, ok := l.file.Nodes[node]; !ok {
+		return ""
+	}
+	l.leads[e] = node
+	return node
 }
 
 // digest covers a node and every node it leads to.
@@ -109,7 +119,7 @@ func (l *locks) digest(node string) string {
 	fmt.Fprintf(sum, "%s %s\n", canonicalJSON(n.Locked), canonicalJSON(n.Flake))
 	for _, name := range slices.Sorted(maps.Keys(n.Inputs)) {
 		digest := "dangling"
-		if child, ok := l.node(n.Inputs[name], 0); ok {
+		if child := l.lead(edge{node, name}); child != "" {
 			digest = l.digest(child)
 		}
 		fmt.Fprintf(sum, "%q %s\n", name, digest)

@@ -79,6 +79,9 @@ func (p *Planner) Plan(ctx context.Context, r Request) (*Plan, error) {
 		return nil, err
 	}
 	files := a.files(bases.main)
+	if len(r.Services) > 0 {
+		r.Services = selected
+	}
 	out.PlanID, err = a.identity(ctx, out, files, r)
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ type Repo interface {
 	Resolve(ctx context.Context, rev string) (Commit, error)
 
 	// Upstream is the upstream branch of the current one: its short name and
-	// commit. An empty name means there is none.
+	// commit, Missing when the branch is gone. An empty name means there is none.
 	Upstream(ctx context.Context) (string, Commit, error)
 
 	// MergeBases lists the best common ancestors of two commits; none when
@@ -71,6 +71,14 @@ type Snapshot interface {
 	// Digest identifies the content of a changed path, independent of machine
 	// and time: equal digests, equal content.
 	Digest(ctx context.Context, c Change) (string, error)
+
+	// Compared says whether a path is tracked and its content compared: false for
+	// one that git was told to take for unchanged.
+	Compared(path string) bool
+
+	// Hidden says whether git was told to take some tracked files for unchanged,
+	// so that Changes does not tell all that Nix sees.
+	Hidden(ctx context.Context) (bool, error)
 
 	// Ignores says whether something is on disk at a path and git ignores it;
 	// false for a commit.

@@ -111,11 +111,41 @@ func (s *Source) locate() (location, error) {
 		}
 		ref = dir
 	}
+	if dir, inside := s.inside(ref); inside {
+		return location{flake: true, path: dir, attr: attr}, nil
+	}
 	if strings.HasPrefix(ref, "-") || ref == ".." || strings.HasPrefix(ref, "../") {
 		return location{}, fault.Newf(fault.InvalidArgument, "write flake:.#homelab, flake:./folder#attr or flake:github:owner/repo#attr",
 			"--registry: %q is not a flake reference homelab takes", s.Setting)
 	}
 	return location{flake: true, outside: true, ref: ref, attr: attr}, nil
+}
+
+// inside says whether an absolute flake reference names a folder of this
+// repository, and which: then it is read as of every revision. One with
+// parameters (a revision, a branch) is taken as it is.
+func (s *Source) inside(ref string) (dir string, ok bool) {
+	for _, scheme := range []string{"git+file://", "git+file:", "path:"} {
+		if rest, found := strings.CutPrefix(ref, scheme); found {
+			ref = rest
+			break
+		}
+	}
+	if !filepath.IsAbs(ref) || strings.Contains(ref, "?") {
+		return "", false
+	}
+	resolved, err := filepath.EvalSymlinks(ref)
+	if err != nil {
+		return "", false
+	}
+	dir, err = filepath.Rel(s.Root, resolved)
+	if err != nil || dir == ".." || strings.HasPrefix(dir, "../") {
+		return "", false
+	}
+	if dir == "." {
+		dir = ""
+	}
+	return filepath.ToSlash(dir), true
 }
 
 // state is what a registry is read as of.
@@ -316,6 +346,9 @@ func (s *Source) evaluationKey(ctx context.Context, where location, at state) (s
 	sum := sha256.New()
 	fmt.Fprintf(sum, "homelab registry 1\n%q %q %s\n", where.path, where.attr, at.commit.ID)
 	if at.work {
+		if hidden, err := at.snapshot.Hidden(ctx); hidden || err != nil {
+			return "", err
+		}
 		changes, err := at.snapshot.Changes(ctx, at.commit)
 		if err != nil {
 			return "", err
