@@ -159,10 +159,45 @@ func TestPlanID(t *testing.T) {
 	first := ask(t, r, plan.Request{})
 	assert.Equal(t, first, ask(t, copied, plan.Request{}), "another place, another time")
 	assert.Equal(t, first.PlanID, ask(t, r, plan.Request{Limit: 1}).PlanID)
+	assert.Equal(t, ask(t, r, plan.Request{Services: []string{"prom", "ha"}}).PlanID,
+		ask(t, r, plan.Request{Services: []string{"home", "prom", "prom"}}).PlanID, "the same services")
 	r.Write("services/ha/config.yaml", "edited again")
 	second := ask(t, r, plan.Request{})
 	assert.Equal(t, brief(first), brief(second))
 	assert.NotEqual(t, first.PlanID, second.PlanID)
+}
+
+// What is staged counts where the work tree has nothing to show for it.
+func TestPlanIDOfStagedContent(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	stage := func(digit string) string {
+		r.Git("update-index", "--add", "--cacheinfo", "160000,"+strings.Repeat(digit, 40)+",services/ha/lib")
+		require.NoError(t, os.MkdirAll(r.Path("services/ha/lib"), 0o755))
+		return ask(t, r, plan.Request{}).PlanID
+	}
+	assert.NotEqual(t, stage("a"), stage("b"))
+}
+
+// Paths of inputs that lead through each other twice at every step end soon.
+func TestTangledLock(t *testing.T) {
+	t.Parallel()
+	inputs, back := []string{}, []string{}
+	const deep = 60
+	for i := range deep {
+		inputs = append(inputs, fmt.Sprintf(`"l%02d": ["l%02d", "s%02d"]`, i, i+1, i+1))
+		back = append(back, fmt.Sprintf(`"s%02d": ["l%02d"]`, i+1, i+1))
+	}
+	inputs = append(inputs, fmt.Sprintf(`"l%02d": "N"`, deep))
+	tangled := func(rev string) string {
+		return fmt.Sprintf(`{"root": "root", "nodes": {"root": {"inputs": {%s}}, "N": {"inputs": {%s}, "locked": {"rev": %q}}}}`,
+			strings.Join(inputs, ","), strings.Join(back, ","), rev)
+	}
+	r := withInputs(t)
+	r.Write("flake.lock", tangled("one"))
+	r.Commit("tangled")
+	r.Write("flake.lock", tangled("two"))
+	assert.NotEmpty(t, ask(t, r, plan.Request{}).InputChanges)
 }
 
 func TestDependencyChains(t *testing.T) {
@@ -238,6 +273,7 @@ func TestUnreadable(t *testing.T) {
 			ha unknown
 			  hint X services/ha/closed services/ha
 			  hint X services/ha/docs/ services/ha
+			  hint X services/ha/new/below/ services/ha
 			  hint X services/ha/secret/ services/ha
 			  hint X services/ha/shut services/ha
 			  ! unreadable
@@ -260,9 +296,10 @@ func TestUnreadable(t *testing.T) {
 	r.Commit("one")
 	r.Write("services/ha/shut", "x")
 	r.Write("services/ha/secret/x", "x")
+	r.Write("services/ha/new/below/x", "x")
 	r.Write("services/ha/data/x", "x")
 	const nobody = 65534
-	for _, path := range []string{"services/ha/docs", "services/ha/secret", "services/ha/data", "services/ha/closed", "services/ha/shut"} {
+	for _, path := range []string{"services/ha/docs", "services/ha/secret", "services/ha/new/below", "services/ha/data", "services/ha/closed", "services/ha/shut"} {
 		require.NoError(t, os.Chmod(r.Path(path), 0))
 	}
 	binary, err := os.Executable()

@@ -226,6 +226,19 @@ func TestDefaultBaseIsTheUpstream(t *testing.T) {
 	}, got.Base)
 }
 
+// The branch was merged and deleted: what it adds cannot be told.
+func TestUpstreamGone(t *testing.T) {
+	t.Parallel()
+	c := clone(t, newHomelab(t))
+	edit(c)
+	c.Commit("mine")
+	c.Git("update-ref", "-d", "refs/remotes/origin/main")
+	got := ask(t, c, plan.Request{})
+	assert.Equal(t, plan.Counts{Total: 3, Unknown: 3}, got.Counts)
+	assert.Contains(t, got.Warnings[0].Message, "the upstream branch origin/main is gone")
+	assert.Equal(t, want(haEdited), brief(ask(t, c, plan.Request{Base: "HEAD~1"})))
+}
+
 func TestLinkedWorkTreeAndSubfolder(t *testing.T) {
 	t.Parallel()
 	r := newHomelab(t)

@@ -312,6 +312,29 @@ func TestChangeDetection(t *testing.T) {
 			r.Write(".git/info/grafts", two+"\n")
 		}, plan.Request{Base: "HEAD~1"}, haEdited},
 
+		{"registry that git ignores by now", func(_ *testing.T, r *gittest.Repo) {
+			r.Git("rm", "-q", "--cached", "homelab.json")
+			r.Write(".gitignore", "homelab.json\n")
+			r.Git("add", ".gitignore")
+			r.Git("commit", "-q", "-m", "ignored")
+		}, plan.Request{Services: []string{"ha"}}, `
+			ha rebuild
+			  explicit
+			  registry A homelab.json services.ha
+		`},
+
+		{"registry taken for unchanged, and edited", func(_ *testing.T, r *gittest.Repo) {
+			r.Git("update-index", "--assume-unchanged", "homelab.json")
+			r.Write("homelab.json", strings.Replace(homelab, `["home"]`, `["house"]`, 1))
+		}, plan.Request{}, `
+			ha rebuild
+			  registry M homelab.json services.ha
+		`},
+
+		{"a .git file is nobody's", func(_ *testing.T, r *gittest.Repo) {
+			r.Write("services/ha/.git", "x")
+		}, plan.Request{}, ``},
+
 		{"explicit, by alias", func(*testing.T, *gittest.Repo) {}, plan.Request{Services: []string{"home"}}, `
 			ha rebuild
 			  explicit

@@ -105,6 +105,19 @@ func TestEvaluatesEachStateOnce(t *testing.T) {
 	assert.ErrorContains(t, err, "must not be called", "a damaged cache is not believed")
 }
 
+// Nix sees files that git was told to take for unchanged: nothing is remembered.
+func TestHiddenFilesAreNotRemembered(t *testing.T) {
+	t.Parallel()
+	r, n, p := flakeHomelab(t)
+	r.Git("update-index", "--assume-unchanged", "registry.json")
+	edit(r)
+	for range 2 {
+		_, err := p.Plan(t.Context(), plan.Request{})
+		require.NoError(t, err)
+	}
+	assert.Len(t, n.evals, 3, "the work tree twice, the base once: %q", n.evals)
+}
+
 func TestBaseThatDoesNotEvaluate(t *testing.T) {
 	t.Parallel()
 	r, _, p := flakeHomelab(t)
@@ -138,6 +151,8 @@ func TestWhichRegistry(t *testing.T) {
 		{"", "flake .#homelab prom"},
 		{"flake:.#other", "flake .#other prom"},
 		{"flake:./sub#other", "flake ./sub#other prometheus"},
+		{"flake:ROOT#other", "flake .#other prom"},
+		{"flake:git+file://ROOT/sub", "flake ./sub#homelab prometheus"},
 		{"ROOT/registry.json", "registry.json prom"},
 		{"ROOT/sub/registry.json", "sub/registry.json prometheus"},
 		{outside, outside + " prometheus"},
