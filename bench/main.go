@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"time"
 
 	"homelab/internal/command"
 )
@@ -83,6 +84,7 @@ type runner struct {
 	ctx            context.Context
 	rounds         int
 	homelab, empty string
+	pause          time.Duration // before each run of ours
 }
 
 // environment keeps the configuration of the machine out of the measurement.

@@ -20,7 +20,8 @@ func report(w io.Writer, r runner, rows []row, memory []string) error {
 	fmt.Fprintf(&out, "# Benchmarks\n\nWritten by `make bench` on %s.\n\n", time.Now().UTC().Format(time.DateOnly))
 	fmt.Fprintf(&out, "Machine: %s, %d processors, %s/%s, %s, %s.\n", processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), r.gitVersion())
 	fmt.Fprintf(&out, "Each row is the median of %d pairs of runs, taken in turn; the ratio is the median of theirs, pair by pair. "+
-		"The repositories are generated; three files are edited and one is untracked.\n\n", r.rounds)
+		"The repositories are generated; three files are edited and one is untracked. "+
+		"Each row \"more than a second after\" has five pairs.\n\n", r.rounds)
 	fmt.Fprintln(&out, "| what | homelab | | instead | | ratio | wanted |\n|---|---|---:|---|---:|---:|---:|")
 	for _, row := range rows {
 		fmt.Fprintf(&out, "| %s | %s | %s | %s | %s | **%s** | %s |\n", row.what, row.ours, show(row.our), row.theirs, show(row.their), ratio(row.ratio), row.bound)

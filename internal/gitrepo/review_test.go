@@ -43,7 +43,7 @@ func TestSettingsChangeBetweenLooks(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
 	t.Setenv("XDG_CONFIG_HOME", "")
-	t.Setenv("GIT_CONFIG_GLOBAL", filepath.Join(home, ".gitconfig"))
+	t.Setenv("GIT_CONFIG_GLOBAL", filepath.Join(home, "global"))
 	write := func(path, content string) {
 		t.Helper()
 		path = filepath.Join(home, path)
@@ -61,7 +61,7 @@ func TestSettingsChangeBetweenLooks(t *testing.T) {
 	assert.Equal(t, []string{"? new"}, look())
 	write(".config/git/ignore", "new\n")
 	assert.Empty(t, look(), "ignored for all repositories")
-	write(".gitconfig", "[core]\n\texcludesFile = ~/other\n[include]\n\tpath = ~/later\n")
+	write("global", "[core]\n\texcludesFile = ~/other\n[include]\n\tpath = ~/later\n")
 	assert.Equal(t, []string{"? new"}, look(), "another file says what is ignored")
 	write("later", "[core]\n\texcludesFile = ~/ignore\n")
 	write("ignore", "NEW\n")

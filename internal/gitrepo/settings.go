@@ -159,7 +159,13 @@ func (r *Repo) askSettings(ctx context.Context) (*settings, error) {
 
 // configFiles are where settings come from, or could.
 func (r *Repo) configFiles(home, xdg string) []string {
-	return append(systemFiles("gitconfig"),
+	files := systemFiles("gitconfig")
+	for _, name := range []string{"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"} {
+		if path := os.Getenv(name); path != "" {
+			files = append(files, resolvePath(r.root, path))
+		}
+	}
+	return append(files,
 		filepath.Join(home, ".gitconfig"), filepath.Join(xdg, "git", "config"),
 		filepath.Join(r.commonDir, "config"), filepath.Join(r.gitDir, "config.worktree"), filepath.Join(r.gitDir, "HEAD"))
 }
