@@ -200,6 +200,16 @@ func TestTangledLock(t *testing.T) {
 	assert.NotEmpty(t, ask(t, r, plan.Request{}).InputChanges)
 }
 
+// A lock file whose inputs follow themselves is not valid, and no reason to hang.
+func TestLockThatFollowsItself(t *testing.T) {
+	t.Parallel()
+	r := withInputs(t)
+	follows := strings.Replace(lock, `"agenix": "agenix"`, `"agenix": ["agenix", "self"]`, 1)
+	r.Write("flake.lock", follows)
+	got := ask(t, r, plan.Request{})
+	assert.Equal(t, []plan.InputChange{{Name: "agenix", Status: "D"}}, got.InputChanges)
+}
+
 func TestDependencyChains(t *testing.T) {
 	t.Parallel()
 	r := gittest.New(t)
