@@ -91,7 +91,11 @@ func (r *Repo) scanChanged(ctx context.Context, ix *index) *suspects {
 	}
 	found := s.suspects(ix)
 	if r.distrust || now.Sub(w.since) > trust {
-		found.add(s.everyFile())
+		more, err := s.everyFile()
+		if err != nil {
+			return nil
+		}
+		found.add(more)
 		w.since = now
 	}
 	return found.sorted()
@@ -99,7 +103,12 @@ func (r *Repo) scanChanged(ctx context.Context, ix *index) *suspects {
 
 // everyFile looks at the stat data of every tracked file, without listing
 // folders: only what is in them can have changed unseen.
-func (s *scanner) everyFile() *suspects {
+func (s *scanner) everyFile() (*suspects, error) {
+	root, err := unix.Open(s.root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &pathError{"open", s.root, err}
+	}
+	defer unix.Close(root)
 	workers := runtime.GOMAXPROCS(0)
 	found := make([]suspects, workers)
 	var wait sync.WaitGroup
@@ -108,7 +117,7 @@ func (s *scanner) everyFile() *suspects {
 			lo, hi := len(s.entries)*worker/workers, len(s.entries)*(worker+1)/workers
 			for i := lo; i < hi && s.ctx.Err() == nil; i++ {
 				if e := &s.entries[i]; !e.assumeValid && !e.skipped {
-					s.file(unix.AT_FDCWD, s.root+"/"+e.path, e, true, &found[worker])
+					s.file(root, e.path, e, true, &found[worker])
 				}
 			}
 		})
@@ -117,7 +126,7 @@ func (s *scanner) everyFile() *suspects {
 	for i := range found[1:] {
 		found[0].add(&found[i+1])
 	}
-	return &found[0]
+	return &found[0], s.ctx.Err()
 }
 
 // unwatch drops what is remembered.
