@@ -100,4 +100,4 @@ let
 in
 if lib != null then prune schema evaluated
 else if problems == [ ] then prune schema registry
-else throw "the registry is wrong: ${concatStringsSep "\n" problems}"
+else throw "the registry is wrong: ${concatStringsSep "; " problems}"

@@ -60,7 +60,7 @@ func TestNixRegistry(t *testing.T) {
 }
 
 // problemLine does not match the source excerpts in the traces of newer Nix.
-var problemLine = regexp.MustCompile(`(?m)(?:wrong: |^ +)\$[.:\[]`)
+var problemLine = regexp.MustCompile(`(?:wrong: |; )\$\.?`)
 
 func TestNixRegistryRefuses(t *testing.T) {
 	const service = `build.targets.x86_64-linux = "packages.x86_64-linux.a"; hints = [ "a" ];`

@@ -33,7 +33,7 @@ func DescribeSide(s plan.Side) string {
 		}
 		return "the work tree, with uncommitted changes, on " + commit
 	case plan.StateEmpty:
-		return "the empty tree: nothing is committed yet"
+		return "the empty tree"
 	case plan.StateMissing:
 		return Printable(s.Ref) + ", which is missing here"
 	}

@@ -44,11 +44,11 @@ func planText(p *plan.Plan) string {
 		text.add("The answer is not complete: something could not be read or compared.")
 	}
 	text.warnings(p.Warnings)
-	if n := len(p.StaleHints); n > 0 {
+	if n := p.StaleHintCount; n > 0 {
 		text.add("%s nothing, such as %s", hintsMatch(n), Printable(p.StaleHints[0].Hint))
 	}
 	if n := p.Unmatched.Count; n > 0 {
-		text.add("%s under no hint, such as %s", Plural(n, "changed file"), Some(p.Unmatched.Paths, 1))
+		text.add("%s under no hint, such as %s", Plural(n, "changed file"), Printable(p.Unmatched.Paths[0]))
 	}
 
 	const detailed, named = 12, 20

@@ -46,7 +46,7 @@ func TestDescribeSide(t *testing.T) {
 		"the work tree, clean, at 1f0c2a7be4d9": {Commit: commit, State: plan.StateClean},
 		"the work tree, with uncommitted changes, on 1f0c2a7be4d9": {Commit: commit, State: plan.StateDirty},
 		"the work tree; nothing is committed yet":                  {State: plan.StateDirty},
-		"the empty tree: nothing is committed yet":                 {State: plan.StateEmpty},
+		"the empty tree":                 {State: plan.StateEmpty},
 		"release, which is missing here":                           {Ref: "release", State: plan.StateMissing},
 	} {
 		assert.Equal(t, want, tools.DescribeSide(side))
@@ -55,7 +55,7 @@ func TestDescribeSide(t *testing.T) {
 		tools.DescribeBase(plan.Side{Ref: "main", Commit: commit, State: plan.StateCommit, Relation: "diverged", Why: "as asked"}))
 	assert.Equal(t, "HEAD (1f0c2a7be4d9): the branch has no upstream",
 		tools.DescribeBase(plan.Side{Ref: "HEAD", Commit: commit, State: plan.StateCommit, Relation: "same", Why: "HEAD: the branch has no upstream"}))
-	assert.Equal(t, "the empty tree: nothing is committed yet",
+	assert.Equal(t, "the empty tree",
 		tools.DescribeBase(plan.Side{State: plan.StateEmpty, Relation: "unrelated", Why: "nothing has been committed yet"}))
 }
 

@@ -24,7 +24,11 @@ func (p *page) plan(a *plan.Plan) {
 	p.blank()
 	p.line("base  " + tools.DescribeBase(a.Base))
 	p.line("head  " + tools.DescribeSide(a.Head))
-	p.line("diff  " + tools.Plural(a.Changes.Count, "changed file"))
+	if a.Base.State == plan.StateMissing {
+		p.line("diff  unknown: the base is missing")
+	} else {
+		p.line("diff  " + tools.Plural(a.Changes.Count, "changed file"))
+	}
 	if !a.Complete {
 		p.styled(yellow, "The answer is not complete: something could not be read or compared.")
 	}
@@ -44,7 +48,7 @@ func (p *page) plan(a *plan.Plan) {
 	}
 	p.list("What to do", first(remedies, most, len(remedies)))
 	p.list("Flake inputs that moved", first(inputs, most, len(inputs)))
-	p.list("Hints that match nothing", first(stale, most, len(stale)))
+	p.list("Hints that match nothing", first(stale, most, a.StaleHintCount))
 	p.list("Changed files that no hint covers", first(a.Unmatched.Paths, most, a.Unmatched.Count))
 	p.warnings(a.Warnings)
 }

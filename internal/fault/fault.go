@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -126,16 +127,18 @@ func DidYouMean(asked string, names []string) string {
 	return "valid: " + strings.Join(names, ", ")
 }
 
-// distance is the Levenshtein distance of a and b, or limit+1 when it is more.
+// distance is how many letters must be put in, taken out, replaced or swapped
+// with their neighbour to make b of a, or limit+1 when it is more.
 func distance(a, b string, limit int) int {
 	if len(a)-len(b) > limit || len(b)-len(a) > limit {
 		return limit + 1
 	}
-	row := make([]int, len(b)+1)
+	row, before := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
+		above := slices.Clone(row)
 		diagonal := row[0]
 		row[0] = i
 		for j := 1; j <= len(b); j++ {
@@ -145,7 +148,11 @@ func distance(a, b string, limit int) int {
 			}
 			diagonal = row[j]
 			row[j] = min(substitute, row[j]+1, row[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
 		}
+		before = above
 	}
 	return min(row[len(b)], limit+1)
 }

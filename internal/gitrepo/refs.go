@@ -101,7 +101,10 @@ func (r *Repo) nearRevisions(ctx context.Context, rev string) string {
 	if err != nil {
 		return "git branch -a lists the branches"
 	}
-	names := strings.Fields(string(out))
+	names := append(strings.Fields(string(out)), "HEAD")
+	if strings.Trim(rev, "0123456789abcdef") == "" {
+		return "git fetch, if it is the beginning of a commit's id"
+	}
 	if near := fault.Near(rev, names); len(near) > 0 {
 		return "did you mean " + strings.Join(near, ", ") + "?"
 	}

@@ -39,7 +39,7 @@ type ListRequest struct {
 // GetRequest asks for one service.
 type GetRequest struct {
 	Name   string `json:"name" jsonschema_description:"Name or alias of the service."`
-	System string `json:"system,omitempty" jsonschema_description:"Nix system to choose the target for. Left out: that of its host."`
+	System string `json:"system,omitempty" jsonschema:"minLength=1" jsonschema_description:"Nix system to choose the target for. Left out: that of its host."`
 }
 
 // Resolved is one service, whole.

@@ -112,7 +112,7 @@ func (p *Planner) defaultBase(ctx context.Context, v *view) (*comparison, error)
 	case name != "":
 		return p.mergeBase(ctx, v, name, upstream, "merge base with the upstream branch "+name)
 	}
-	c := &comparison{commits: []Commit{head}, side: Side{Ref: "HEAD", Commit: head.ID, State: StateCommit, Why: "HEAD: the branch has no upstream"}}
+	c := &comparison{commits: []Commit{head}, side: Side{Ref: "HEAD", Commit: head.ID, State: StateCommit, Why: "HEAD: no branch with an upstream is checked out"}}
 	return c, p.relate(ctx, v, c)
 }
 
@@ -240,9 +240,9 @@ func (p *Planner) readOldRegistry(ctx context.Context, v *view, c *comparison) e
 			return ctx.Err()
 		case code == fault.InvalidArgument || code == fault.EvalFailed:
 			c.unreadable = err
-			message, _, _ := strings.Cut(err.Error(), "\n")
 			v.warnings = append(v.warnings, Warning{"baseRegistryUnreadable",
-				"the registry of the base cannot be read, so every entry counts as changed: " + message, ""})
+				"the registry of the base cannot be read, so every entry counts as changed: " + firstProblem(err),
+				"nothing has to be done: a base with a readable registry compares entry by entry"})
 			return nil
 		default:
 			return err
@@ -290,6 +290,20 @@ func (v *view) throughLink(ctx context.Context, file string) bool {
 		}
 	}
 	return false
+}
+
+// firstProblem is an error on one line.
+func firstProblem(err error) string {
+	var problems registry.Problems
+	if errors.As(err, &problems) && len(problems) > 0 {
+		text := problems[0].String()
+		if more := len(problems) - 1; more > 0 {
+			text += fmt.Sprintf(" (and %d more)", more)
+		}
+		return text
+	}
+	message, _, _ := strings.Cut(err.Error(), "\n")
+	return message
 }
 
 func missingBase(side Side, shallow bool) Warning {

@@ -280,6 +280,7 @@ func (a *analysis) describe(ctx context.Context, out *Plan, q decideRequest) err
 			out.StaleHints = append(out.StaleHints, stale)
 		}
 	}
+	out.StaleHintCount = len(out.StaleHints)
 	out.Warnings = append(out.Warnings, a.warnings(out, q)...)
 	return nil
 }
@@ -358,9 +359,6 @@ func (a *analysis) boundLists(out *Plan, limit int) {
 		out.Services = []Service{}
 	}
 	out.Unmatched.Paths = cut(out.Unmatched.Paths, limit)
-	if more := len(out.StaleHints) - limit; more > 0 {
-		out.Warnings = append(out.Warnings, Warning{"truncated", fmt.Sprintf("%d more stale hints are not listed", more), "raise limit, or use registry_check"})
-	}
 	out.StaleHints = cut(out.StaleHints, limit)
 }
 

@@ -141,6 +141,14 @@ func TestTargets(t *testing.T) {
 	assert.Equal(t, plan.Target{System: "riscv64-linux", DecidedBy: "host"}, got.Services[0].Target)
 	assert.Equal(t, "prom has no target for riscv64-linux (chosen by host); it has: x86_64-linux", got.Services[0].Problem.Message)
 
+	for variable, value := range map[string]string{"HOMELAB_SYSTEM": "bogus", "NIX_HA_TARGET": "aarch64-lnux"} {
+		environment = map[string]string{variable: value}
+		_, err = p.Plan(t.Context(), plan.Request{})
+		assert.Equal(t, fault.InvalidArgument, fault.CodeOf(err))
+		assert.ErrorContains(t, err, variable)
+	}
+	environment = map[string]string{}
+
 	p.SystemOf = func(context.Context, string, registry.Host) (string, error) { return "", errors.New("no answer") }
 	got, err = p.Plan(t.Context(), plan.Request{})
 	require.NoError(t, err)
@@ -256,7 +264,7 @@ func TestManyServices(t *testing.T) {
 	assert.Equal(t, plan.Counts{Total: many, Rebuild: 1, None: many - 1}, got.Counts)
 	assert.Len(t, got.Services, 1)
 	assert.Len(t, got.StaleHints, plan.DefaultLimit)
-	assert.Equal(t, "truncated", got.Warnings[len(got.Warnings)-1].Code)
+	assert.Equal(t, 2*many-2, got.StaleHintCount, "all but the folder that is there, and lib once each")
 }
 
 // A registry that is no file, or may not be read, is said to be just that.

@@ -90,7 +90,10 @@ func (p *Planner) Get(ctx context.Context, r GetRequest) (*Resolved, error) {
 		return nil, err
 	}
 	service := reg.Services[name]
-	targets, warnings := p.targets(ctx, reg, []string{name}, r.System)
+	targets, warnings, err := p.targets(ctx, reg, []string{name}, r.System)
+	if err != nil {
+		return nil, err
+	}
 	out := &Resolved{
 		Name: name, Source: loaded.Where, Host: service.HostOf(), Target: targets[name], Service: service,
 		Dependents: dependents(reg, name), Warnings: append(slices.Clone(loaded.Warnings), warnings...),

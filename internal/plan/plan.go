@@ -10,19 +10,20 @@ package plan
 // Plan is the answer. Lists are never null and are sorted; nothing in it
 // depends on the clock, the name of the machine or chance.
 type Plan struct {
-	PlanID        string         `json:"planId" jsonschema_description:"Digest of everything the answer depends on: same inputs, same id."`
-	Base          Side           `json:"base" jsonschema_description:"What was compared with."`
-	Head          Side           `json:"head" jsonschema_description:"What was looked at."`
-	Engine        string         `json:"engine" jsonschema:"enum=go-git,enum=git" jsonschema_description:"What read the repository: go-git (in process, doubtful paths settled by the git command) or git (the command alone)."`
-	Complete      bool           `json:"complete" jsonschema_description:"False when something could not be read or compared, so that some decision is unknown."`
-	Counts        Counts         `json:"counts" jsonschema_description:"Number of services by decision."`
-	Services      []Service      `json:"services" jsonschema_description:"Decisions, sorted by name. Above 1000 services those with decision none are left out; counts has their number."`
-	GlobalChanges []GlobalChange `json:"globalChanges" jsonschema_description:"Changes under the registry's globalHints, said once here and referred to by hint in the services' reasons."`
-	InputChanges  []InputChange  `json:"inputChanges" jsonschema_description:"Flake inputs that moved in flake.lock."`
-	Changes       FileList       `json:"changes" jsonschema_description:"Files that differ between base and head."`
-	StaleHints    []StaleHint    `json:"staleHints" jsonschema_description:"Hints that match nothing in base, head or work tree."`
-	Unmatched     PathList       `json:"unmatched" jsonschema_description:"Changed files that no hint covers."`
-	Warnings      []Warning      `json:"warnings" jsonschema_description:"What to know before trusting the answer."`
+	PlanID         string         `json:"planId" jsonschema_description:"Digest of everything the answer depends on: same inputs, same id."`
+	Base           Side           `json:"base" jsonschema_description:"What was compared with."`
+	Head           Side           `json:"head" jsonschema_description:"What was looked at."`
+	Engine         string         `json:"engine" jsonschema:"enum=go-git,enum=git" jsonschema_description:"What read the repository: go-git (in process, doubtful paths settled by the git command) or git (the command alone)."`
+	Complete       bool           `json:"complete" jsonschema_description:"False when something could not be read or compared, so that some decision is unknown."`
+	Counts         Counts         `json:"counts" jsonschema_description:"Number of services by decision."`
+	Services       []Service      `json:"services" jsonschema_description:"Decisions, sorted by name. Above 1000 services those with decision none are left out; counts has their number."`
+	GlobalChanges  []GlobalChange `json:"globalChanges" jsonschema_description:"Changes under the registry's globalHints, said once here and referred to by hint in the services' reasons."`
+	InputChanges   []InputChange  `json:"inputChanges" jsonschema_description:"Flake inputs that moved in flake.lock."`
+	Changes        FileList       `json:"changes" jsonschema_description:"Files that differ between base and head."`
+	StaleHints     []StaleHint    `json:"staleHints" jsonschema_description:"Hints that match nothing in base, head or work tree."`
+	StaleHintCount int            `json:"staleHintCount" jsonschema_description:"How many stale hints there are; staleHints lists at most limit."`
+	Unmatched      PathList       `json:"unmatched" jsonschema_description:"Changed files that no hint covers."`
+	Warnings       []Warning      `json:"warnings" jsonschema_description:"What to know before trusting the answer."`
 }
 
 // Side is one end of the comparison.

@@ -69,7 +69,10 @@ func (p *Planner) Plan(ctx context.Context, r Request) (*Plan, error) {
 			return nil, err
 		}
 	}
-	targets, warnings := p.targets(ctx, v.registry(), selected, r.System)
+	targets, warnings, err := p.targets(ctx, v.registry(), selected, r.System)
+	if err != nil {
+		return nil, err
+	}
 	out := &Plan{
 		Base: bases.main.side, Head: v.side, Engine: v.snapshot.Engine(), Complete: true,
 		GlobalChanges: []GlobalChange{}, InputChanges: []InputChange{},

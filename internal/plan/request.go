@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"homelab/internal/fault"
-	"homelab/registry"
 )
 
 // Bounds of Request.Limit.
@@ -16,10 +15,10 @@ const (
 // Request is the question.
 type Request struct {
 	Services  []string `json:"services,omitempty" jsonschema_description:"Names or aliases of the services to plan; each counts as touched. Left out: all services, touched or not by what changed."`
-	Base      string   `json:"base,omitempty" jsonschema_description:"Revision to compare with, such as main or HEAD~1. Left out: the deployed revision where one is recorded, else the merge base with the upstream branch, else HEAD."`
-	Head      string   `json:"head,omitempty" jsonschema_description:"Revision to look at. Left out: the work tree, with uncommitted and untracked files."`
+	Base      string   `json:"base,omitempty" jsonschema:"minLength=1" jsonschema_description:"Revision to compare with, such as main or HEAD~1. Left out: the deployed revision where one is recorded, else the merge base with the upstream branch, else HEAD."`
+	Head      string   `json:"head,omitempty" jsonschema:"minLength=1" jsonschema_description:"Revision to look at. Left out: the work tree, with uncommitted and untracked files."`
 	MergeBase bool     `json:"mergeBase,omitempty" jsonschema_description:"Compare with the merge base of base and head instead of base: the pull request question."`
-	System    string   `json:"system,omitempty" jsonschema_description:"Nix system to build for, such as aarch64-linux. Left out: that of each service's host."`
+	System    string   `json:"system,omitempty" jsonschema:"minLength=1" jsonschema_description:"Nix system to build for, such as aarch64-linux. Left out: that of each service's host."`
 	Limit     int      `json:"limit,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"Most files and paths to list (default 100); counts are always complete."`
 	Cursor    string   `json:"cursor,omitempty" jsonschema_description:"nextCursor of an earlier answer to the same question: lists the next changed files."`
 }
@@ -30,9 +29,8 @@ func (r Request) Validate() error {
 		return fault.Newf(fault.InvalidArgument, fmt.Sprintf("limit goes from 1 to %d; left out it is %d", MaxLimit, DefaultLimit),
 			"limit: %d is out of range", r.Limit)
 	}
-	if r.System != "" && !registry.KnownSystem(r.System) {
-		return fault.Newf(fault.InvalidArgument, fault.DidYouMean(r.System, registry.Systems),
-			"system: %q is not a Nix system homelab knows", r.System)
+	if r.System != "" {
+		return checkSystem("system", r.System)
 	}
 	return nil
 }

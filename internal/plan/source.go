@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -155,6 +156,15 @@ type state struct {
 	work     bool   // the work tree
 }
 
+// untracked says whether a path is there and git does not track it.
+func (s state) untracked(ctx context.Context, path string) (bool, error) {
+	if !s.work {
+		return false, nil
+	}
+	changes, err := s.snapshot.Changes(ctx, s.commit)
+	return slices.ContainsFunc(changes, func(c Change) bool { return c.Path == path && c.Status == Untracked }), err
+}
+
 // Read finds and reads the registry as of one state. Nothing there is
 // fault.NotFound and says what was looked for.
 func (s *Source) Read(ctx context.Context, at state) (*Loaded, error) {
@@ -193,6 +203,14 @@ func (s *Source) readDefault(ctx context.Context, at state) (*Loaded, error) {
 			return loaded, err
 		}
 		why = "flake.nix does not have it"
+		untracked, err := at.untracked(ctx, "flake.nix")
+		if err != nil {
+			return nil, err
+		}
+		if untracked {
+			why = "Nix does not see flake.nix: git does not track it"
+			hint = "git add flake.nix"
+		}
 	}
 	loaded, err := s.readAt(ctx, file, at)
 	if fault.CodeOf(err) == fault.NotFound {
@@ -290,9 +308,12 @@ func readOutside(file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > registry.MaxSize {
+	if !info.Mode().IsRegular() {
+		return nil, fault.Newf(fault.InvalidArgument, "name a file, such as homelab.json, or flake:.#homelab", "%s is not a file", file)
+	}
+	if info.Size() > registry.MaxSize {
 		return nil, fault.Newf(fault.InvalidArgument, "a registry names services: keep data elsewhere",
-			"it is not a file of at most %d bytes (it has %d)", registry.MaxSize, info.Size())
+			"it has %d bytes, more than the %d homelab reads", info.Size(), registry.MaxSize)
 	}
 	return os.ReadFile(file)
 }

@@ -176,8 +176,14 @@ func TestWhichRegistry(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, brief(got), "warning registryFallback")
 
-	p.Source.Nix = noNix{}
 	r.Remove("homelab.json")
+	r.Git("rm", "-q", "--cached", "flake.nix")
+	r.Git("commit", "-q", "-m", "untracked")
+	_, err = list(p)
+	assert.ErrorContains(t, err, "Nix does not see flake.nix: git does not track it")
+	assert.Equal(t, "git add flake.nix", fault.Of(err).Hint)
+
+	p.Source.Nix = noNix{}
 	_, err = list(p)
 	assert.ErrorContains(t, err, "looked for the flake's homelab (nix is not installed) and for homelab.json (not there)")
 

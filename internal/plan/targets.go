@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"homelab/internal/fault"
 	"homelab/registry"
 )
 
@@ -17,12 +18,15 @@ const decidedByMachine = "machine"
 // targets chooses what to build for each service. The order of who decides:
 // the argument, NIX_<ALIAS>_TARGET, HOMELAB_SYSTEM, the host's system in the
 // registry, the host's engine, this machine.
-func (p *Planner) targets(ctx context.Context, reg *registry.Registry, names []string, asked string) (map[string]Target, []Warning) {
+func (p *Planner) targets(ctx context.Context, reg *registry.Registry, names []string, asked string) (map[string]Target, []Warning, error) {
 	targets := make(map[string]Target, len(names))
 	undecided := map[string]bool{} // hosts whose engine must be asked
 	for _, name := range names {
 		service := reg.Services[name]
-		target := p.decidedTarget(name, service, reg.Hosts[service.HostOf()], asked)
+		target, err := p.decidedTarget(name, service, reg.Hosts[service.HostOf()], asked)
+		if err != nil {
+			return nil, nil, err
+		}
 		if target.DecidedBy == "" {
 			undecided[service.HostOf()] = true
 		}
@@ -39,12 +43,12 @@ func (p *Planner) targets(ctx context.Context, reg *registry.Registry, names []s
 		}
 		targets[name] = target
 	}
-	return targets, warnings
+	return targets, warnings, nil
 }
 
-func (p *Planner) decidedTarget(name string, service registry.Service, host registry.Host, asked string) Target {
+func (p *Planner) decidedTarget(name string, service registry.Service, host registry.Host, asked string) (Target, error) {
 	if asked != "" {
-		return Target{System: asked, DecidedBy: "argument"}
+		return Target{System: asked, DecidedBy: "argument"}, nil
 	}
 	for _, alias := range append(slices.Clone(service.Aliases), name) {
 		variable := "NIX_" + variableName(alias) + "_TARGET"
@@ -53,19 +57,27 @@ func (p *Planner) decidedTarget(name string, service registry.Service, host regi
 		}
 	}
 	if system := p.getenv("HOMELAB_SYSTEM"); system != "" {
-		return Target{System: system, DecidedBy: "HOMELAB_SYSTEM"}
+		return Target{System: system, DecidedBy: "HOMELAB_SYSTEM"}, checkSystem("HOMELAB_SYSTEM", system)
 	}
 	if host.System != "" {
-		return Target{System: host.System, DecidedBy: "host"}
+		return Target{System: host.System, DecidedBy: "host"}, nil
 	}
-	return Target{}
+	return Target{}, nil
+}
+
+// checkSystem refuses a system that no registry can have a target for.
+func checkSystem(from, system string) error {
+	if registry.KnownSystem(system) {
+		return nil
+	}
+	return fault.Newf(fault.InvalidArgument, fault.DidYouMean(system, registry.Systems), "%s: %q is not a Nix system homelab knows", from, system)
 }
 
 // overridden is the target that a variable names: a system, or a whole flake
 // attribute, with or without the reference before it.
-func overridden(service registry.Service, variable, value string) Target {
-	if registry.KnownSystem(value) {
-		return Target{System: value, DecidedBy: variable}
+func overridden(service registry.Service, variable, value string) (Target, error) {
+	if !strings.ContainsAny(value, ".#") {
+		return Target{System: value, DecidedBy: variable}, checkSystem(variable, value)
 	}
 	_, attr, found := strings.Cut(value, "#")
 	if !found {
@@ -75,7 +87,7 @@ func overridden(service registry.Service, variable, value string) Target {
 	for system, known := range service.Build.Targets {
 		if known == attr {
 			target.System = system
-			return target
+			return target, nil
 		}
 	}
 	for _, part := range strings.Split(attr, ".") {
@@ -83,7 +95,7 @@ func overridden(service registry.Service, variable, value string) Target {
 			target.System = part
 		}
 	}
-	return target
+	return target, nil
 }
 
 func (p *Planner) getenv(name string) string {

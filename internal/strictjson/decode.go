@@ -4,7 +4,7 @@
 //
 // It reads the same struct tags as encoding/json and the schema generator: a
 // field without omitempty (or omitzero) is required, jsonschema enum=,
-// minimum= and maximum= hold for the value, or for each item of a list. Unlike
+// minimum=, maximum= and minLength=1 hold for the value, or for each item of a list. Unlike
 // encoding/json it refuses unknown fields, duplicate keys, null, names in
 // another case and text that is not UTF-8.
 package strictjson

@@ -25,6 +25,7 @@ type field struct {
 	enum     []string
 	minimum  *float64
 	maximum  *float64
+	nonEmpty bool // minLength=1
 }
 
 var noRules = &field{}
@@ -79,6 +80,11 @@ func fieldOf(sf reflect.StructField, index int) (field, bool) {
 			f.minimum = bound(sf, value)
 		case "maximum":
 			f.maximum = bound(sf, value)
+		case "minLength":
+			if value != "1" {
+				panic(fmt.Sprintf("strictjson: minLength of field %s can only be 1", sf.Name))
+			}
+			f.nonEmpty = true
 		}
 	}
 	return f, true

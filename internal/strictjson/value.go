@@ -57,6 +57,10 @@ func (d *decoder) str(into reflect.Value, f *field) {
 		d.reportInvalidText(raw)
 		return
 	}
+	if f.nonEmpty && len(value) == 0 {
+		d.report(excerptOf(raw), "is empty", "leave it out, or give it a value")
+		return
+	}
 	into.SetString(string(value))
 	d.checkEnum(raw, into.String(), f)
 }

@@ -18,7 +18,7 @@ import (
 // or the local socket.
 const defaultContext = "default"
 
-const contextRemedy = "list the contexts with docker context ls, choose one with docker context use or DOCKER_CONTEXT, or set hosts.<name>.docker in the registry"
+const contextRemedy = "list the contexts with docker context ls, choose one with docker context use or DOCKER_CONTEXT, or set hosts.NAME.docker in the registry"
 
 // configDir is where the docker command keeps its configuration.
 func configDir(env func(string) string, home string) string {
@@ -37,7 +37,7 @@ func contextName(env func(string) string, config string) (name, origin string, e
 			CurrentContext string `json:"currentContext"`
 		}
 		if err := readJSON(origin, &file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", "", fault.Newf(fault.Precondition, "repair the file, or set hosts.<name>.docker in the registry",
+			return "", "", fault.Newf(fault.Precondition, "repair the file, or set hosts.NAME.docker in the registry",
 				"cannot read the Docker configuration: %w", err)
 		}
 		name = file.CurrentContext

@@ -87,7 +87,7 @@ func (l *link) close() {
 	l.running.Wait()
 }
 
-const engineRemedy = "start Docker, or say where the engine is: hosts.<name>.docker in the registry, or DOCKER_HOST"
+const engineRemedy = "start Docker, or say where the engine is: hosts.NAME.docker in the registry, or DOCKER_HOST"
 
 func socketFailure(e Endpoint, err error) *fault.Error {
 	switch {

@@ -35,7 +35,7 @@ func TestSocketFailures(t *testing.T) {
 			assert.Equal(t, fault.EngineUnavailable, f.Code)
 			assert.Contains(t, f.Message, row.message)
 			assert.Contains(t, f.Message, "unix://"+row.socket+" (default)")
-			assert.Contains(t, f.Hint, "hosts.<name>.docker")
+			assert.Contains(t, f.Hint, "hosts.NAME.docker")
 		})
 	}
 }

@@ -90,7 +90,7 @@ func (e *Engine) explain(ctx context.Context, patience time.Duration, err error)
 	}
 	hint := engineRemedy
 	if strings.Contains(err.Error(), "HTTP request to an HTTPS server") {
-		hint = "the engine wants TLS: give its certificate files (hosts.<name>.tls in the registry, or DOCKER_TLS_VERIFY and DOCKER_CERT_PATH)"
+		hint = "the engine wants TLS: give its certificate files (hosts.NAME.tls in the registry, or DOCKER_TLS_VERIFY and DOCKER_CERT_PATH)"
 	}
 	return fault.Newf(fault.EngineUnavailable, hint, "the Docker engine at %s gives no usable answer: %w", e.endpoint, err)
 }

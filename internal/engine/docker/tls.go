@@ -44,7 +44,7 @@ func tlsConfig(e Endpoint) (*tls.Config, error) {
 func tlsRemedy(e Endpoint) string {
 	switch e.Source {
 	case "registry":
-		return "check the files of hosts.<name>.tls in the registry"
+		return "check the files of hosts.NAME.tls in the registry"
 	case "DOCKER_HOST":
 		return "check ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH"
 	}

@@ -43,7 +43,7 @@ func TestTLS(t *testing.T) {
 		"unknown authority": {
 			url:      secured,
 			endpoint: docker.Endpoint{TLS: &registry.TLS{CA: others.file, Cert: client.Cert, Key: client.Key}, Source: "registry"},
-			message:  "cannot be trusted: x509: certificate signed by unknown authority", hint: "hosts.<name>.tls",
+			message:  "cannot be trusted: x509: certificate signed by unknown authority", hint: "hosts.NAME.tls",
 		},
 		"authorities of the machine": {
 			url:      secured,
@@ -113,7 +113,7 @@ func TestTLSFiles(t *testing.T) {
 			require.NotNil(t, f)
 			assert.Equal(t, fault.Precondition, f.Code)
 			assert.Contains(t, f.Message, row.says)
-			assert.Equal(t, "check the files of hosts.<name>.tls in the registry", f.Hint)
+			assert.Equal(t, "check the files of hosts.NAME.tls in the registry", f.Hint)
 		})
 	}
 }
