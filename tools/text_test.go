@@ -47,7 +47,7 @@ func TestDescribeSide(t *testing.T) {
 		"the work tree, with uncommitted changes, on 1f0c2a7be4d9": {Commit: commit, State: plan.StateDirty},
 		"the work tree; nothing is committed yet":                  {State: plan.StateDirty},
 		"the empty tree":                 {State: plan.StateEmpty},
-		"release, which is missing here":                           {Ref: "release", State: plan.StateMissing},
+		"release, which is missing here": {Ref: "release", State: plan.StateMissing},
 	} {
 		assert.Equal(t, want, tools.DescribeSide(side))
 	}
