@@ -222,6 +222,23 @@ func (t *tree) Warnings() []plan.Warning { return nil }
 // Digest is part of [plan.Snapshot]. A submodule, or a nested repository, is
 // its commit with what changed on top of it.
 func (w *workTree) Digest(ctx context.Context, c plan.Change) (string, error) {
+	w.digesting.Lock()
+	defer w.digesting.Unlock()
+	key := c.Path + "\x00" + c.Blob // no path has a NUL
+	if known, ok := w.digests[key]; ok {
+		return known, nil
+	}
+	digest, err := w.digest(ctx, c)
+	if err == nil {
+		if w.digests == nil {
+			w.digests = map[string]string{}
+		}
+		w.digests[key] = digest
+	}
+	return digest, err
+}
+
+func (w *workTree) digest(ctx context.Context, c plan.Change) (string, error) {
 	path := filepath.Join(w.repo.root, c.Path)
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -28,6 +29,9 @@ type workTree struct {
 	unreadable []string
 	ignored    []string
 	warnings   []plan.Warning
+
+	digesting sync.Mutex
+	digests   map[string]string // a registry and a plan ask for the same files
 }
 
 // WorkTree looks at the files as they are now. When the index moves meanwhile

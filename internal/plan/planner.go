@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -41,9 +42,7 @@ func (p *Planner) Plan(ctx context.Context, r Request) (*Plan, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	if r.Limit == 0 {
-		r.Limit = DefaultLimit
-	}
+	r.Limit = cmp.Or(r.Limit, DefaultLimit)
 	after, cursorID, err := parseCursor(r.Cursor)
 	if err != nil {
 		return nil, err

@@ -1,11 +1,5 @@
 package plan
 
-import (
-	"fmt"
-
-	"homelab/internal/fault"
-)
-
 // Bounds of Request.Limit.
 const (
 	DefaultLimit = 100
@@ -25,9 +19,8 @@ type Request struct {
 
 // Validate checks what can be checked without a repository.
 func (r Request) Validate() error {
-	if r.Limit < 0 || r.Limit > MaxLimit {
-		return fault.Newf(fault.InvalidArgument, fmt.Sprintf("limit goes from 1 to %d; left out it is %d", MaxLimit, DefaultLimit),
-			"limit: %d is out of range", r.Limit)
+	if _, err := checkLimit(r.Limit); err != nil {
+		return err
 	}
 	if r.System != "" {
 		return checkSystem("system", r.System)

@@ -152,17 +152,14 @@ func (s *Source) inside(ref string) (dir string, ok bool) {
 // state is what a registry is read as of.
 type state struct {
 	snapshot Snapshot
-	commit   Commit // of the tree, or that the work tree is based on
-	work     bool   // the work tree
+	commit   Commit   // of the tree, or that the work tree is based on
+	work     bool     // the work tree
+	edits    []Change // what it has on top of commit; only for a flake
 }
 
 // untracked says whether a path is there and git does not track it.
-func (s state) untracked(ctx context.Context, path string) (bool, error) {
-	if !s.work {
-		return false, nil
-	}
-	changes, err := s.snapshot.Changes(ctx, s.commit)
-	return slices.ContainsFunc(changes, func(c Change) bool { return c.Path == path && c.Status == Untracked }), err
+func (s state) untracked(path string) bool {
+	return slices.ContainsFunc(s.edits, func(c Change) bool { return c.Path == path && c.Status == Untracked })
 }
 
 // Read finds and reads the registry as of one state. Nothing there is
@@ -203,11 +200,7 @@ func (s *Source) readDefault(ctx context.Context, at state) (*Loaded, error) {
 			return loaded, err
 		}
 		why = "flake.nix does not have it"
-		untracked, err := at.untracked(ctx, "flake.nix")
-		if err != nil {
-			return nil, err
-		}
-		if untracked {
+		if at.untracked("flake.nix") {
 			why = "Nix does not see flake.nix: git does not track it"
 			hint = "git add flake.nix"
 		}
@@ -370,11 +363,7 @@ func (s *Source) evaluationKey(ctx context.Context, where location, at state) (s
 		if hidden, err := at.snapshot.Hidden(ctx); hidden || err != nil {
 			return "", err
 		}
-		changes, err := at.snapshot.Changes(ctx, at.commit)
-		if err != nil {
-			return "", err
-		}
-		for _, c := range changes {
+		for _, c := range at.edits {
 			switch c.Status {
 			case Untracked:
 				continue // Nix does not see it

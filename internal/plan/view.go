@@ -35,7 +35,7 @@ func (p *Planner) look(ctx context.Context, head string) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.loaded, err = p.Source.Read(ctx, state{v.snapshot, v.commit, v.work}); err != nil {
+	if v.loaded, err = p.Source.Read(ctx, state{v.snapshot, v.commit, v.work, v.edits}); err != nil {
 		return nil, err
 	}
 	v.names = v.registry().Names()
