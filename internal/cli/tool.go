@@ -3,11 +3,14 @@ package cli
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"homelab/internal/fault"
+	"homelab/registry"
 	"homelab/tools"
 )
 
@@ -50,9 +53,26 @@ func (r *run) toolCommand(tool tools.Tool) *cobra.Command {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
+		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(args, name) })
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
+	completeFlags(cmd)
 	return cmd
+}
+
+// completeFlags offers the values of a tool's flags where they are known. No
+// flag of a tool takes the name of a file.
+func completeFlags(cmd *cobra.Command) {
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		var values []string
+		if f.Name == "system" {
+			values = registry.Systems
+		}
+		// It fails only for a flag that does not exist, or is registered twice.
+		if err := cmd.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+			panic(err)
+		}
+	})
 }
 
 func examples(tool tools.Tool) string {

@@ -104,7 +104,7 @@ func (s *Server) ask(ctx context.Context, method mcp.MCPMethod, params, into any
 // Text is the inspection for people: a table of the tools, then each in full.
 func (i *Inspection) Text() (string, error) {
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "%s %s, MCP %s\n\n%s\n\n", i.Server.Name, i.Server.Version, i.ProtocolVersion, i.Instructions)
+	fmt.Fprintf(&text, "%s %s, MCP up to %s\n\n%s\n\n", i.Server.Name, i.Server.Version, mcp.LATEST_PROTOCOL_VERSION, i.Instructions)
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "TOOL\tANNOTATIONS\tPROMPT TOKENS\tWIRE TOKENS\t")
 	entries := make([]entry, len(i.Tools))
