@@ -21,6 +21,9 @@ func (p *page) plan(a *plan.Plan) {
 		p.blank()
 		p.table([]string{"SERVICE", "DECISION", "TARGET", "HOST", "WHY"}, planRows(a))
 	}
+	if len(a.Services) == plan.MaxServices && a.NextCursor != "" {
+		p.line("More services with --cursor " + a.NextCursor)
+	}
 	p.blank()
 	p.line("base  " + tools.DescribeBase(a.Base))
 	p.line("head  " + tools.DescribeSide(a.Head))

@@ -344,24 +344,6 @@ func (a *analysis) unknownInputs(moves inputMoves, names []string) []Warning {
 	return warnings
 }
 
-// boundLists cuts the lists of the answer to the limit.
-func (a *analysis) boundLists(out *Plan, limit int) {
-	if len(out.Services) > maxServices {
-		kept := []Service{}
-		for _, s := range out.Services {
-			if s.Decision != None {
-				kept = append(kept, s)
-			}
-		}
-		out.Services = kept
-	}
-	if out.Services == nil {
-		out.Services = []Service{}
-	}
-	out.Unmatched.Paths = cut(out.Unmatched.Paths, limit)
-	out.StaleHints = cut(out.StaleHints, limit)
-}
-
 // cut is the first limit of a list, never nil.
 func cut[T any](list []T, limit int) []T {
 	if list == nil {

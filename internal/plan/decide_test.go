@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -265,6 +266,24 @@ func TestManyServices(t *testing.T) {
 	assert.Len(t, got.Services, 1)
 	assert.Len(t, got.StaleHints, plan.DefaultLimit)
 	assert.Equal(t, 2*many-2, got.StaleHintCount, "all but the folder that is there, and lib once each")
+
+	// All of them touched come in pages, each once.
+	r.Write("lib/x.nix", "new")
+	request, names := plan.Request{}, []string{}
+	for range many/plan.MaxServices + 1 {
+		got = ask(t, r, request)
+		assert.Equal(t, many-1, got.Counts.Rebuild)
+		assert.LessOrEqual(t, len(got.Services), plan.MaxServices)
+		for _, s := range got.Services {
+			names = append(names, s.Name)
+		}
+		if request.Cursor = got.NextCursor; request.Cursor == "" {
+			break
+		}
+	}
+	assert.Len(t, names, many-1)
+	assert.True(t, slices.IsSorted(names))
+	assert.Len(t, slices.Compact(names), many-1)
 }
 
 // A registry that is no file, or may not be read, is said to be just that.

@@ -385,7 +385,7 @@ func TestManyChangesAreBounded(t *testing.T) {
 	assert.Equal(t, many, got.Services[1].ReasonCount)
 	assert.Len(t, got.Services[1].Reasons, 10)
 
-	request.Cursor = got.Changes.NextCursor
+	request.Cursor = got.NextCursor
 	next, err := p.Plan(t.Context(), request)
 	require.NoError(t, err)
 	assert.Equal(t, got.PlanID, next.PlanID)

@@ -13,7 +13,6 @@ import (
 const (
 	maxReasons     = 10
 	maxGlobalFiles = 20
-	maxServices    = 1000 // beyond it, untouched services are only counted
 )
 
 // analysis is one question being answered.

@@ -16,7 +16,7 @@ type Plan struct {
 	Engine         string         `json:"engine" jsonschema:"enum=go-git,enum=git" jsonschema_description:"What read the repository: go-git (in process, doubtful paths settled by the git command) or git (the command alone)."`
 	Complete       bool           `json:"complete" jsonschema_description:"False when something could not be read or compared, so that some decision is unknown."`
 	Counts         Counts         `json:"counts" jsonschema_description:"Number of services by decision."`
-	Services       []Service      `json:"services" jsonschema_description:"Decisions, sorted by name. Above 1000 services those with decision none are left out; counts has their number."`
+	Services       []Service      `json:"services" jsonschema_description:"Decisions, sorted by name; at most 1000. Above 1000 services those with decision none are left out; counts has their number."`
 	GlobalChanges  []GlobalChange `json:"globalChanges" jsonschema_description:"Changes under the registry's globalHints, said once here and referred to by hint in the services' reasons."`
 	InputChanges   []InputChange  `json:"inputChanges" jsonschema_description:"Flake inputs that moved in flake.lock."`
 	Changes        FileList       `json:"changes" jsonschema_description:"Files that differ between base and head."`
@@ -24,6 +24,7 @@ type Plan struct {
 	StaleHintCount int            `json:"staleHintCount" jsonschema_description:"How many stale hints there are; staleHints lists at most limit."`
 	Unmatched      PathList       `json:"unmatched" jsonschema_description:"Changed files that no hint covers."`
 	Warnings       []Warning      `json:"warnings" jsonschema_description:"What to know before trusting the answer."`
+	NextCursor     string         `json:"nextCursor,omitempty" jsonschema_description:"Pass as cursor to get the next page of changes and services."`
 }
 
 // Side is one end of the comparison.
@@ -129,9 +130,8 @@ type File struct {
 
 // FileList is a bounded list of changed files.
 type FileList struct {
-	Count      int    `json:"count" jsonschema_description:"How many there are."`
-	Files      []File `json:"files" jsonschema_description:"The first of them, by path; at most limit."`
-	NextCursor string `json:"nextCursor,omitempty" jsonschema_description:"Pass as cursor to get the next page."`
+	Count int    `json:"count" jsonschema_description:"How many there are."`
+	Files []File `json:"files" jsonschema_description:"The first of them, by path; at most limit."`
 }
 
 // PathList is a bounded list of paths.

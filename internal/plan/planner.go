@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -43,7 +42,7 @@ func (p *Planner) Plan(ctx context.Context, r Request) (*Plan, error) {
 		return nil, err
 	}
 	r.Limit = cmp.Or(r.Limit, DefaultLimit)
-	after, cursorID, err := parseCursor(r.Cursor)
+	at, err := parseCursor(r.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -88,40 +87,11 @@ func (p *Planner) Plan(ctx context.Context, r Request) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cursorID != "" && !strings.HasPrefix(out.PlanID, cursorID) {
+	if at.plan != "" && !strings.HasPrefix(out.PlanID, at.plan) {
 		return nil, fault.New(fault.Conflict, "the cursor belongs to another answer: something moved since", "ask again without cursor")
 	}
-	out.Changes = page(files, after, r.Limit, out.PlanID)
-	a.boundLists(out, r.Limit)
+	a.page(out, files, at, r.Limit)
 	return out, nil
-}
-
-// page cuts the list of files.
-func page(files []File, after, limit int, id string) FileList {
-	list := FileList{Count: len(files), Files: []File{}}
-	if after < len(files) {
-		list.Files = files[after:min(after+limit, len(files))]
-	}
-	if end := after + len(list.Files); end < len(files) {
-		list.NextCursor = fmt.Sprintf("%s.%d", id[:cursorDigits], end)
-	}
-	return list
-}
-
-const cursorDigits = 16
-
-// parseCursor reads a cursor of [page]: the beginning of the plan's id, a dot,
-// and how many files were already told.
-func parseCursor(cursor string) (after int, id string, err error) {
-	if cursor == "" {
-		return 0, "", nil
-	}
-	id, offset, ok := strings.Cut(cursor, ".")
-	after, err = strconv.Atoi(offset)
-	if !ok || err != nil || after < 0 || len(id) != cursorDigits {
-		return 0, "", fault.Newf(fault.InvalidArgument, "pass changes.nextCursor of the answer before, unchanged", "cursor: %q is not one", cursor)
-	}
-	return after, id, nil
 }
 
 // identity is a digest of all that the answer depends on: what was asked, the

@@ -6,6 +6,10 @@ const (
 	MaxLimit     = 10000
 )
 
+// MaxServices is how many services an answer lists. Beyond it, untouched ones
+// are only counted and the touched ones come in pages.
+const MaxServices = 1000
+
 // Request is the question.
 type Request struct {
 	Services  []string `json:"services,omitempty" jsonschema_description:"Names or aliases of the services to plan; each counts as touched. Left out: all services, touched or not by what changed."`
@@ -14,7 +18,7 @@ type Request struct {
 	MergeBase bool     `json:"mergeBase,omitempty" jsonschema_description:"Compare with the merge base of base and head instead of base: the pull request question."`
 	System    string   `json:"system,omitempty" jsonschema:"minLength=1" jsonschema_description:"Nix system to build for, such as aarch64-linux. Left out: that of each service's host."`
 	Limit     int      `json:"limit,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"Most files and paths to list (default 100); counts are always complete."`
-	Cursor    string   `json:"cursor,omitempty" jsonschema_description:"nextCursor of an earlier answer to the same question: lists the next changed files."`
+	Cursor    string   `json:"cursor,omitempty" jsonschema_description:"nextCursor of an earlier answer to the same question: lists the next changed files and services."`
 }
 
 // Validate checks what can be checked without a repository.
