@@ -91,7 +91,7 @@ func (d *decoder) number(raw []byte, into reflect.Value, f *field) {
 	case into.CanInt():
 		n, err := strconv.ParseInt(text, 10, into.Type().Bits())
 		if err != nil {
-			d.notInteger(raw, into.Type())
+			d.notInteger(raw, into.Type(), f)
 			return
 		}
 		into.SetInt(n)
@@ -99,7 +99,7 @@ func (d *decoder) number(raw []byte, into reflect.Value, f *field) {
 	default:
 		n, err := strconv.ParseUint(text, 10, into.Type().Bits())
 		if err != nil {
-			d.notInteger(raw, into.Type())
+			d.notInteger(raw, into.Type(), f)
 			return
 		}
 		into.SetUint(n)
@@ -108,12 +108,18 @@ func (d *decoder) number(raw []byte, into reflect.Value, f *field) {
 	d.checkEnum(raw, text, f)
 }
 
-func (d *decoder) notInteger(raw []byte, t reflect.Type) {
+func (d *decoder) notInteger(raw []byte, t reflect.Type, f *field) {
 	bits := t.Bits()
 	lowest, highest := "0", strconv.FormatUint(math.MaxUint64>>(64-bits), 10)
 	if t.Kind() <= reflect.Int64 {
 		lowest = strconv.FormatInt(math.MinInt64>>(64-bits), 10)
 		highest = strconv.FormatInt(math.MaxInt64>>(64-bits), 10)
+	}
+	if f.minimum != nil {
+		lowest = fmt.Sprint(*f.minimum)
+	}
+	if f.maximum != nil {
+		highest = fmt.Sprint(*f.maximum)
 	}
 	message := "integer out of range"
 	for _, c := range raw {
