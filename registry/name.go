@@ -2,6 +2,7 @@ package registry
 
 import (
 	"regexp"
+	"strings"
 
 	"homelab/internal/strictjson"
 )
@@ -18,6 +19,62 @@ func nameFlaw(name string) flaw {
 	}
 	return flawf("use lowercase letters, digits, '.', '_' and '-', a letter or digit first, at most 63 characters",
 		"not a valid name")
+}
+
+// TargetVariable is the environment variable that chooses what is built for the
+// service of that name or alias. Names that differ in '-', '.' and '_' alone have
+// the same: no two services can be told apart by that.
+func TargetVariable(nameOrAlias string) string {
+	return "NIX_" + inVariable.Replace(strings.ToUpper(nameOrAlias)) + "_TARGET"
+}
+
+var inVariable = strings.NewReplacer("-", "_", ".", "_")
+
+// called is what a service goes by.
+type called struct{ name, service string }
+
+func (c called) String() string {
+	if c.name == c.service {
+		return "the service " + c.name
+	}
+	return c.name + ", an alias of " + c.service + ","
+}
+
+// variableOwners are the first names, or else aliases, that have each variable.
+func (v *validation) variableOwners() map[string]called {
+	owners := map[string]called{}
+	take := func(c called) {
+		if _, taken := owners[TargetVariable(c.name)]; !taken {
+			owners[TargetVariable(c.name)] = c
+		}
+	}
+	for _, name := range v.valid {
+		take(called{name, name})
+	}
+	for _, service := range v.names {
+		for _, alias := range v.registry.Services[service].Aliases {
+			take(called{alias, service})
+		}
+	}
+	return owners
+}
+
+// variableFlaw checks that a name or alias of the service has a variable that is
+// no other service's.
+func (v *validation) variableFlaw(name, service, fix string) flaw {
+	variable := TargetVariable(name)
+	if owner, taken := v.variables[variable]; taken && owner.service != service {
+		return flawf(fix, "the same as %s in %s", owner, variable)
+	}
+	return flaw{}
+}
+
+// serviceFlaw checks the name of a service.
+func (v *validation) serviceFlaw(name string) flaw {
+	if f := nameFlaw(name); !f.none() {
+		return f
+	}
+	return v.variableFlaw(name, name, "rename one of them")
 }
 
 // dockerNameFlaw checks the name of a container, a volume or a network, by the
@@ -44,7 +101,7 @@ func (v *validation) aliasFlaw(alias, service string) flaw {
 	if owner := v.owners[alias]; owner != service {
 		return flawf("choose another alias, or take it from "+owner, "the alias belongs to %s already", owner)
 	}
-	return flaw{}
+	return v.variableFlaw(alias, service, "choose another alias")
 }
 
 // references checks a list of names of services. The service self, if there is

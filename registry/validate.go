@@ -35,8 +35,10 @@ type validation struct {
 	owners   map[string]string // of the aliases; the first service where there are two
 	hosts    []string          // sorted, with the local one
 	claims   claims
-	asked    int // suggestions made
-	found    strictjson.Collector
+
+	variables map[string]called // who has the variable of that name
+	asked     int               // suggestions made
+	found     strictjson.Collector
 }
 
 func newValidation(r *Registry) *validation {
@@ -51,6 +53,7 @@ func newValidation(r *Registry) *validation {
 			}
 		}
 	}
+	v.variables = v.variableOwners()
 	v.hosts = slices.Sorted(maps.Keys(r.Hosts))
 	if _, declared := r.Hosts[LocalHost]; !declared {
 		v.hosts = append(v.hosts, LocalHost)
@@ -153,7 +156,7 @@ func (v *validation) service(name string) {
 		return
 	}
 	at, s := strictjson.Root.Key("services").Key(name), v.registry.Services[name]
-	v.report(at, name, nameFlaw(name))
+	v.report(at, name, v.serviceFlaw(name))
 	v.list(at.Key("aliases"), s.Aliases, func(alias string) flaw { return v.aliasFlaw(alias, name) })
 	v.references(at.Key("dependsOn"), s.DependsOn, name)
 	v.build(at.Key("build"), s.Build)

@@ -84,6 +84,18 @@ func TestValidateVersionNamesAndInputs(t *testing.T) {
 			problem("$.services.grafana.aliases[3]", `"loki"`, "the alias is the name of another service", "choose another alias"),
 			problem("$.services.grafana.aliases[4]", `"g"`, "listed twice", "remove one of them"),
 			problem("$.services.loki.aliases[1]", `"logs"`, "the alias belongs to grafana already", "choose another alias, or take it from grafana")}},
+		{"names that are one in a variable", func(r *registry.Registry) {
+			s := r.Services["loki"]
+			s.Deploy, s.State = nil, nil
+			r.Services["home.assistant"], r.Services["home-assistant"] = s, s
+			grafana(func(s *registry.Service) { s.Aliases = []string{"h-a", "h_a", "home_assistant", "gra-fana"} })(r)
+			s.Aliases = []string{"h.a", "lo.ki", "lo_ki", "gra.fana"}
+			r.Services["loki"] = s
+		}, registry.Problems{
+			problem("$.services.grafana.aliases[2]", `"home_assistant"`, "the same as the service home-assistant in NIX_HOME_ASSISTANT_TARGET", "choose another alias"),
+			problem(`$.services["home.assistant"]`, `"home.assistant"`, "the same as the service home-assistant in NIX_HOME_ASSISTANT_TARGET", "rename one of them"),
+			problem("$.services.loki.aliases[0]", `"h.a"`, "the same as h-a, an alias of grafana, in NIX_H_A_TARGET", "choose another alias"),
+			problem("$.services.loki.aliases[3]", `"gra.fana"`, "the same as gra-fana, an alias of grafana, in NIX_GRA_FANA_TARGET", "choose another alias")}},
 		{"inputs", grafana(func(s *registry.Service) { s.Inputs = []string{"nixpkgs", " ", "nixpkgs"} }), registry.Problems{
 			problem("$.services.grafana.inputs[1]", `" "`, "an empty name", "write the name of an input of the flake, such as nixpkgs"),
 			problem("$.services.grafana.inputs[2]", `"nixpkgs"`, "listed twice", "remove one of them")}},

@@ -65,7 +65,7 @@ func (w *workTree) byGit(ctx context.Context, base plan.Commit) ([]plan.Change, 
 // hidden is the folder, or the path itself, that may not be looked at; "" when
 // the path is simply gone.
 func (w *workTree) hidden(path string) string {
-	if _, err := os.Lstat(filepath.Join(w.repo.root, path)); !errors.Is(err, fs.ErrPermission) {
+	if _, err := os.Lstat(filepath.Join(w.repo.root, path)); !errors.Is(err, fs.ErrPermission) || w.repo.linkAbove(path) != "" {
 		return ""
 	}
 	for i, char := range path {

@@ -126,7 +126,7 @@ func copyTo(to, from string) (err error) {
 
 // gitError turns a failed git command into a fault with the remedy.
 func gitError(verb, dir string, result command.Result) error {
-	line := strings.TrimPrefix(result.FirstLine(), "fatal: ")
+	line := complaint(result)
 	message := string(result.Stderr)
 	switch {
 	case strings.Contains(message, "not a git repository"):
@@ -138,5 +138,21 @@ func gitError(verb, dir string, result command.Result) error {
 	if strings.Contains(message, "Permission denied") {
 		return fault.Newf(fault.Precondition, "make it readable for the user who runs homelab", "git %s: %s", verb, line)
 	}
-	return fault.Newf(fault.Precondition, "", "git %s: %s", verb, line)
+	return fault.Newf(fault.Precondition, "see what git says of the repository: git status", "%w", &unexplained{verb, line})
 }
+
+// complaint is what git says is wrong: its warnings come first, and are none.
+func complaint(result command.Result) string {
+	for line := range strings.Lines(string(result.Stderr)) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "warning: ") {
+			return strings.TrimPrefix(line, "fatal: ")
+		}
+	}
+	return result.FirstLine()
+}
+
+// unexplained is a failure of git whose remedy nobody knows here.
+type unexplained struct{ verb, line string }
+
+func (e *unexplained) Error() string { return "git " + e.verb + ": " + e.line }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sort"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ type index struct {
 
 	attributes bool // it has a .gitattributes file
 	hidden     bool // some entry is assume-unchanged or skip-worktree
+	ruled      bool // some .gitignore file is skip-worktree: where it is not on disk git reads it from here
 
 	listOnce sync.Once
 	list     []plan.Entry
@@ -179,6 +181,7 @@ func (p *indexParser) entry() error {
 		p.index.attributes = true
 	}
 	p.index.hidden = p.index.hidden || e.assumeValid || e.skipped
+	p.index.ruled = p.index.ruled || e.skipped && filepath.Base(e.path) == ".gitignore"
 	return nil
 }
 

@@ -106,7 +106,10 @@ func (n *inotify) changed() ([]string, bool) {
 			length := int(binary.NativeEndian.Uint32(events[12:]))
 			events = events[unix.SizeofInotifyEvent+length:]
 			prefix, known := n.prefixes[wd]
-			if mask&lost != 0 || !known {
+			// A folder in another's place: what is watched may be the old one,
+			// which tells nothing while somebody holds it open.
+			replaced := mask&unix.IN_ISDIR != 0 && mask&(unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_MOVED_TO) != 0
+			if mask&lost != 0 || !known || replaced {
 				return nil, false
 			}
 			prefixes = append(prefixes, prefix)

@@ -78,7 +78,10 @@ func (w *workTree) overlay(ctx context.Context, base plan.Commit, staged []plan.
 		}
 	}
 	for path, e := range w.edited {
-		if !told[path] {
+		switch {
+		case told[path]:
+		case e.Status == plan.Deleted && w.index.find(path) == nil: // added by intent alone, then removed: as in base
+		default:
 			e.Blob = ""
 			changes = append(changes, e)
 		}

@@ -46,7 +46,7 @@ func (w *workTree) decide(ctx context.Context, found *suspects) (tracked, unknow
 	}
 	for _, path := range found.unknown {
 		verdict := unsure
-		if !s.Odd {
+		if !s.Odd && !w.index.ruled {
 			verdict = w.repo.ignores(s, path)
 		}
 		switch verdict {

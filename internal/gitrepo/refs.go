@@ -3,6 +3,7 @@ package gitrepo
 import (
 	"bufio"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,6 +35,9 @@ func (r *Repo) Head(ctx context.Context) (plan.Commit, error) {
 	return plan.Commit{}, nil
 }
 
+// revisionHint is for what is no revision.
+const revisionHint = "name a branch, a tag or a commit"
+
 // maxRevision is the length in bytes of the longest revision that is asked for.
 const maxRevision = 4096
 
@@ -42,11 +46,11 @@ func (r *Repo) Resolve(ctx context.Context, rev string) (plan.Commit, error) {
 	full := (len(rev) == 40 || len(rev) == 64) && strings.Trim(rev, "0123456789abcdefABCDEF") == ""
 	switch {
 	case rev == "":
-		return plan.Commit{}, fault.New(fault.InvalidArgument, "a revision is empty", "name a branch, a tag or a commit")
+		return plan.Commit{}, fault.New(fault.InvalidArgument, "a revision is empty", revisionHint)
 	case full && strings.Trim(rev, "0") == "":
 		return plan.Commit{}, nil
 	case strings.HasPrefix(rev, "-") || strings.HasPrefix(rev, "^") || strings.ContainsAny(rev, "\x00\n") || len(rev) > maxRevision:
-		return plan.Commit{}, fault.Newf(fault.InvalidArgument, "name a branch, a tag or a commit", "%.100q is not a revision", rev)
+		return plan.Commit{}, fault.Newf(fault.InvalidArgument, revisionHint, "%.100q is not a revision", rev)
 	case rev == "HEAD":
 		c, err := r.Head(ctx)
 		if err == nil && c.Empty() {
@@ -60,34 +64,51 @@ func (r *Repo) Resolve(ctx context.Context, rev string) (plan.Commit, error) {
 		}
 	}
 	c, err := r.ask(ctx, rev)
-	switch {
-	case err == nil || !isUnknownRevision(err):
-		return c, err
-	case full:
-		kind, err := r.run(ctx, gitCall{args: []string{"cat-file", "-t", rev}})
-		if err == nil && kind.Exit == 0 {
-			err = fault.Newf(fault.InvalidArgument, "name a branch, a tag or a commit", "%s is a %s, not a commit", rev, strings.TrimSpace(string(kind.Stdout)))
+	if err == nil {
+		return c, nil
+	}
+	if !isUnknownRevision(err) {
+		if said := (*unexplained)(nil); errors.As(err, &said) {
+			err = fault.Newf(fault.InvalidArgument, revisionHint, "%q is not a revision: %s", rev, said.line)
 		}
-		return plan.Commit{ID: strings.ToLower(rev), Missing: true}, err
+		return c, err
+	}
+	result, err := r.run(ctx, gitCall{args: []string{"cat-file", "-t", rev}})
+	if err != nil {
+		return c, err
+	}
+	switch kind := strings.TrimSpace(string(result.Stdout)); {
+	case kind != "" && kind != "commit": // a commit is here without its tree
+		return c, fault.Newf(fault.InvalidArgument, revisionHint, "%q is a %s, not a commit", rev, kind)
+	case full:
+		return plan.Commit{ID: strings.ToLower(rev), Missing: true}, nil
 	}
 	return c, fault.Newf(fault.NotFound, r.nearRevisions(ctx, rev), "no revision is called %q", rev)
 }
 
 // ask resolves a revision with the git command.
 func (r *Repo) ask(ctx context.Context, rev string) (plan.Commit, error) {
+	if strings.Contains(rev, ":") {
+		// What follows a colon is a text or a path: nothing can be appended to it.
+		out, err := r.git(ctx, "rev-parse", "--verify", rev)
+		if err != nil {
+			return plan.Commit{}, err
+		}
+		rev = strings.TrimSpace(string(out))
+	}
 	out, err := r.git(ctx, "rev-parse", rev+"^{commit}", rev+"^{tree}")
 	if err != nil {
 		return plan.Commit{}, err
 	}
 	lines := strings.Fields(string(out))
 	if len(lines) != 2 { // a range, say
-		return plan.Commit{}, fault.Newf(fault.InvalidArgument, "name a branch, a tag or a commit", "%q does not name one commit", rev)
+		return plan.Commit{}, fault.Newf(fault.InvalidArgument, revisionHint, "%q does not name one commit", rev)
 	}
 	return plan.Commit{ID: lines[0], Tree: lines[1]}, nil
 }
 
 func isUnknownRevision(err error) bool {
-	for _, sign := range []string{"unknown revision", "bad revision", "bad object", "ambiguous argument", "not a valid object name", "expected commit type", "invalid object name"} {
+	for _, sign := range []string{"unknown revision", "Needed a single revision", "bad revision", "bad object", "ambiguous argument", "not a valid object name", "expected commit type", "invalid object name"} {
 		if strings.Contains(err.Error(), sign) {
 			return true
 		}

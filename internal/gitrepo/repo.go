@@ -173,7 +173,7 @@ func (r *Repo) discoverByGit(ctx context.Context, start string, inherit bool) er
 		"--show-toplevel", "--absolute-git-dir", "--git-common-dir", "--git-path", "index")
 	if err != nil {
 		if strings.Contains(err.Error(), "must be run in a work tree") {
-			return fault.Newf(fault.Precondition, "clone it, and point --repo at the clone", "%s is a bare repository: it has no work tree", start)
+			return r.noWorkTree(ctx, inherit)
 		}
 		return err
 	}
@@ -192,6 +192,27 @@ func (r *Repo) discoverByGit(ctx context.Context, start string, inherit bool) er
 		}
 	}
 	return r.readConfig()
+}
+
+// noWorkTree is the error for a folder that belongs to a repository and not to
+// its work tree, if it has one.
+func (r *Repo) noWorkTree(ctx context.Context, inherit bool) error {
+	out, err := r.gitWith(ctx, inherit, "rev-parse", "--is-bare-repository", "--absolute-git-dir")
+	if err != nil {
+		return err
+	}
+	bare, gitDir, _ := strings.Cut(strings.TrimRight(string(out), "\n"), "\n")
+	if bare == "true" {
+		return fault.Newf(fault.Precondition, "clone it, and point --repo at the clone", "%s is a bare repository: it has no work tree", r.root)
+	}
+	hint := "point --repo at its work tree"
+	if dotGit, err := os.ReadFile(filepath.Join(gitDir, "gitdir")); err == nil { // of a linked work tree
+		gitDir = resolvePath(gitDir, strings.TrimRight(string(dotGit), "\r\n"))
+	}
+	if filepath.Base(gitDir) == ".git" {
+		hint = "name the work tree: --repo " + filepath.Dir(gitDir)
+	}
+	return fault.Newf(fault.Precondition, hint, "%s is the inside of a repository, not its work tree", r.root)
 }
 
 // Moved says that the repository was reconfigured, or that another one is found

@@ -21,6 +21,7 @@ func looker(t *testing.T, r *gittest.Repo) func() []string {
 	repo := open(t, r.Dir)
 	repo.Resident = true
 	repo.Cache = t.TempDir()
+	t.Cleanup(func() { repo.Close() })
 	gitrepo.ForTest(repo).Distrust()
 	return func() []string {
 		t.Helper()

@@ -154,6 +154,10 @@ func (s *scanner) folder(fd int, where span) {
 // file clears a tracked file, or suspects it.
 func (s *scanner) file(fd int, name string, e *indexEntry, present bool, found *suspects) {
 	var st unix.Stat_t
+	if present && (e.assumeValid || e.skipped) && e.mode != filemode.Submodule &&
+		unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && isFolder(&st) {
+		found.unknown = append(found.unknown, e.path+"/") // nobody vouches for what is in it
+	}
 	switch {
 	case e.assumeValid || (e.skipped && !present):
 		return // git takes the index's word

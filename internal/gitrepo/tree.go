@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"golang.org/x/sys/unix"
 
 	"homelab/internal/fault"
 	"homelab/internal/plan"
@@ -222,6 +223,9 @@ func (t *tree) Warnings() []plan.Warning { return nil }
 // Digest is part of [plan.Snapshot]. A submodule, or a nested repository, is
 // its commit with what changed on top of it.
 func (w *workTree) Digest(ctx context.Context, c plan.Change) (string, error) {
+	if c.Status == plan.Deleted {
+		return "", nil // whatever is in its way now is a change of its own
+	}
 	w.digesting.Lock()
 	defer w.digesting.Unlock()
 	key := c.Path + "\x00" + c.Blob // no path has a NUL
@@ -241,7 +245,7 @@ func (w *workTree) Digest(ctx context.Context, c plan.Change) (string, error) {
 func (w *workTree) digest(ctx context.Context, c plan.Change) (string, error) {
 	path := filepath.Join(w.repo.root, c.Path)
 	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if isAbsent(err) || err == nil && w.takenForUnchanged(c) && w.repo.linkAbove(c.Path) != "" {
 		return c.Blob, nil // what is staged, where the file itself is kept away
 	}
 	if err != nil {
@@ -266,6 +270,36 @@ func (w *workTree) digest(ctx context.Context, c plan.Change) (string, error) {
 		return info.Mode().Type().String(), nil
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// takenForUnchanged says that git may not have looked where a changed path leads
+// today. What it did look at is not behind a link: there it would be deleted.
+func (w *workTree) takenForUnchanged(c plan.Change) bool {
+	return c.Status != plan.Untracked && !w.Compared(c.Path)
+}
+
+// isAbsent says that nothing is at a path, or that a file is in the place of one
+// of its folders.
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
+}
+
+// linkAbove is the first symbolic link in the place of one of a path's folders:
+// what is behind it does not belong to the path. "" when there is none.
+func (r *Repo) linkAbove(path string) string {
+	for i := range len(path) {
+		if path[i] != '/' {
+			continue
+		}
+		info, err := os.Lstat(filepath.Join(r.root, path[:i]))
+		if err != nil {
+			return ""
+		}
+		if info.Mode()&os.ModeSymlink != 0 {
+			return path[:i]
+		}
+	}
+	return ""
 }
 
 // nestedDigest is the state of a repository in the work tree; of a submodule that
@@ -327,7 +361,7 @@ func readFile(path string, most int64) ([]byte, error) {
 	}
 	switch {
 	case !info.Mode().IsRegular(): // opening a pipe would wait forever
-		return nil, fault.Newf(fault.InvalidArgument, "", "%s is not a file", path)
+		return nil, fault.Newf(fault.InvalidArgument, "put a file there, or move it away", "%s is not a file", path)
 	case info.Size() > most:
 		return nil, tooLarge(path, info.Size(), most)
 	}

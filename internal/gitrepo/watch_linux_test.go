@@ -22,6 +22,7 @@ func resident(t *testing.T) (*gittest.Repo, func() []string) {
 	backdate(r)
 	repo := open(t, r.Dir)
 	repo.Resident = true
+	t.Cleanup(repo.Close) // the kernel lends a user 128 notifiers
 	look := func() []string {
 		t.Helper()
 		snapshot, err := repo.WorkTree(t.Context())
@@ -34,6 +35,21 @@ func resident(t *testing.T) (*gittest.Repo, func() []string) {
 	assert.Empty(t, look())
 	require.True(t, gitrepo.ForTest(repo).Watched(), "the temporary folder must be on a file system of this machine")
 	return r, look
+}
+
+// An empty folder that is removed while somebody is in it tells nothing of the
+// new one in its place.
+func TestWatchHeldFolder(t *testing.T) {
+	t.Parallel()
+	r, look := resident(t)
+	r.Remove("d3/e/f")
+	assert.Equal(t, []string{"D d3/e/f"}, look())
+	held, err := os.Open(r.Path("d3/e"))
+	require.NoError(t, err)
+	defer held.Close()
+	r.Remove("d3/e")
+	r.Write("d3/e/new", "new")
+	assert.Equal(t, []string{"? d3/e/new", "D d3/e/f"}, look())
 }
 
 // What happens between two looks must be seen by the second, whatever it is.
@@ -57,9 +73,14 @@ func TestWatch(t *testing.T) {
 		"staged":            func(_ *testing.T, r *gittest.Repo) { r.Write("d3/u", "new"); r.Git("add", "-A") },
 		"more than the queue holds": func(t *testing.T, r *gittest.Repo) {
 			for i := range 20_000 {
-				require.NoError(t, os.Chmod(r.Path(fmt.Sprintf("d%d/e/f", i%20)), os.FileMode(0o600+i/20%2*0o44)))
+				require.NoError(t, os.Chmod(r.Path(fmt.Sprintf("d%d/e/f", i%19)), os.FileMode(0o600+i/19%2*0o44)))
 			}
-			r.Write("d19/e/f", "new")
+			r.Write("d19/e/new", "new") // in a folder that is not among those the queue names
+		},
+		// No event names d3/e: it moved along, and what is there now was never seen.
+		"another folder in its place": func(t *testing.T, r *gittest.Repo) {
+			require.NoError(t, os.Rename(r.Path("d3"), r.Path("x")))
+			r.Write("d3/e/new", "new")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,6 +111,7 @@ func TestWatchBeyondGit(t *testing.T) {
 	backdate(r)
 	repo := open(t, r.Dir)
 	repo.Resident = true
+	t.Cleanup(repo.Close)
 	gitrepo.ForTest(repo).Distrust() // as when more than a second has passed
 	look := func() []string {
 		snapshot, err := repo.WorkTree(t.Context())
@@ -141,4 +163,33 @@ func TestWatchMounts(t *testing.T) {
 	require.NoError(t, unix.Unmount(r.Path("d5"), unix.MNT_DETACH))
 	assert.Equal(t, []string{"D d5/e/f"}, got)
 	assert.Empty(t, look())
+}
+
+// What another file system does not tell the kernel of, the kernel cannot tell:
+// a work tree that reaches into one is looked at as a whole each time.
+func TestWatchOneFileSystemOnly(t *testing.T) {
+	t.Parallel()
+	r := gittest.New(t)
+	r.Write("d/f", "old")
+	r.Commit("one")
+	repo := open(t, r.Dir)
+	repo.Resident = true
+	t.Cleanup(repo.Close)
+	look := func() []string {
+		t.Helper()
+		snapshot, err := repo.WorkTree(t.Context())
+		require.NoError(t, err)
+		changes, err := snapshot.Changes(t.Context(), resolve(t, repo, "HEAD"))
+		require.NoError(t, err)
+		return lines(changes)
+	}
+	require.NoError(t, unix.Mount("none", r.Path("d"), "tmpfs", 0, ""), "this test must run as root, as make test does")
+	t.Cleanup(func() { _ = unix.Unmount(r.Path("d"), unix.MNT_DETACH) }) // if the test ends before it does
+	assert.Equal(t, []string{"D d/f"}, look())
+	assert.False(t, gitrepo.ForTest(repo).Watched())
+	r.Write("d/new", "new")
+	assert.Equal(t, []string{"? d/new", "D d/f"}, look())
+	require.NoError(t, unix.Unmount(r.Path("d"), unix.MNT_DETACH))
+	assert.Empty(t, look())
+	assert.True(t, gitrepo.ForTest(repo).Watched(), "the temporary folder must be on a file system of this machine")
 }

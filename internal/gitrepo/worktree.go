@@ -30,6 +30,10 @@ type workTree struct {
 	ignored    []string
 	warnings   []plan.Warning
 
+	listOnce sync.Once // only without an index
+	list     []plan.Entry
+	listErr  error
+
 	digesting sync.Mutex
 	digests   map[string]string // a registry and a plan ask for the same files
 }
@@ -117,6 +121,10 @@ func (w *workTree) look(ctx context.Context) error {
 	group.Go(func() error {
 		if len(unknown) == 0 {
 			return nil
+		}
+		if w.index.ruled {
+			// With a path of the root among them git keeps the whole index in sight.
+			unknown = append(unknown, ".gitignore")
 		}
 		listed, closed, err := w.repo.listUntracked(inGroup, unknown)
 		w.untracked = slices.Concat(decided, listed)
@@ -246,14 +254,16 @@ func (w *workTree) Engine() string {
 
 // Entries is part of [plan.Snapshot].
 func (w *workTree) Entries(ctx context.Context) ([]plan.Entry, error) {
-	if w.index == nil {
-		out, err := w.repo.git(ctx, "ls-files", "-z", "--stage")
-		if err != nil {
-			return nil, err
-		}
-		return parseStages(out)
+	if w.index != nil {
+		return w.index.listing(), nil
 	}
-	return w.index.listing(), nil
+	w.listOnce.Do(func() {
+		var out []byte
+		if out, w.listErr = w.repo.git(ctx, "ls-files", "-z", "--stage"); w.listErr == nil {
+			w.list, w.listErr = parseStages(out)
+		}
+	})
+	return w.list, w.listErr
 }
 
 // listing is every path of the index, made once.
@@ -317,8 +327,33 @@ func (w *workTree) Ignores(ctx context.Context, path string) (bool, error) {
 	if _, err := os.Lstat(filepath.Join(w.repo.root, path)); err != nil {
 		return false, nil //nolint:nilerr // it is not there
 	}
+	// Git refuses to be asked beyond a link, or about another repository.
+	if link := w.repo.linkAbove(path); link != "" {
+		path = link
+	}
+	if inside, err := w.inSubmodule(ctx, path); inside || err != nil {
+		return false, err
+	}
 	left, err := w.repo.notIgnored(ctx, []string{path})
 	return len(left) == 0, err
+}
+
+// inSubmodule says whether a path is below a submodule.
+func (w *workTree) inSubmodule(ctx context.Context, path string) (bool, error) {
+	entries, err := w.Entries(ctx)
+	if err != nil {
+		return false, err
+	}
+	for i := range len(path) {
+		if path[i] != '/' {
+			continue
+		}
+		at, found := slices.BinarySearchFunc(entries, path[:i], func(e plan.Entry, name string) int { return cmp.Compare(e.Path, name) })
+		if found {
+			return entries[at].Kind == plan.Submodule, nil
+		}
+	}
+	return false, nil
 }
 
 // Ignored is part of [plan.Snapshot].

@@ -49,8 +49,8 @@ type stdioKey struct{}
 
 // stdio is the client at the other end of the two streams. It does what the
 // SDK's transport does not: it holds back the end of the input until every
-// call is answered, so that `homelab mcp <requests` answers them all, and it
-// writes progress in order with the results.
+// call is answered, so that `homelab mcp <requests` answers them all, it writes
+// progress in order with the results, and it keeps ids as they are.
 type stdio struct {
 	ctx   context.Context
 	in    *bufio.Reader
@@ -65,11 +65,19 @@ type stdio struct {
 
 // message is what tells calls, answers and notifications apart.
 type message struct {
-	ID     any    `json:"id"`
-	Method string `json:"method"`
+	ID     json.RawMessage `json:"id"`
+	Method string          `json:"method"`
+	Params json.RawMessage `json:"params"`
 }
 
-func (m message) key() string { return fmt.Sprintf("%T %v", m.ID, m.ID) }
+// key tells ids apart, however they are spelled; "" is none.
+func (m message) key() string {
+	var id any
+	if json.Unmarshal(m.ID, &id) != nil || id == nil {
+		return ""
+	}
+	return fmt.Sprintf("%T %v", id, id)
+}
 
 // Read hands on the input line by line.
 func (c *stdio) Read(p []byte) (int, error) {
@@ -84,31 +92,39 @@ func (c *stdio) Read(p []byte) (int, error) {
 		if line[len(line)-1] != '\n' {
 			line = append(line, '\n') // the SDK drops a last line without one
 		}
-		c.received(line)
-		c.rest = line
+		c.rest = c.received(line)
 	}
 	n := copy(p, c.rest)
 	c.rest = c.rest[n:]
 	return n, nil
 }
 
-func (c *stdio) received(line []byte) {
+// received notes a call, and returns the line as the SDK gets it.
+func (c *stdio) received(line []byte) []byte {
 	var m message
-	if json.Unmarshal(line, &m) != nil || m.ID == nil || m.Method != string(mcp.MethodToolsCall) {
-		return
+	if json.Unmarshal(line, &m) != nil {
+		return line
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.calls[m.key()] = true
+	line = m.markNumbers(line)
+	if key := m.key(); key != "" && m.Method == string(mcp.MethodToolsCall) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.calls[key] = true
+	}
+	return line
 }
 
 // Write sends one line, which the SDK writes in one piece.
 func (c *stdio) Write(line []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n, err := c.out.Write(line)
 	var m message
-	if json.Unmarshal(line, &m) == nil && m.Method == "" {
+	isAnswer := json.Unmarshal(line, &m) == nil && m.Method == ""
+	n, err := c.out.Write(m.asAsked(line))
+	if n = min(n, len(line)); err == nil {
+		n = len(line) // of what was handed over
+	}
+	if isAnswer {
 		delete(c.calls, m.key())
 	}
 	if len(c.calls) == 0 && c.idle != nil {
@@ -119,6 +135,11 @@ func (c *stdio) Write(line []byte) (int, error) {
 }
 
 func (c *stdio) notify(method string, params map[string]any) error {
+	if token, ok := params["progressToken"].(string); ok {
+		if number, was := unmarked(token); was {
+			params["progressToken"] = number
+		}
+	}
 	line, err := json.Marshal(mcp.JSONRPCNotification{
 		JSONRPC:      mcp.JSONRPC_VERSION,
 		Notification: mcp.Notification{Method: method, Params: mcp.NotificationParams{AdditionalFields: params}},
