@@ -63,7 +63,7 @@ bench: ## Measure, and write docs/benchmarks.md
 fuzz: ## Fuzz each fuzz target for FUZZTIME (30s)
 	@set -eo pipefail; go test -list '^Fuzz' ./... | awk '/^Fuzz/ {found[n++] = $$1} /^ok/ {while (n) print $$2, found[--n]}' | \
 	while read -r package target; do \
-		echo "$$target in $$package"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		echo "$$target in $$package"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "$$package"; \
 	done
 
 clean: ## Remove what was built and installed here

@@ -24,7 +24,7 @@ trap cleanup EXIT
 
 # Nothing of whoever runs this shows through, and nothing stays behind.
 for variable in $(compgen -e | grep -E '^(HOMELAB_|GIT_|NIX_.*_TARGET$)' || true); do unset "$variable"; done
-export XDG_CACHE_HOME=$scratch/cache
+export XDG_CACHE_HOME=$scratch/cache HOMELAB_STATE=$scratch/state
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_PAGER=cat
 export GIT_AUTHOR_NAME=Robin GIT_AUTHOR_EMAIL=robin@example.org
 export GIT_COMMITTER_NAME=Robin GIT_COMMITTER_EMAIL=robin@example.org
@@ -57,6 +57,15 @@ show() {
   command_line "$@"
   said=$("$@")
   "$@"
+}
+
+# show_once is show for what does something: it is run once.
+show_once() {
+  command_line "$@"
+  local status=0
+  said=$("$@" 2>&1) || status=$?
+  echo "$said"
+  return $status
 }
 
 unexpected() {
@@ -156,15 +165,31 @@ show homelab registry check
 expect "grafana: services/grafna" "services/grafana: 2 files"
 git restore .
 
-heading "The same question from an agent" \
-  "An MCP client starts \`homelab mcp\`, asks for its tools and calls one of them."
-command_line "mcpclient '{\"base\":\"main\",\"mergeBase\":true}' homelab mcp"
-said=$(mcpclient '{"base":"main","mergeBase":true}' homelab mcp)
+heading "The image is built" \
+  "For the system that the containers run on, with Nix. What is in the store already is not built again."
+edit services/home-assistant/scenes.yaml "1s/^/# At $(date +%s), so that there is something to build.\n/"
+changed
+show_once homelab build --base main --merge-base
+expect "1 service: 1 built" "homelab/home-assistant:latest" "sha256:"
+show homelab build --base main --merge-base
+expect "1 service: 1 cached"
+
+heading "The same from an agent" \
+  "An MCP client starts \`homelab mcp\`, asks for its tools and calls them: plan, then build in the" \
+  "background, which must still be that plan, then job_get until the job is over."
+edit services/home-assistant/scenes.yaml "1s/.*/# At $(date +%s), and once more./"
+changed
+question='"base":"main","mergeBase":true'
+calls=(plan "{$question}" build "{$question,\"planId\":\"\$planId\",\"background\":true}" job_get '{"id":"$jobId","wait":50}')
+command_line "mcpclient ${calls[*]@Q} -- homelab mcp"
+said=$(mcpclient "${calls[@]}" -- homelab mcp)
 echo "$said"
 id=$(homelab plan --base main --merge-base --json | sed -n 's/^  "planId": "\(.*\)",$/\1/p')
 [ ${#id} = 64 ] || unexpected "homelab plan --json should have a planId"
-expect "$id" "1 of 3 services to rebuild" "home-assistant: rebuild"
-printf '\n   Same question, same answer, same planId as on the command line.\n'
+expect "$id" "1 of 3 services to rebuild" "home-assistant: rebuild" "being built by job" "succeeded" "home-assistant: built sha256:"
+printf '\n   Same question, same answer, same planId as on the command line. And the job is on record:\n'
+show homelab job list
+expect "succeeded"
 
 heading "Your own homelab" \
   "examples/homelab/README.md tells how to start from this one."

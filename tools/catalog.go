@@ -3,7 +3,9 @@ package tools
 import (
 	"context"
 
+	"homelab/internal/build"
 	"homelab/internal/doctor"
+	"homelab/internal/job"
 	"homelab/internal/plan"
 )
 
@@ -15,15 +17,27 @@ type Core struct {
 	Get    func(context.Context, plan.GetRequest) (*plan.Resolved, error)
 	Check  func(context.Context, plan.CheckRequest) (*plan.Check, error)
 	Doctor func(ctx context.Context, done func(doctor.Check)) (*doctor.Report, error)
+
+	Build     func(context.Context, build.Request, Report) (*build.Report, error)
+	JobList   func(context.Context, job.ListRequest) (*job.Listing, error)
+	JobGet    func(context.Context, job.GetRequest, Report) (*JobAnswer, error)
+	JobCancel func(context.Context, job.CancelRequest) (*job.Job, error)
+	// Work does a detached job: the command line calls it in the process that
+	// was started for the job.
+	Work func(ctx context.Context, id string) error
 }
 
 // Catalog is every tool there is, in the order they are shown to people.
 func Catalog(core Core) []Tool {
 	return []Tool{
 		planTool(core),
+		buildTool(core),
 		registryListTool(core),
 		registryGetTool(core),
 		registryCheckTool(core),
+		jobListTool(core),
+		jobGetTool(core),
+		jobCancelTool(core),
 		doctorTool(core),
 	}
 }

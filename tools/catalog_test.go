@@ -76,6 +76,10 @@ func TestVerdictsAreThoseOfTheDocumentation(t *testing.T) {
 	assert.Empty(t, call(t, all["registry_check"], `{}`).Verdict)
 	assert.Equal(t, 2, call(t, all["registry_check"], fmt.Sprintf(`{"limit":%d}`, toolstest.BrokenLimit)).Verdict.Exit())
 	assert.Equal(t, 5, call(t, all["doctor"], `{}`).Verdict.Exit())
+	assert.Equal(t, 10, call(t, all["build"], `{}`).Verdict.Exit())
+	assert.Empty(t, call(t, all["build"], `{"background":true}`).Verdict)
+	assert.Equal(t, 10, call(t, all["job_get"], `{"id":"x"}`).Verdict.Exit())
+	assert.Empty(t, call(t, all["job_cancel"], `{"id":"x"}`).Verdict, "it is what was asked for")
 }
 
 func TestNoNameReachesTheTextAsItIs(t *testing.T) {

@@ -1,7 +1,7 @@
-// Mcpclient asks homelab a question the way an agent does: it starts the
-// server, learns which tools there are, and calls plan.
+// Mcpclient works with homelab the way an agent does: it starts the server,
+// learns which tools there are, and calls some.
 //
-//	mcpclient '{"base":"main","mergeBase":true}' homelab mcp --repo ~/homelab
+//	mcpclient plan '{"base":"main"}' build '{"base":"main","planId":"$planId"}' -- homelab mcp --repo ~/homelab
 package main
 
 import (
@@ -29,21 +29,31 @@ func main() {
 	}
 }
 
+const usage = "usage: mcpclient TOOL ARGUMENTS [TOOL ARGUMENTS…] -- SERVER [ARGUMENT…]"
+
+// call is one call of a tool. $planId and $jobId in its arguments stand for what
+// the calls before it answered.
+type call struct{ tool, arguments string }
+
 func run(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) < 2 {
-		return errors.New("usage: mcpclient ARGUMENTS-OF-PLAN SERVER [ARGUMENT…]")
+	var calls []call
+	for len(args) >= 2 && args[0] != "--" {
+		calls, args = append(calls, call{args[0], args[1]}), args[2:]
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	if len(calls) == 0 || len(args) < 2 {
+		return errors.New(usage)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	server, err := client.NewStdioMCPClient(args[1], nil, args[2:]...)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", args[1], err)
 	}
-	err = ask(ctx, server, json.RawMessage(args[0]), out)
+	err = ask(ctx, server, calls, out)
 	return errors.Join(err, server.Close())
 }
 
-func ask(ctx context.Context, server *client.Client, arguments json.RawMessage, out io.Writer) error {
+func ask(ctx context.Context, server *client.Client, calls []call, out io.Writer) error {
 	hello, err := server.Initialize(ctx, mcp.InitializeRequest{Params: mcp.InitializeParams{
 		ProtocolVersion: mcp.LATEST_PROTOCOL_VERSION,
 		ClientInfo:      mcp.Implementation{Name: "mcpclient", Version: "1"},
@@ -61,47 +71,66 @@ func ask(ctx context.Context, server *client.Client, arguments json.RawMessage, 
 	}
 	fmt.Fprintf(out, "server   %s, MCP %s\n", hello.ServerInfo.Name, hello.ProtocolVersion)
 	fmt.Fprintf(out, "tools    %s\n", strings.Join(names, ", "))
-	fmt.Fprintf(out, "call     plan %s\n", arguments)
-
-	answer, err := server.CallTool(ctx, mcp.CallToolRequest{Params: mcp.CallToolParams{Name: "plan", RawArguments: arguments}})
-	if err != nil {
-		return fmt.Errorf("tools/call: %w", err)
-	}
-	for _, content := range answer.Content {
-		if text, ok := content.(mcp.TextContent); ok {
-			fmt.Fprintf(out, "\nWhat the model reads:\n%s\n", indent(text.Text))
+	said := answer{}
+	for _, c := range calls {
+		arguments := strings.NewReplacer("$planId", said.PlanID, "$jobId", said.JobID).Replace(c.arguments)
+		fmt.Fprintf(out, "\ncall     %s %s\n", c.tool, arguments)
+		result, err := server.CallTool(ctx, mcp.CallToolRequest{Params: mcp.CallToolParams{Name: c.tool, RawArguments: json.RawMessage(arguments)}})
+		if err != nil {
+			return fmt.Errorf("tools/call: %w", err)
 		}
+		for _, content := range result.Content {
+			if text, ok := content.(mcp.TextContent); ok {
+				fmt.Fprintf(out, "\nWhat the model reads:\n%s\n", indent(text.Text))
+			}
+		}
+		if result.IsError {
+			return fmt.Errorf("%s answered with an error", c.tool)
+		}
+		if err := json.Unmarshal(result.RawStructuredContent, &said); err != nil {
+			return fmt.Errorf("structuredContent: %w", err)
+		}
+		said.show(out)
 	}
-	if answer.IsError {
-		return errors.New("plan answered with an error")
-	}
-	return show(answer.RawStructuredContent, out)
+	return nil
 }
 
-// plan has the fields of the answer that are shown here; schemas/tools has the
-// whole schema.
-type plan struct {
-	PlanID   string
-	Services []struct {
-		Name, Decision string
-		Reasons        []struct{ Kind, Path, Status string }
-	}
+// answer has the fields of answers that are shown here; schemas/tools has the
+// whole schemas.
+type answer struct {
+	PlanID, JobID string
+	Services      services
+	Build         struct{ Services services } // of a job
 }
 
-func show(structured json.RawMessage, out io.Writer) error {
-	var p plan
-	if err := json.Unmarshal(structured, &p); err != nil {
-		return fmt.Errorf("structuredContent: %w", err)
+type services []struct {
+	Name, Decision, Status string
+	Reasons                []struct{ Kind, Path, Status string }
+	Artifact               struct{ Digest string }
+}
+
+// UnmarshalJSON skips the services of a job, which are names.
+func (s *services) UnmarshalJSON(raw []byte) error {
+	type plain services
+	*s = nil
+	if json.Unmarshal(raw, (*plain)(s)) != nil {
+		*s = nil
 	}
-	fmt.Fprintf(out, "\nWhat a program reads, some of it:\n  planId    %s\n", p.PlanID)
-	for i, service := range p.Services {
-		fmt.Fprintf(out, "  services[%d] %s: %s", i, service.Name, service.Decision)
-		for _, reason := range service.Reasons {
+	return nil
+}
+
+func (a answer) show(out io.Writer) {
+	fmt.Fprintf(out, "\nWhat a program reads, some of it:\n  planId    %s\n", a.PlanID)
+	if a.JobID != "" {
+		fmt.Fprintf(out, "  jobId     %s\n", a.JobID)
+	}
+	for i, s := range append(a.Services, a.Build.Services...) {
+		fmt.Fprintf(out, "  services[%d] %s: %s%s %s", i, s.Name, s.Decision, s.Status, s.Artifact.Digest)
+		for _, reason := range s.Reasons {
 			fmt.Fprintf(out, " (%s)", strings.TrimSpace(reason.Kind+" "+reason.Status+" "+reason.Path))
 		}
 		fmt.Fprintln(out)
 	}
-	return nil
 }
 
 func indent(text string) string {

@@ -31,6 +31,8 @@ var floors = map[string]floor{
 	"internal/engine/docker":            {3, "an adapter: nobody else knows the Docker API"},
 	"internal/engine/docker/dockertest": {3, "engines for tests"},
 
+	"internal/build":  {2, "a domain: it knows plans and interfaces of its own, no adapter"},
+	"internal/job":    {2, "a domain: it keeps records of work and knows none"},
 	"internal/plan":   {2, "a domain: it knows the registry and interfaces of its own, no adapter"},
 	"internal/doctor": {2, "a domain: it runs probes and knows none"},
 
@@ -38,6 +40,8 @@ var floors = map[string]floor{
 
 	"internal/strictjson": {0, "knows JSON, not what it says"},
 	"internal/hint":       {0, "knows paths, not what they are for"},
+	"internal/image":      {0, "knows images, not who makes them"},
+	"internal/durable":    {0, "writes bytes, knows nothing of them"},
 	"internal/cache":      {0, "keeps bytes, knows nothing of them"},
 	"internal/command":    {0, "runs commands for every adapter"},
 	"internal/fault":      {0, "the error value of every floor"},
@@ -47,6 +51,10 @@ var floors = map[string]floor{
 // siblings are the imports within a floor that are allowed.
 var siblings = []struct{ from, to, why string }{
 	{"internal/command", "internal/fault", "a missing command is a fault with its remedy"},
+	{"internal/durable", "internal/fault", "a disk that is full is a fault with its remedy"},
+	{"internal/cache", "internal/durable", "a cached value is whole or not there"},
+	{"internal/image", "internal/fault", "a broken archive is a fault with its remedy"},
+	{"internal/build", "internal/plan", "what is built is what a plan decided"},
 	{"internal/strictjson", "internal/fault", "a name that is not known is answered with near ones"},
 	{"internal/hint", "internal/fault", "a hint that cannot be understood is a fault with its remedy"},
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"homelab/internal/durable"
 )
 
 // Dir is a folder of cached values. The zero Dir keeps nothing.
@@ -34,13 +36,7 @@ func (d Dir) Put(key string, value []byte) {
 	if d.Path == "" || os.MkdirAll(d.Path, 0o700) != nil {
 		return
 	}
-	temp, err := os.CreateTemp(d.Path, ".new-*")
-	if err != nil {
-		return
-	}
-	_, err = temp.Write(value)
-	if cmp.Or(err, temp.Sync(), temp.Close()) != nil || os.Rename(temp.Name(), d.file(key)) != nil {
-		_ = os.Remove(temp.Name())
+	if durable.WriteFile(d.file(key), value) != nil {
 		return
 	}
 	d.prune()

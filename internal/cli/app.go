@@ -4,13 +4,16 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"sync"
 
+	"homelab/internal/build"
 	"homelab/internal/doctor"
 	"homelab/internal/fault"
+	"homelab/internal/job"
 	"homelab/internal/plan"
 	"homelab/tools"
 )
@@ -30,9 +33,10 @@ type App struct {
 
 // Settings are what holds for a whole process. Empty means the default.
 type Settings struct {
-	Repo     string // folder in the repository
-	Registry string // flake:REF#attr or a path
-	Resident bool   // the process answers again and again
+	Repo       string   // folder in the repository
+	Registry   string   // flake:REF#attr or a path
+	NixOptions []string // settings for Nix, as name=value
+	Resident   bool     // the process answers again and again
 }
 
 // Streams are where a process reads and writes.
@@ -54,7 +58,7 @@ func (a App) Run(ctx context.Context, args []string) int {
 	root.SetIn(a.Streams.In)
 	root.SetOut(a.Streams.Out)
 	root.SetErr(a.Streams.Err)
-	err := root.ExecuteContext(ctx)
+	err := cmp.Or(root.ExecuteContext(ctx), r.unhelped)
 	if err == nil {
 		return 0
 	}
@@ -72,6 +76,7 @@ type run struct {
 	settings Settings
 	json     bool
 	noColor  bool
+	unhelped error // why help was not printed: cobra takes no error from it
 }
 
 // verdict ends a command that has printed its result with the status of a code.
@@ -91,5 +96,16 @@ func (r *run) core() tools.Core {
 		Doctor: func(ctx context.Context, done func(doctor.Check)) (*doctor.Report, error) {
 			return open().Doctor(ctx, done)
 		},
+		Build: func(ctx context.Context, q build.Request, report tools.Report) (*build.Report, error) {
+			return open().Build(ctx, q, report)
+		},
+		JobList: func(ctx context.Context, q job.ListRequest) (*job.Listing, error) { return open().JobList(ctx, q) },
+		JobGet: func(ctx context.Context, q job.GetRequest, report tools.Report) (*tools.JobAnswer, error) {
+			return open().JobGet(ctx, q, report)
+		},
+		JobCancel: func(ctx context.Context, q job.CancelRequest) (*job.Job, error) {
+			return open().JobCancel(ctx, q)
+		},
+		Work: func(ctx context.Context, id string) error { return open().Work(ctx, id) },
 	}
 }

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -70,6 +71,12 @@ func TestViews(t *testing.T) {
 		"registry_check":         "homelab registry check",
 		"registry_check_invalid": "homelab registry check --limit 10000",
 		"doctor":                 "homelab doctor",
+		"build":                  "homelab build",
+		"build_background":       "homelab build --background",
+		"job_list":               "homelab job list",
+		"job_get":                "homelab job get build-20260301-090000000-k7q2",
+		"job_cancel":             "homelab job cancel build-20260301-090000000-k7q2",
+		"help_build":             "homelab build --help",
 		"help":                   "homelab --help",
 		"help_registry":          "homelab registry",
 		"help_plan":              "homelab help plan",
@@ -109,11 +116,11 @@ func TestStatusFollowsTheVerdict(t *testing.T) {
 func TestUsageErrors(t *testing.T) {
 	for line, want := range map[string]string{
 		"homelab pln":                "homelab: there is no command \"homelab pln\"\nhint: did you mean plan?\n",
-		"homelab list":               "homelab: there is no command \"homelab list\"\nhint: did you mean registry list?\n",
+		"homelab list":               "homelab: there is no command \"homelab list\"\nhint: did you mean job list, registry list?\n",
 		"homelab registry gt":        "homelab: there is no command \"homelab registry gt\"\nhint: did you mean get?\n",
 		"homelab help registry gt":   "homelab: there is no command \"homelab registry gt\"\nhint: did you mean get?\n",
 		"homelab plan --bse main":    "homelab: \"homelab plan\" has no flag --bse\nhint: did you mean --base?\n",
-		"homelab plan -q":            "homelab: \"homelab plan\" has no flag -q\nhint: valid: --base, --cursor, --head, --help, --json, --limit, --merge-base, --no-color, --registry, --repo, --system\n",
+		"homelab plan -q":            "homelab: \"homelab plan\" has no flag -q\nhint: valid: --base, --cursor, --head, --help, --json, --limit, --merge-base, --nix-option, --no-color, --registry, --repo, --system\n",
 		"homelab plan --base":        "homelab: --base needs a value\nhint: see homelab plan --help\n",
 		"homelab plan --limit many":  "homelab: --limit takes an integer, not \"many\"\nhint: see homelab plan --help\n",
 		"homelab plan --limit 99999": "homelab: limit: number out of range (99999)\nhint: write a number from 1 to 10000\n",
@@ -225,19 +232,39 @@ func TestServeGetsTheStreamsAndTheCatalogue(t *testing.T) {
 	assert.Len(t, served, len(tools.Catalog(tools.Core{})))
 }
 
-func TestResultThatCannotBeWrittenIsAFailure(t *testing.T) {
+func TestWhatCannotBeWrittenIsAFailure(t *testing.T) {
+	for _, line := range []string{"plan", "plan --json", "version", "help plan", "plan --help", "", "registry", "completion bash"} {
+		status, err := runInto(t, unwritable{syscall.ENOSPC}, line)
+		assert.Equal(t, 5, status, line)
+		assert.Contains(t, err, "cannot write the result: no space left on device", line)
+		assert.Contains(t, err, "make room, or write elsewhere", line)
+	}
+}
+
+// Who closes the pipe has read enough: that is nobody's failure, and the verdict
+// stands.
+func TestClosedPipeIsNoFailure(t *testing.T) {
+	for line, want := range map[string]int{"plan": 0, "plan --json": 0, "help plan": 0, "--help": 0, "registry check --limit 10000": 2} {
+		status, err := runInto(t, unwritable{&os.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE}}, line)
+		assert.Equal(t, want, status, line)
+		assert.Empty(t, err, line)
+	}
+}
+
+func runInto(t *testing.T, out io.Writer, line string) (status int, said string) {
+	t.Helper()
 	var err bytes.Buffer
 	app := cli.App{
 		Open:    func(cli.Settings) tools.Core { return toolstest.Core() },
-		Streams: cli.Streams{Out: full{}, Err: &err},
+		Streams: cli.Streams{Out: out, Err: &err},
 	}
-	assert.Equal(t, 1, app.Run(t.Context(), []string{"plan"}))
-	assert.Contains(t, err.String(), "write the result: disk full")
+	return app.Run(t.Context(), strings.Fields(line)), err.String()
 }
 
-type full struct{}
+// unwritable is a file that fails in its own way.
+type unwritable struct{ err error }
 
-func (full) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+func (u unwritable) Write([]byte) (int, error) { return 0, u.err }
 
 func TestInterruptedCommandExitsWith130(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())

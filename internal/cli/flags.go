@@ -38,7 +38,11 @@ func bindFlags(flags *pflag.FlagSet, tool tools.Tool) func() map[string]any {
 
 func bind(flags *pflag.FlagSet, name string, field tools.Field) func() any {
 	usage := strings.TrimSuffix(field.Description, ".")
-	switch kind := field.Type.Kind(); {
+	fieldType := field.Type
+	if fieldType.Kind() == reflect.Pointer { // one that knows whether it was left out
+		fieldType = fieldType.Elem()
+	}
+	switch kind := fieldType.Kind(); {
 	case kind == reflect.String:
 		return read(flags.String(name, "", usage))
 	case kind == reflect.Bool:
@@ -47,7 +51,7 @@ func bind(flags *pflag.FlagSet, name string, field tools.Field) func() any {
 		return read(flags.Int64(name, 0, usage))
 	case kind == reflect.Float64:
 		return read(flags.Float64(name, 0, usage))
-	case kind == reflect.Slice && field.Type.Elem().Kind() == reflect.String:
+	case kind == reflect.Slice && fieldType.Elem().Kind() == reflect.String:
 		return read(flags.StringSlice(name, nil, usage+" (repeat it, or separate by commas)"))
 	}
 	panic(fmt.Sprintf("the field %s has no spelling as a flag: %s", field.Name, field.Type))

@@ -15,11 +15,11 @@ import (
 // widest is how wide help gets on a wide terminal: longer lines are hard to read.
 const widest = 100
 
-// help is what --help prints: what the command answers, how to type it, an
+// writeHelp prints what --help does: what the command answers, how to type it, an
 // example, its flags.
-func help(cmd *cobra.Command, _ []string) {
-	out := cmd.OutOrStdout()
-	width := helpWidth(out)
+func writeHelp(cmd *cobra.Command) error {
+	out := &strings.Builder{}
+	width := helpWidth(cmd.OutOrStdout())
 	if about := firstOf(cmd.Long, cmd.Short); about != "" {
 		fmt.Fprintf(out, "%s\n\n", wrap(about, width))
 	}
@@ -34,11 +34,11 @@ func help(cmd *cobra.Command, _ []string) {
 			line := strings.TrimPrefix(useLine(leaf), cmd.CommandPath()+" ")
 			fmt.Fprintf(table, "  %s\t%s\n", line, leaf.Short)
 		}
-		// It can only fail as out does, and then there is nobody to tell.
-		_ = table.Flush()
+		_ = table.Flush() // a Builder takes everything
 	}
 	printFlags(out, "Flags", cmd.LocalNonPersistentFlags(), width)
 	printFlags(out, "Global flags", cmd.Root().PersistentFlags(), width)
+	return write(cmd.OutOrStdout(), out.String())
 }
 
 // useLine is how the command is typed.
@@ -103,7 +103,7 @@ func helpCommand() *cobra.Command {
 			if len(rest) > 0 && about.HasSubCommands() {
 				return unknownCommand(about, rest[0])
 			}
-			return about.Help()
+			return writeHelp(about)
 		},
 	}
 }

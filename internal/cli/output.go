@@ -9,10 +9,14 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"golang.org/x/term"
 
+	"homelab/internal/build"
 	"homelab/internal/doctor"
+	"homelab/internal/fault"
+	"homelab/internal/job"
 	"homelab/internal/plan"
 	"homelab/tools"
 )
@@ -39,6 +43,14 @@ func (r *run) show(result tools.Result) error {
 		page.check(value)
 	case *doctor.Report:
 		page.doctor(value)
+	case *build.Report:
+		page.build(value)
+	case *job.Listing:
+		page.jobs(value)
+	case *tools.JobAnswer:
+		page.job(value)
+	case *job.Job:
+		page.job(&tools.JobAnswer{Job: *value})
 	default:
 		page.line(result.Text)
 	}
@@ -46,10 +58,17 @@ func (r *run) show(result tools.Result) error {
 }
 
 func (r *run) print(text string) error {
-	if _, err := io.WriteString(r.app.Streams.Out, text); err != nil {
-		return fmt.Errorf("write the result: %w", err)
+	return write(r.app.Streams.Out, text)
+}
+
+// write writes all of a result. Who closed the pipe, as head does, has read
+// enough: that is no failure.
+func write(out io.Writer, text string) error {
+	_, err := io.WriteString(out, text)
+	if err == nil || errors.Is(err, syscall.EPIPE) {
+		return nil
 	}
-	return nil
+	return fault.Newf(fault.Precondition, "make room, or write elsewhere", "cannot write the result: %w", err)
 }
 
 func (r *run) printJSON(value json.RawMessage) error {

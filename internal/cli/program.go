@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -63,6 +64,16 @@ func (r *run) mcpCommand() *cobra.Command {
 	}
 }
 
+// workCommand is what a detached job's own process runs.
+func (r *run) workCommand() *cobra.Command {
+	one := positional{name: "id", required: true}
+	return &cobra.Command{
+		Use: "work ID", Short: "Do a detached job; homelab starts this by itself", Hidden: true,
+		Args: one.check,
+		RunE: func(cmd *cobra.Command, args []string) error { return r.core().Work(cmd.Context(), args[0]) },
+	}
+}
+
 func (r *run) inspectCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "inspect",
@@ -110,11 +121,15 @@ func completionCommand() *cobra.Command {
 		Args:      one.check,
 		ValidArgs: shellNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			write, ok := shells[args[0]]
+			generate, ok := shells[args[0]]
 			if !ok {
 				return fault.Newf(fault.InvalidArgument, fault.DidYouMean(args[0], shellNames), "there are no completions for %q", args[0])
 			}
-			return write(cmd.Root(), cmd.OutOrStdout())
+			var script strings.Builder
+			if err := generate(cmd.Root(), &script); err != nil {
+				return err
+			}
+			return write(cmd.OutOrStdout(), script.String())
 		},
 	}
 }

@@ -15,6 +15,7 @@ import (
 const (
 	repoVariable     = "HOMELAB_REPO"
 	registryVariable = "HOMELAB_REGISTRY"
+	optionsVariable  = "HOMELAB_NIX_OPTIONS"
 )
 
 func init() {
@@ -28,7 +29,7 @@ func (r *run) root() *cobra.Command {
 	root.Version = r.app.Version.String()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpFunc(help)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { r.unhelped = writeHelp(cmd) })
 	root.SetFlagErrorFunc(wrongFlag)
 	root.SetHelpCommand(helpCommand())
 
@@ -37,9 +38,11 @@ func (r *run) root() *cobra.Command {
 		"A `DIR` in the repository; left out: "+repoVariable+", else the current one")
 	flags.StringVar(&r.settings.Registry, "registry", os.Getenv(registryVariable),
 		"The `PLACE` of the registry, flake:REF#attr or a path; left out: "+registryVariable+", else the flake's homelab, else homelab.json")
+	flags.StringArrayVar(&r.settings.NixOptions, "nix-option", optionsFromEnvironment(),
+		"A setting for Nix, as `NAME=VALUE`, such as builders, store, substituters or max-jobs (repeat it); left out: "+optionsVariable+", one on a line")
 	flags.BoolVar(&r.json, "json", false, "Print the exact result as JSON, and errors too")
 	flags.BoolVar(&r.noColor, "no-color", false, "No colours; NO_COLOR says the same")
-	for _, name := range []string{"repo", "registry"} {
+	for _, name := range []string{"repo", "registry", "nix-option"} {
 		flags.Lookup(name).DefValue = ""
 	}
 
@@ -50,8 +53,20 @@ func (r *run) root() *cobra.Command {
 		}
 		parent.AddCommand(r.toolCommand(tool))
 	}
+	under(root, "job").AddCommand(r.workCommand())
 	root.AddCommand(r.mcpCommand(), r.inspectCommand(), r.versionCommand(), completionCommand())
 	return root
+}
+
+// optionsFromEnvironment are lines: the value of builders has spaces.
+func optionsFromEnvironment() []string {
+	var options []string
+	for line := range strings.Lines(os.Getenv(optionsVariable)) {
+		if line = strings.TrimSpace(line); line != "" {
+			options = append(options, line)
+		}
+	}
+	return options
 }
 
 // group is a command that only has subcommands.

@@ -33,7 +33,9 @@ func (r *run) toolCommand(tool tools.Tool) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		result, err := tool.Call(cmd.Context(), raw, nil)
+		display := r.display()
+		result, err := tool.Call(cmd.Context(), raw, display.report)
+		display.end()
 		if err != nil {
 			return err
 		}

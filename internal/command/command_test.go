@@ -1,9 +1,12 @@
 package command_test
 
 import (
+	"bufio"
 	"context"
+	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,6 +52,37 @@ func TestOutputIsBounded(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, result.Stderr, 64<<10)
 	assert.True(t, strings.HasSuffix(string(result.Stderr), "end\n"), "the end is kept")
+}
+
+// Standard error can be followed; what came last is kept all the same.
+func TestStderrIsFollowed(t *testing.T) {
+	t.Parallel()
+	said, hear := io.Pipe()
+	c := sh(`echo one >&2; read answer; echo "$answer" >&2; head -c 100000 /dev/zero >&2`)
+	answer, say := io.Pipe()
+	c.Stdin, c.Stderr = answer, hear
+	var heard int64
+	var talk sync.WaitGroup
+	talk.Go(func() {
+		lines := bufio.NewReader(said)
+		line, err := lines.ReadString('\n')
+		assert.NoError(t, err)
+		assert.Equal(t, "one\n", line)
+		_, err = io.WriteString(say, "two\n")
+		assert.NoError(t, err)
+		assert.NoError(t, say.Close())
+		line, err = lines.ReadString('\n')
+		assert.NoError(t, err)
+		assert.Equal(t, "two\n", line)
+		heard, err = io.Copy(io.Discard, lines)
+		assert.NoError(t, err)
+	})
+	result, err := command.Run(t.Context(), c)
+	require.NoError(t, err)
+	require.NoError(t, hear.Close())
+	talk.Wait()
+	assert.EqualValues(t, 100000, heard)
+	assert.Len(t, result.Stderr, 64<<10)
 }
 
 // Cancellation reaches what the command started, too.

@@ -59,15 +59,25 @@ func start(ctx context.Context, c Cmd) (*Pipe, error) {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", c.Name, err), childIn.Close(), stdin.Close())
 	}
 	stderr := &tail{most: maxStderr}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = childIn, childOut, stderr
-	err = cmd.Start()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = childIn, childOut, both(stderr, c.Stderr)
+	p := &Pipe{stdin: stdin, stdout: stdout, done: make(chan struct{})}
+	started := make(chan error)
+	// One goroutine starts it and waits for it, so that it can hold its thread.
+	go func() {
+		defer c.holdThread()()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.wait(ctx, cmd, stderr)
+		}
+	}()
+	err = <-started
 	_, _ = childIn.Close(), childOut.Close() // the child has its own
 	if err != nil {
 		_, _ = stdin.Close(), stdout.Close()
 		return nil, fmt.Errorf("start %s: %w", c.Name, err)
 	}
-	p := &Pipe{PID: cmd.Process.Pid, stdin: stdin, stdout: stdout, done: make(chan struct{})}
-	go p.wait(ctx, cmd, stderr)
+	p.PID = cmd.Process.Pid
 	return p, nil
 }
 

@@ -26,7 +26,7 @@ type lab struct {
 // answers.
 var outside = []string{
 	"DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "XDG_CONFIG_HOME",
-	"HOMELAB_REPO", "HOMELAB_REGISTRY", "HOMELAB_SYSTEM", "NIX_HA_TARGET", "NIX_HOME_ASSISTANT_TARGET",
+	"HOMELAB_REPO", "HOMELAB_REGISTRY", "HOMELAB_SYSTEM", "HOMELAB_STATE", "XDG_STATE_HOME", "HOMELAB_NIX_OPTIONS", "NIX_HA_TARGET", "NIX_HOME_ASSISTANT_TARGET",
 	"NIX_PROM_TARGET", "NIX_PROMETHEUS_TARGET", "NIX_GRAFANA_TARGET",
 }
 
@@ -38,7 +38,8 @@ func newLab(t *testing.T) *lab {
 	require.NoError(t, err)
 	l := &lab{t: t, dir: dir, env: []string{
 		"HOME=" + home, "XDG_CACHE_HOME=" + filepath.Join(home, "cache"),
-		"NIX_CONFIG=substituters =\nflake-registry =\n",
+		// Root builds without the group of build users and without a sandbox.
+		"NIX_CONFIG=substituters =\nflake-registry =\nsandbox = false\nbuild-users-group =\n",
 		"GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_CONFIG_NOSYSTEM=1",
 		"GIT_AUTHOR_NAME=Robin", "GIT_AUTHOR_EMAIL=robin@example.org",
 		"GIT_COMMITTER_NAME=Robin", "GIT_COMMITTER_EMAIL=robin@example.org",

@@ -12,6 +12,7 @@ import (
 	"homelab/internal/cli"
 	"homelab/internal/engine/docker"
 	"homelab/internal/gitrepo"
+	"homelab/internal/nix"
 	"homelab/internal/plan"
 	"homelab/registry"
 	"homelab/tools"
@@ -24,6 +25,8 @@ type Config struct {
 	// Registry is flake:REF#attr or a path; empty: the flake's homelab, else
 	// homelab.json.
 	Registry string
+	// NixOptions are settings for Nix, as name=value.
+	NixOptions []string
 	// Resident means that the same harness is asked again and again.
 	Resident bool
 }
@@ -36,6 +39,9 @@ type Harness struct {
 
 	systems *systems
 
+	nix        nix.Nix
+	badOptions error // what is wrong with Config.NixOptions
+
 	mu     sync.Mutex
 	repo   *gitrepo.Repo // of opened
 	opened *plan.Planner
@@ -43,8 +49,9 @@ type Harness struct {
 
 // New returns a harness that has opened nothing.
 func New(cfg Config) *Harness {
+	options, err := nix.ParseOptions(cfg.NixOptions)
 	return &Harness{
-		cfg: cfg, engine: askEngine,
+		cfg: cfg, engine: askEngine, nix: nix.Nix{Options: options}, badOptions: err,
 		systems: &systems{ask: askEngine, now: time.Now, known: map[registry.Host]answer{}},
 	}
 }
@@ -57,6 +64,12 @@ func (h *Harness) Core() tools.Core {
 		Get:    asking(h, (*plan.Planner).Get),
 		Check:  asking(h, (*plan.Planner).Check),
 		Doctor: h.doctor,
+
+		Build:     h.build,
+		JobList:   h.jobList,
+		JobGet:    h.jobGet,
+		JobCancel: h.jobCancel,
+		Work:      h.work,
 	}
 }
 
@@ -115,5 +128,5 @@ func askEngine(ctx context.Context, host registry.Host) (docker.Server, error) {
 
 // Open binds the tools to what the command line was told.
 func Open(s cli.Settings) tools.Core {
-	return New(Config{Repo: s.Repo, Registry: s.Registry, Resident: s.Resident}).Core()
+	return New(Config{Repo: s.Repo, Registry: s.Registry, NixOptions: s.NixOptions, Resident: s.Resident}).Core()
 }

@@ -7,10 +7,7 @@ import (
 	"runtime"
 	"strings"
 
-	"homelab/internal/command"
-	"homelab/internal/fault"
 	"homelab/internal/gitrepo"
-	"homelab/internal/nix"
 	"homelab/internal/plan"
 	"homelab/registry"
 )
@@ -25,6 +22,9 @@ func (h *Harness) newPlanner(ctx context.Context) (*plan.Planner, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h.badOptions != nil {
+		return nil, h.badOptions
+	}
 	cache, err := cacheDir()
 	if err != nil {
 		cache = "" // no home: nothing is kept, doctor says so
@@ -33,7 +33,7 @@ func (h *Harness) newPlanner(ctx context.Context) (*plan.Planner, error) {
 	h.repo = repo
 	return &plan.Planner{
 		Repo:     repo,
-		Source:   &plan.Source{Setting: setting, Root: repo.Root(), Nix: flakes{}, CacheDir: cache},
+		Source:   &plan.Source{Setting: setting, Root: repo.Root(), Nix: flakes{h.nix}, CacheDir: cache},
 		SystemOf: h.systems.of,
 		Machine:  registry.SystemOf("linux", runtime.GOARCH),
 		Getenv:   os.Getenv,
@@ -60,19 +60,3 @@ func registrySetting(setting, root string) (string, error) {
 	}
 	return filepath.Join(folder, filepath.Base(absolute)), nil
 }
-
-// flakes is the [plan.Evaluator] on the nix command.
-type flakes struct{}
-
-func (flakes) Available(context.Context) error {
-	if command.Look("nix") == "" {
-		return fault.New(fault.Precondition, "nix is not installed", nix.InstallHint)
-	}
-	return nil
-}
-
-func (flakes) EvalJSON(ctx context.Context, flakeRef, attr string) ([]byte, error) {
-	return nix.EvalJSON(ctx, nix.Installable{Flake: flakeRef, Attr: attr}, registry.MaxSize)
-}
-
-func (flakes) GitRef(root, commit, dir string) string { return nix.GitRef(root, commit, dir) }

@@ -21,7 +21,7 @@ const maxMessage = 1000
 var (
 	escapeCodes = later("\x1b\\[[0-9;?]*[a-zA-Z]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
 	location    = later(`^at (.+:\d+:\d+):$`)
-	internal    = later(`^«(?:nix|flakes)-internal»`)
+	internal    = later(`^«(?:(?:nix|flakes)-internal|string)»`)
 	excerpt     = later(`^\d*\|`)
 	suggestion  = later(`^Did you mean (.+)\?$`)
 

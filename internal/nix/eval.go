@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"homelab/internal/command"
 	"homelab/internal/fault"
 )
 
@@ -27,29 +28,44 @@ func (i Installable) String() string {
 // [fault.NotFound]; when machine or clone are not ready for Nix, with
 // [fault.Precondition]; when Nix cannot evaluate, with [fault.EvalFailed], the
 // first line of Nix's error, and where it is.
-func EvalJSON(ctx context.Context, at Installable, most int) ([]byte, error) {
-	json, err := eval(ctx, at, most)
+func (n Nix) EvalJSON(ctx context.Context, at Installable, most int) ([]byte, error) {
+	json, err := n.eval(ctx, at, at.Attr, most)
 	if err != nil || !shadowed(at, json) {
 		return json, err
 	}
 	// A leading dot, which Nix knows since 2.19, leaves out the packages.
-	exact, err := eval(ctx, Installable{Flake: at.Flake, Attr: "." + at.Attr}, most)
+	exact, err := n.eval(ctx, Installable{Flake: at.Flake, Attr: "." + at.Attr}, at.Attr, most)
 	if fault.CodeOf(err) == fault.NotFound {
-		return nil, &fault.Error{
-			Op: evalOp, Code: fault.EvalFailed,
-			Message: fmt.Sprintf("%s names a package: this Nix looks for packages.SYSTEM.%s before it looks for %s", at.Attr, at.Attr, at.Attr),
-			Hint:    "update Nix to 2.19 or newer, or export the same value under a name that no package has and use that name",
-		}
+		return nil, shadowFault(at.Attr)
 	}
 	return exact, err
 }
 
+// shadowFault says that this Nix cannot tell an output from a package.
+func shadowFault(attr string) *fault.Error {
+	return &fault.Error{
+		Op: evalOp, Code: fault.EvalFailed,
+		Message: fmt.Sprintf("%s names a package: this Nix looks for packages.SYSTEM.%s before it looks for %s", attr, attr, attr),
+		Hint:    "update Nix to 2.19 or newer, or export the same value under a name that no package has and use that name",
+	}
+}
+
+// EvalJSON is [Nix.EvalJSON] without settings.
+func EvalJSON(ctx context.Context, at Installable, most int) ([]byte, error) {
+	return Nix{}.EvalJSON(ctx, at, most)
+}
+
 const evalOp = "nix eval"
 
-func eval(ctx context.Context, at Installable, most int) ([]byte, error) {
+// eval evaluates a value; what fails is said of the attribute called.
+func (n Nix) eval(ctx context.Context, at Installable, called string, most int, more ...string) ([]byte, error) {
 	// The evaluation cache keeps failures without their message, and is of no
 	// use for whole values.
-	result, err := run(ctx, most, "eval", "--json", "--no-update-lock-file", "--option", "eval-cache", "false", at.String())
+	args := append([]string{"eval", "--json", "--no-update-lock-file", "--option", "eval-cache", "false"}, more...)
+	c := n.nix(append(args, at.String())...)
+	c.MaxOutput = most
+	at.Attr = called
+	result, err := command.Run(ctx, c)
 	switch {
 	case err != nil && most > 0 && len(result.Stdout) == most && ctx.Err() == nil:
 		return nil, &fault.Error{

@@ -17,7 +17,18 @@ type rule struct {
 	hint  string
 }
 
+// These may happen whatever Nix does.
+var (
+	daemonDown  = later(`cannot connect to (?:socket|daemon)|Nix daemon disconnected|daemon-socket/socket['"]?: Permission denied`)
+	storeDenied = later(`/nix\b.*(?:Permission denied|Operation not permitted|Read-only file system)`)
+	diskFull    = later(`No space left on device|lack of free disk space`)
+)
+
 const (
+	daemonHint = "start the Nix daemon (systemctl start nix-daemon) and be in its group (Debian: nix-users)"
+	storeHint  = "this user cannot write the Nix store: start the Nix daemon, or run as the user who owns the store"
+	spaceHint  = "make room, for example with nix-collect-garbage"
+
 	lockHint = "run `nix flake lock` and commit flake.lock"
 	pureHint = "a flake sees only its own tree and its inputs: name files relative to it, and systems in full, such as x86_64-linux"
 )
@@ -48,12 +59,9 @@ var rules = []rule{
 		fault.Precondition, "if the repository belongs to another user, tell git that you trust it: git config --global --add safe.directory FOLDER"},
 	{later(`executing 'git'`),
 		fault.Precondition, "install git: Nix needs it to read a repository"},
-	{later(`cannot connect to (?:socket|daemon)|Nix daemon disconnected|daemon-socket/socket['"]?: Permission denied`),
-		fault.Precondition, "start the Nix daemon (systemctl start nix-daemon) and be in its group (Debian: nix-users)"},
-	{later(`/nix\b.*(?:Permission denied|Operation not permitted|Read-only file system)`),
-		fault.Precondition, "this user cannot write the Nix store: start the Nix daemon, or run as the user who owns the store"},
-	{later(`No space left on device`),
-		fault.Precondition, "make room, for example with nix-collect-garbage"},
+	{daemonDown, fault.Precondition, daemonHint},
+	{storeDenied, fault.Precondition, storeHint},
+	{diskFull, fault.Precondition, spaceHint},
 	{later(`unrecognised flag|is not a recognised command`),
 		fault.Precondition, InstallHint},
 }
@@ -90,7 +98,9 @@ func classify(at Installable, from place, c complaint) *fault.Error {
 		if c.suggest != "" {
 			hint += ", or did you mean " + c.suggest + "?"
 		}
-		return fault.Newf(fault.NotFound, hint, "the flake has no attribute %s", at.Attr)
+		e := fault.Newf(fault.NotFound, hint, "the flake has no attribute %s", at.Attr)
+		e.Err = errNoAttribute
+		return e
 	}
 	if file := noFile().FindStringSubmatch(c.message); file != nil {
 		return missing(file[1], from)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,22 +13,31 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets this binary play the nix command: the tests put a link to it,
-// called nix, on PATH.
+// TestMain lets this binary play the commands of Nix: the tests put links to
+// it, called nix and nix-store, on PATH.
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "nix" {
+	switch filepath.Base(os.Args[0]) {
+	case "nix", "nix-store":
 		os.Exit(playNix())
 	}
 	os.Exit(m.Run())
 }
 
-// playNix says what FAKE_NIX_STDOUT and FAKE_NIX_STDERR hold and fails when
-// there is something on standard error, unless FAKE_NIX_ANSWERS has a line
+// playNix says what FAKE_NIX_STDOUT and FAKE_NIX_STDERR hold and ends with
+// FAKE_NIX_EXIT, else fails when there is something on standard error, unless FAKE_NIX_ANSWERS has a line
 // ATTRIBUTE=OUTPUT for what it is asked. It writes its arguments to the file
-// FAKE_NIX_ARGS, and, before it hangs, its process id to FAKE_NIX_HANG.
+// FAKE_NIX_ARGS, adds a line with them to FAKE_NIX_LOG, and, before it hangs, its process id to FAKE_NIX_HANG.
 func playNix() int {
 	if path := os.Getenv("FAKE_NIX_ARGS"); path != "" {
 		write(path, strings.Join(os.Args[1:], "\n")+"\n")
+	}
+	if path := os.Getenv("FAKE_NIX_LOG"); path != "" {
+		log, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return 99
+		}
+		fmt.Fprintf(log, "%q\n", os.Args)
+		_ = log.Close()
 	}
 	if path := os.Getenv("FAKE_NIX_HANG"); path != "" {
 		stop := make(chan os.Signal, 1)
@@ -46,6 +56,9 @@ func playNix() int {
 	}
 	fmt.Print(os.Getenv("FAKE_NIX_STDOUT"))
 	fmt.Fprint(os.Stderr, os.Getenv("FAKE_NIX_STDERR"))
+	if status, err := strconv.Atoi(os.Getenv("FAKE_NIX_EXIT")); err == nil {
+		return status
+	}
 	if os.Getenv("FAKE_NIX_STDERR") != "" {
 		return 1
 	}
@@ -65,6 +78,9 @@ func fakeNix(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	bin := t.TempDir()
-	require.NoError(t, os.Symlink(self, filepath.Join(bin, "nix")))
+	for _, name := range []string{"nix", "nix-store"} {
+		require.NoError(t, os.Symlink(self, filepath.Join(bin, name)))
+	}
 	t.Setenv("PATH", bin)
+	t.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector sleeps for a second
 }

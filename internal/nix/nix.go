@@ -1,5 +1,6 @@
 // Package nix drives the nix command: what a flake evaluates to at any
-// revision of a repository, and why not when it does not evaluate.
+// revision of a repository, which derivations its services are, and building
+// them; and why not when it fails.
 //
 // Nix 2.8 and newer answer the same here; where the wording of their messages
 // differs, the faults do not.
@@ -7,6 +8,7 @@ package nix
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"homelab/internal/command"
@@ -16,9 +18,15 @@ import (
 // InstallHint says how to get Nix.
 const InstallHint = "install Nix 2.8 or newer (Debian: apt-get install nix-bin nix-setup-systemd; macOS and others: the installer at nixos.org/download)"
 
+// Nix is the nix command with the settings of the user. The zero value has
+// none but those of nix.conf.
+type Nix struct {
+	Options Options
+}
+
 // Version is the version of the nix command, such as 2.8.0.
 func Version(ctx context.Context) (string, error) {
-	result, err := run(ctx, 0, "--version")
+	result, err := command.Run(ctx, cmd("nix", "--version"))
 	if err != nil {
 		return "", err
 	}
@@ -30,16 +38,25 @@ func Version(ctx context.Context) (string, error) {
 	return words[len(words)-1], nil
 }
 
-// run runs nix with at most most bytes of output. The environment of a git
-// hook would point the git that Nix runs at another index or work tree;
-// translated messages of git could not be told apart.
-func run(ctx context.Context, most int, args ...string) (command.Result, error) {
-	return command.Run(ctx, command.Cmd{
-		Name:      "nix",
-		Args:      append([]string{"--extra-experimental-features", "nix-command flakes"}, args...),
-		Env:       []string{"LANGUAGE=C"},
-		Unset:     []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"},
-		MaxOutput: most,
-		Install:   InstallHint,
-	})
+// nix is a subcommand of nix, with the experimental features it needs.
+func (n Nix) nix(args ...string) command.Cmd {
+	return cmd("nix", slices.Concat([]string{"--extra-experimental-features", "nix-command flakes"}, n.Options.args(), args)...)
+}
+
+// nixStore is nix-store, whose operations are the same in all versions.
+func (n Nix) nixStore(args ...string) command.Cmd {
+	return cmd("nix-store", slices.Concat(n.Options.args(), args)...)
+}
+
+// cmd is a command of Nix. The environment of a git hook would point the git
+// that Nix runs at another index or work tree; translated messages of git
+// could not be told apart.
+func cmd(name string, args ...string) command.Cmd {
+	return command.Cmd{
+		Name:    name,
+		Args:    args,
+		Env:     []string{"LANGUAGE=C"},
+		Unset:   []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"},
+		Install: InstallHint,
+	}
 }

@@ -142,7 +142,7 @@ func (a *analysis) auditInputs(ctx context.Context) ([]Warning, error) {
 	}
 	moves := inputMoves{}
 	var err error
-	if moves.new, err = a.view.readLock(ctx, a.view.snapshot, a.view.loaded.lockPath(), &moves); err != nil {
+	if moves.new, err = a.view.readLock(ctx, a.view.snapshot, a.view.loaded.lockPath()); err != nil {
 		return nil, err
 	}
 	return a.unknownInputs(moves, a.view.names), nil

@@ -188,6 +188,28 @@ func TestPlanIDOfStagedContent(t *testing.T) {
 	assert.NotEqual(t, stage("a"), stage("b"))
 }
 
+// An input that the flake never had may be anything, so it counts as moved
+// whenever the lock file changes.
+func TestUnknownInputMovesWithTheLock(t *testing.T) {
+	t.Parallel()
+	r := withInputs(t)
+	text, err := os.ReadFile(r.Path("homelab.json"))
+	require.NoError(t, err)
+	r.Write("homelab.json", strings.NewReplacer(`["home-manager"]`, `["nowhere"]`, `["agenix"]`, `["agenix/nowhere"]`).Replace(string(text)))
+	r.Commit("unknown inputs")
+	r.Write("flake.lock", strings.Replace(lock, "UTILS", "x", 1))
+	assert.Equal(t, want(`
+		grafana rebuild
+		  global M flake.lock flake.lock
+		ha rebuild
+		  input M flake.lock nowhere
+		prom rebuild
+		  input M flake.lock agenix/nowhere
+		warning unknownInput
+		warning unknownInput
+	`), brief(ask(t, r, plan.Request{})))
+}
+
 // Paths of inputs that lead through each other twice at every step end soon.
 func TestTangledLock(t *testing.T) {
 	t.Parallel()
@@ -307,12 +329,18 @@ func TestUnreadable(t *testing.T) {
 	if os.Getenv("HOMELAB_TEST_UNREADABLE") != "" {
 		r := &gittest.Repo{T: t, Dir: os.Getenv("HOMELAB_TEST_UNREADABLE")}
 		assert.Equal(t, want(`
+			grafana unknown
+			  dependency via prom
+			  ! dependencyUnknown
 			ha unknown
 			  hint X services/ha/closed services/ha
 			  hint X services/ha/docs/ services/ha
 			  hint X services/ha/new/below/ services/ha
 			  hint X services/ha/secret/ services/ha
 			  hint X services/ha/shut services/ha
+			  ! unreadable
+			prom unknown
+			  global X modules/closed/ modules
 			  ! unreadable
 		`), brief(ask(t, r, plan.Request{})))
 		return
@@ -324,8 +352,8 @@ func TestUnreadable(t *testing.T) {
 	require.NoError(t, os.Chmod(dir, 0o755))
 	r := &gittest.Repo{T: t, Dir: dir}
 	r.Git("init", "-q", "-b", "main")
-	r.Write("homelab.json", homelab)
-	for _, path := range []string{"services/ha/docs/x", "services/prom/x", "services/grafana/x", "lib/x", "shared/x.nix"} {
+	r.Write("homelab.json", strings.Replace(homelab, `{"path": "lib"}`, `{"path": "lib"}, {"path": "modules", "services": ["prom"]}`, 1))
+	for _, path := range []string{"services/ha/docs/x", "services/prom/x", "services/grafana/x", "lib/x", "shared/x.nix", "modules/closed/x"} {
 		r.Write(path, "x")
 	}
 	r.Write("services/ha/closed", "x")
@@ -336,7 +364,7 @@ func TestUnreadable(t *testing.T) {
 	r.Write("services/ha/new/below/x", "x")
 	r.Write("services/ha/data/x", "x")
 	const nobody = 65534
-	for _, path := range []string{"services/ha/docs", "services/ha/secret", "services/ha/new/below", "services/ha/data", "services/ha/closed", "services/ha/shut"} {
+	for _, path := range []string{"services/ha/docs", "services/ha/secret", "services/ha/new/below", "services/ha/data", "services/ha/closed", "services/ha/shut", "modules/closed"} {
 		require.NoError(t, os.Chmod(r.Path(path), 0))
 	}
 	binary, err := os.Executable()

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -99,6 +100,119 @@ func TestHintsThroughLinks(t *testing.T) {
 		r.Write("real/prom/rules.yml", "edited")
 		r.Commit("edited")
 		assert.Contains(t, brief(ask(t, r, plan.Request{Base: "HEAD~1", Head: "HEAD"})), "hint M real/prom/rules.yml services/link/*.yml")
+	})
+}
+
+// What lies behind a link or in a submodule is not this repository's: git says
+// nothing about it, nor does its content count.
+func TestHintsBeyondTheRepository(t *testing.T) {
+	t.Parallel()
+	hinted := func(t *testing.T, hints string) *gittest.Repo {
+		r := newHomelab(t)
+		r.Write("homelab.json", strings.Replace(homelab, `"services/prom"`, hints, 1))
+		return r
+	}
+	outside := func(t *testing.T) string {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "f"), []byte("1"), 0o644))
+		return dir
+	}
+	check := func(t *testing.T, r *gittest.Repo) *plan.Check {
+		t.Helper()
+		got, err := planner(t, r).Check(t.Context(), plan.CheckRequest{})
+		require.NoError(t, err)
+		return got
+	}
+	t.Run("through a tracked link", func(t *testing.T) {
+		r := hinted(t, `"services/prom", "out/f"`)
+		r.Link(outside(t), "out")
+		r.Commit("out")
+		assert.Equal(t, want(`
+			stale prom out/f
+			warning hintOutsideRepository
+		`), brief(ask(t, r, plan.Request{})))
+		assert.Equal(t, []plan.StaleHint{{Service: "prom", Hint: "out/f"}}, check(t, r).StaleHints)
+	})
+	t.Run("through an untracked link", func(t *testing.T) {
+		r := hinted(t, `"services/prom", "u/l/f"`)
+		r.Commit("hint")
+		r.Link(outside(t), "u/l")
+		assert.Equal(t, want(`
+			grafana rebuild
+			  dependency via prom
+			prom rebuild
+			  hint ? u/l u/l/f
+			warning untracked
+		`), brief(ask(t, r, plan.Request{})))
+		assert.Empty(t, check(t, r).StaleHints)
+	})
+	t.Run("through an ignored link", func(t *testing.T) {
+		r := hinted(t, `"services/prom", "u/l/f"`)
+		r.Write(".gitignore", "/u/l\n")
+		r.Commit("hint")
+		r.Link(outside(t), "u/l")
+		assert.Equal(t, "stale prom u/l/f\nwarning hintIgnored\n", brief(ask(t, r, plan.Request{})))
+	})
+	t.Run("through a link that comes back", func(t *testing.T) {
+		r := hinted(t, `"services/prom", "other/prom"`)
+		r.Link("../"+filepath.Base(r.Dir)+"/services", "other")
+		r.Commit("link")
+		assert.Contains(t, brief(ask(t, r, plan.Request{})), "warning hintOutsideRepository")
+	})
+	t.Run("below a submodule", func(t *testing.T) {
+		library := gittest.New(t)
+		library.Write("a/x", "1")
+		library.Commit("one")
+		for _, hint := range []string{"vendor/a", "vendor/gone", "vendor/*/x"} {
+			r := hinted(t, `"services/prom", "`+hint+`"`)
+			r.Git("-c", "protocol.file.allow=always", "submodule", "add", "-q", library.Dir, "vendor")
+			r.Commit("with submodule")
+			assert.Empty(t, brief(ask(t, r, plan.Request{})), hint)
+			assert.Empty(t, check(t, r).StaleHints, hint)
+			r.Write("vendor/a/x", "dirty")
+			assert.Equal(t, want(`
+				grafana rebuild
+				  dependency via prom
+				prom rebuild
+				  submodule M vendor `+hint+`
+			`), brief(ask(t, r, plan.Request{})))
+		}
+	})
+	t.Run("below a submodule that is not checked out", func(t *testing.T) {
+		r := hinted(t, `"services/prom", "vendor/a"`)
+		r.Git("update-index", "--add", "--cacheinfo", "160000,"+strings.Repeat("ab", 20)+",vendor")
+		r.Git("add", "homelab.json")
+		r.Git("commit", "-q", "-m", "submodule")
+		r.Write("vendor/a", "x")
+		assert.Empty(t, brief(ask(t, r, plan.Request{})))
+	})
+	t.Run("what replaced a folder is not read", func(t *testing.T) {
+		r := newHomelab(t)
+		dir := outside(t)
+		require.NoError(t, os.Rename(filepath.Join(dir, "f"), filepath.Join(dir, "prometheus.yml")))
+		r.Write("services/ha/deep/prometheus.yml", "1")
+		r.Commit("deep")
+		r.Write("services/ha/deep/prometheus.yml", "2")
+		r.Git("add", "-A")
+		r.Git("update-index", "--skip-worktree", "services/ha/deep/prometheus.yml")
+		for _, folder := range []string{"services/prom", "services/ha/deep"} {
+			r.Remove(folder)
+			r.Link(dir, folder)
+		}
+		first := ask(t, r, plan.Request{})
+		assert.Equal(t, want(`
+			grafana rebuild
+			  dependency via prom
+			ha rebuild
+			  hint ? services/ha/deep services/ha
+			  hint M services/ha/deep/prometheus.yml services/ha
+			prom rebuild
+			  hint ? services/prom services/prom
+			  hint D services/prom/prometheus.yml services/prom
+			warning untracked
+		`), brief(first))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte("edited"), 0o644))
+		assert.Equal(t, first.PlanID, ask(t, r, plan.Request{}).PlanID)
 	})
 }
 

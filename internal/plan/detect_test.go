@@ -125,6 +125,45 @@ func TestChangeDetection(t *testing.T) {
 			  hint A services/ha/config.yaml/inside services/ha
 		`},
 
+		{"folder becomes a file", func(_ *testing.T, r *gittest.Repo) {
+			r.Remove("services/prom")
+			r.Write("services/prom", "x")
+		}, plan.Request{}, `
+			grafana rebuild
+			  dependency via prom
+			prom rebuild
+			  hint ? services/prom services/prom
+			  hint D services/prom/prometheus.yml services/prom
+			warning untracked
+		`},
+
+		{"folder becomes a file, staged", func(_ *testing.T, r *gittest.Repo) {
+			r.Remove("services/prom")
+			r.Write("services/prom", "x")
+			r.Git("add", "-A")
+		}, plan.Request{}, `
+			grafana rebuild
+			  dependency via prom
+			prom rebuild
+			  hint A services/prom services/prom
+			  hint D services/prom/prometheus.yml services/prom
+		`},
+
+		{"skip-worktree, and a file in place of its folder", func(_ *testing.T, r *gittest.Repo) {
+			r.Write("services/ha/deep/x", "1")
+			r.Commit("two")
+			r.Write("services/ha/deep/x", "2")
+			r.Git("add", "-A")
+			r.Git("update-index", "--skip-worktree", "services/ha/deep/x")
+			r.Remove("services/ha/deep")
+			r.Write("services/ha/deep", "x")
+		}, plan.Request{}, `
+			ha rebuild
+			  hint ? services/ha/deep services/ha
+			  hint M services/ha/deep/x services/ha
+			warning untracked
+		`},
+
 		{"untracked, not ignored", func(_ *testing.T, r *gittest.Repo) {
 			r.Write("services/ha/new.yaml", "x")
 		}, plan.Request{}, `
@@ -150,6 +189,44 @@ func TestChangeDetection(t *testing.T) {
 			ha rebuild
 			  hint M services/ha/out/kept services/ha
 		`},
+
+		{"skip-worktree and assume-unchanged, and folders in their place", func(_ *testing.T, r *gittest.Repo) {
+			r.Git("update-index", "--skip-worktree", "services/ha/config.yaml")
+			r.Git("update-index", "--assume-unchanged", "services/grafana/g.ini")
+			for _, path := range []string{"services/ha/config.yaml", "services/grafana/g.ini"} {
+				r.Remove(path)
+				r.Write(path+"/inside", "x")
+			}
+		}, plan.Request{}, `
+			grafana rebuild
+			  hint ? services/grafana/g.ini/inside services/grafana
+			ha rebuild
+			  hint ? services/ha/config.yaml/inside services/ha
+			warning untracked
+		`},
+
+		{"skip-worktree rules that keep a file", func(_ *testing.T, r *gittest.Repo) {
+			r.Write(".gitignore", "*.log\n")
+			skippedRules(r, "!keep.log\n")
+			r.Write("services/ha/keep.log", "x")
+		}, plan.Request{}, `
+			ha rebuild
+			  hint ? services/ha/keep.log services/ha
+			warning untracked
+		`},
+
+		{"skip-worktree rules that ignore a file", func(_ *testing.T, r *gittest.Repo) {
+			skippedRules(r, "*.log\n")
+			r.Write("services/ha/debug.log", "x")
+		}, plan.Request{}, ``},
+
+		{"skip-worktree rules of the root", func(_ *testing.T, r *gittest.Repo) {
+			r.Write(".gitignore", "*.log\n")
+			r.Commit("rules")
+			r.Git("update-index", "--skip-worktree", ".gitignore")
+			r.Remove(".gitignore")
+			r.Write("services/ha/debug.log", "x")
+		}, plan.Request{}, ``},
 
 		{"assume-unchanged", func(_ *testing.T, r *gittest.Repo) {
 			r.Git("update-index", "--assume-unchanged", "services/ha/config.yaml")
@@ -177,6 +254,21 @@ func TestChangeDetection(t *testing.T) {
 		}, plan.Request{}, `
 			ha rebuild
 			  hint A services/ha/new.yaml services/ha
+		`},
+
+		{"intent-to-add, then removed", func(_ *testing.T, r *gittest.Repo) {
+			r.Write("services/ha/new.yaml", "x")
+			r.Git("add", "-N", "services/ha/new.yaml")
+			r.Remove("services/ha/new.yaml")
+		}, plan.Request{}, ``},
+
+		{"intent-to-add of what the base has, then removed", func(_ *testing.T, r *gittest.Repo) {
+			r.Git("rm", "-q", "--cached", "services/ha/config.yaml")
+			r.Git("add", "-N", "services/ha/config.yaml")
+			r.Remove("services/ha/config.yaml")
+		}, plan.Request{}, `
+			ha rebuild
+			  hint D services/ha/config.yaml services/ha
 		`},
 
 		{"unmerged path", func(_ *testing.T, r *gittest.Repo) {
@@ -398,6 +490,15 @@ func TestChangeDetection(t *testing.T) {
 			assert.Equal(t, expected, brief(ask(t, r, c.request)))
 		})
 	}
+}
+
+// skippedRules commits ignore rules for services/ha that are not on disk: git
+// reads them from the index.
+func skippedRules(r *gittest.Repo, rules string) {
+	r.Write("services/ha/.gitignore", rules)
+	r.Commit("rules")
+	r.Git("update-index", "--skip-worktree", "services/ha/.gitignore")
+	r.Remove("services/ha/.gitignore")
 }
 
 // conflict leaves services/ha/config.yaml unmerged.

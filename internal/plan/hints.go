@@ -31,6 +31,7 @@ type ownHint struct {
 	global   int // index of the global hint, or -1
 	text     string
 	patterns []int32
+	beyond   bool // it leads into a submodule, whose files are not listed
 }
 
 // owner says whose hint a pattern is.
@@ -45,10 +46,13 @@ const global = -1
 // whose symbolic links they are followed.
 func newHintIndex(ctx context.Context, v *view, entries []Entry) (*hintIndex, error) {
 	ix := &hintIndex{names: v.names}
-	b := &hintBuilder{hintIndex: ix, ctx: ctx, view: v, byText: map[string]int32{}, links: map[string]bool{}}
+	b := &hintBuilder{hintIndex: ix, ctx: ctx, view: v, byText: map[string]int32{}, links: map[string]bool{}, submodules: map[string]bool{}}
 	for _, entry := range entries {
-		if entry.Kind == Link {
+		switch entry.Kind {
+		case Link:
 			b.links[entry.Path] = true
+		case Submodule:
+			b.submodules[entry.Path] = true
 		}
 	}
 	for g, globalHint := range v.registry().GlobalHints {
@@ -111,6 +115,8 @@ type hintBuilder struct {
 	byText map[string]int32
 	links  map[string]bool // tracked symbolic links
 	warned map[string]bool
+
+	submodules map[string]bool
 }
 
 func (b *hintBuilder) add(h ownHint) {
@@ -118,6 +124,7 @@ func (b *hintBuilder) add(h ownHint) {
 	for _, text := range b.throughLinks(hint.Clean(h.text), h) {
 		at := b.pattern(text)
 		h.patterns = append(h.patterns, at)
+		h.beyond = h.beyond || firstOf(b.submodules, text) != ""
 		b.owners[at] = append(b.owners[at], owner{id, int32(h.service)})
 	}
 	b.hints = append(b.hints, h)
@@ -175,6 +182,18 @@ func (b *hintBuilder) throughLinks(text string, h ownHint) []string {
 // firstLink is the first symbolic link on the literal way of a pattern, with
 // what follows it.
 func (b *hintBuilder) firstLink(text string) (link, rest string) {
+	if link = firstOf(b.links, text); link == "" {
+		return "", ""
+	}
+	return link, afterComponents(text, strings.Count(link, "/")+1)
+}
+
+// firstOf is the first of the paths on the literal way of a pattern; "" when
+// there is none.
+func firstOf(paths map[string]bool, text string) string {
+	if len(paths) == 0 {
+		return ""
+	}
 	prefix, _ := hint.Literal(text)
 	at := 0
 	for at < len(prefix) {
@@ -182,12 +201,12 @@ func (b *hintBuilder) firstLink(text string) (link, rest string) {
 		if i := strings.IndexByte(prefix[at:], '/'); i >= 0 {
 			end = at + i
 		}
-		if b.links[prefix[:end]] {
-			return prefix[:end], afterComponents(text, strings.Count(prefix[:end], "/")+1)
+		if paths[prefix[:end]] {
+			return prefix[:end]
 		}
 		at = end + 1
 	}
-	return "", ""
+	return ""
 }
 
 // afterComponents is text without its first n components.
@@ -247,15 +266,17 @@ func (c Change) opaque() bool {
 }
 
 // stale lists the hints none of whose patterns match anything: they are idle, and
-// no change was marked for them. Ignored paths explain some.
-func (ix *hintIndex) stale(idle []int32, changes *hint.Matcher, ignored func(text string) (bool, error)) ([]StaleHint, error) {
+// no change was marked for them, nor seen through something opaque. Ignored paths
+// explain some.
+func (ix *hintIndex) stale(idle []int32, changes *hint.Matcher, through map[int32]bool, ignored func(text string) (bool, error)) ([]StaleHint, error) {
 	unused := make([]bool, len(ix.texts))
 	for _, at := range changes.Unused() {
-		_, unused[at] = slices.BinarySearch(idle, at)
+		_, isIdle := slices.BinarySearch(idle, at)
+		unused[at] = isIdle && !through[at]
 	}
 	out := []StaleHint{}
 	for _, h := range ix.hints {
-		if slices.ContainsFunc(h.patterns, func(at int32) bool { return !unused[at] }) {
+		if h.beyond || slices.ContainsFunc(h.patterns, func(at int32) bool { return !unused[at] }) {
 			continue
 		}
 		isIgnored, err := ignored(h.text)

@@ -145,8 +145,7 @@ func canonicalJSON(raw json.RawMessage) []byte {
 type inputMoves struct {
 	changed  bool // flake.lock is among the changes
 	status   Status
-	old, new *locks
-	unread   bool // one side cannot be read: every input may have moved
+	old, new *locks // nil: not there, or not to be told, and so every input may have moved
 }
 
 // lockPath is the flake.lock that the services' inputs are names of.
@@ -164,22 +163,21 @@ func (v *view) inputMoves(ctx context.Context, c *comparison) (inputMoves, error
 		return m, nil
 	}
 	var err error
-	if m.new, err = v.readLock(ctx, v.snapshot, lock, &m); err != nil {
+	if m.new, err = v.readLock(ctx, v.snapshot, lock); err != nil {
 		return m, err
 	}
 	if len(c.commits) != 1 {
-		m.unread = true // several old sides
-		return m, nil
+		return m, nil // several old sides
 	}
 	base, err := v.planner.Repo.Tree(ctx, c.commits[0])
 	if err != nil {
 		return m, err
 	}
-	m.old, err = v.readLock(ctx, base, lock, &m)
+	m.old, err = v.readLock(ctx, base, lock)
 	return m, err
 }
 
-func (v *view) readLock(ctx context.Context, snapshot Snapshot, lock string, m *inputMoves) (*locks, error) {
+func (v *view) readLock(ctx context.Context, snapshot Snapshot, lock string) (*locks, error) {
 	raw, err := snapshot.ReadFile(ctx, lock, maxLock)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -192,7 +190,6 @@ func (v *view) readLock(ctx context.Context, snapshot Snapshot, lock string, m *
 		parsed, err = parseLock(raw)
 	}
 	if err != nil {
-		m.unread = true
 		v.warnings = append(v.warnings, Warning{"lockUnreadable",
 			fmt.Sprintf("%s cannot be read, so every input counts as moved: %s", lock, err), "nix flake lock writes it anew"})
 	}
@@ -203,7 +200,7 @@ func (v *view) readLock(ctx context.Context, snapshot Snapshot, lock string, m *
 func (m inputMoves) moved(name string) bool {
 	was, had := m.old.input(name)
 	is, has := m.new.input(name)
-	return m.unread || had != has || was != is || !had && !has
+	return had != has || was != is || !had && !has
 }
 
 // list names the root inputs that moved.

@@ -19,8 +19,9 @@ const (
 type analysis struct {
 	view    *view
 	index   *hintIndex
-	idle    []int32       // patterns that match nothing tracked
-	marks   *hint.Matcher // remembers which patterns matched a change
+	idle    []int32        // patterns that match nothing tracked
+	marks   *hint.Matcher  // remembers which patterns matched a change
+	through map[int32]bool // patterns that a change touches with all that is seen through it
 	matched map[*comparison]*matches
 	covered []Change // changes some hint covers, once each
 	inCover map[string]bool
@@ -62,7 +63,7 @@ type globalTouch struct {
 }
 
 func newAnalysis(v *view) *analysis {
-	return &analysis{view: v, matched: map[*comparison]*matches{}, inCover: map[string]bool{}}
+	return &analysis{view: v, matched: map[*comparison]*matches{}, inCover: map[string]bool{}, through: map[int32]bool{}}
 }
 
 // prepare compiles the hints and finds which of them match nothing that is
@@ -145,6 +146,11 @@ func (a *analysis) touch(m *matches, matcher *hint.Matcher, c *Change, skip map[
 	covered := false
 	excluded := map[int32]bool(nil)
 	patterns := a.index.patternsAt(matcher, *c)
+	if c.opaque() && c.Status != Unreadable {
+		for _, at := range patterns {
+			a.through[at] = true
+		}
+	}
 	for _, at := range patterns {
 		for _, o := range a.index.owners[at] {
 			if o.hint < 0 && !c.opaque() {
@@ -240,7 +246,7 @@ func fileOf(c Change) File {
 
 // stale lists the hints that match nothing.
 func (a *analysis) stale(ctx context.Context) ([]StaleHint, error) {
-	return a.index.stale(a.idle, a.marks, func(text string) (bool, error) { return a.ignored(ctx, text) })
+	return a.index.stale(a.idle, a.marks, a.through, func(text string) (bool, error) { return a.ignored(ctx, text) })
 }
 
 // ignored says whether a hint that matches nothing names something that exists

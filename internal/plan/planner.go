@@ -46,44 +46,7 @@ func (p *Planner) Plan(ctx context.Context, r Request) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := p.look(ctx, r.Head)
-	if err != nil {
-		return nil, err
-	}
-	selected, err := v.selectServices(r.Services)
-	if err != nil {
-		return nil, err
-	}
-	bases, err := p.bases(ctx, v, r, selected)
-	if err != nil {
-		return nil, err
-	}
-	a := newAnalysis(v)
-	for _, b := range bases.all {
-		if err := p.compare(ctx, v, b); err != nil {
-			return nil, err
-		}
-		if err := a.match(ctx, b); err != nil {
-			return nil, err
-		}
-	}
-	targets, warnings, err := p.targets(ctx, v.registry(), selected, r.System)
-	if err != nil {
-		return nil, err
-	}
-	out := &Plan{
-		Base: bases.main.side, Head: v.side, Engine: v.snapshot.Engine(), Complete: true,
-		GlobalChanges: []GlobalChange{}, InputChanges: []InputChange{},
-		Warnings: append(append([]Warning{}, v.warnings...), warnings...),
-	}
-	if err := a.decide(ctx, out, decideRequest{bases, selected, targets, len(r.Services) > 0}); err != nil {
-		return nil, err
-	}
-	files := a.files(bases.main)
-	if len(r.Services) > 0 {
-		r.Services = selected
-	}
-	out.PlanID, err = a.identity(ctx, out, files, r)
+	a, out, files, err := p.whole(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +55,53 @@ func (p *Planner) Plan(ctx context.Context, r Request) (*Plan, error) {
 	}
 	a.page(out, files, at, r.Limit)
 	return out, nil
+}
+
+// whole is the answer before its lists are cut, without the changed files,
+// which come beside it.
+func (p *Planner) whole(ctx context.Context, r Request) (*analysis, *Plan, []File, error) {
+	v, err := p.look(ctx, r.Head)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	selected, err := v.selectServices(r.Services)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	bases, err := p.bases(ctx, v, r, selected)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	a := newAnalysis(v)
+	for _, b := range bases.all {
+		if err := p.compare(ctx, v, b); err != nil {
+			return nil, nil, nil, err
+		}
+		if err := a.match(ctx, b); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	targets, warnings, err := p.targets(ctx, v.registry(), selected, r.System)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	out := &Plan{
+		Base: bases.main.side, Head: v.side, Engine: v.snapshot.Engine(), Complete: true,
+		GlobalChanges: []GlobalChange{}, InputChanges: []InputChange{},
+		Warnings: append(append([]Warning{}, v.warnings...), warnings...),
+	}
+	if err := a.decide(ctx, out, decideRequest{bases, selected, targets, len(r.Services) > 0}); err != nil {
+		return nil, nil, nil, err
+	}
+	files := a.files(bases.main)
+	if len(r.Services) > 0 {
+		r.Services = selected
+	}
+	out.PlanID, err = a.identity(ctx, out, files, r)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return a, out, files, nil
 }
 
 // identity is a digest of all that the answer depends on: what was asked, the

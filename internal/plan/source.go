@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"homelab/internal/cache"
 	"homelab/internal/fault"
@@ -28,6 +29,12 @@ type Evaluator interface {
 	// proves that the flake's inputs are locked: the value depends on the flake's
 	// tracked files alone.
 	EvalJSON(ctx context.Context, flakeRef, attr string) ([]byte, error)
+	// Targets evaluates attributes of a flake to derivations. The map has each of
+	// attrs, with a fault where that one fails; what keeps the flake as a whole
+	// from evaluating is the error.
+	Targets(ctx context.Context, flakeRef string, attrs []string) (map[string]Evaluated, error)
+	// Identity changes when another version of Nix evaluates.
+	Identity() string
 	// GitRef is the flake reference of a folder of the repository at root, at a
 	// commit, or as the work tree is for an empty one.
 	GitRef(root, commit, dir string) string
@@ -63,7 +70,8 @@ type Loaded struct {
 	File     string // path in the repository, for JSON
 	FlakeDir string // folder of the flake in the repository; "" is the root
 	Flake    bool
-	outside  bool // not part of the repository
+	outside  bool   // not part of the repository
+	ref      string // of the flake, when outside
 	Warnings []Warning
 }
 
@@ -155,6 +163,22 @@ type state struct {
 	commit   Commit   // of the tree, or that the work tree is based on
 	work     bool     // the work tree
 	edits    []Change // what it has on top of commit; only for a flake
+	// again looks at the work tree anew; nil for a commit, which does not change.
+	again func(context.Context) (state, error)
+}
+
+// settled says whether the state still has the key it had before something was
+// evaluated: only then is that what the value belongs to. An empty key never is.
+func (s state) settled(ctx context.Context, key string, keyOf func(context.Context, state) (string, error)) bool {
+	if key == "" || s.again == nil {
+		return key != ""
+	}
+	now, err := s.again(ctx)
+	if err != nil {
+		return false
+	}
+	again, err := keyOf(ctx, now)
+	return err == nil && again == key
 }
 
 // untracked says whether a path is there and git does not track it.
@@ -231,7 +255,7 @@ func (s *Source) readAt(ctx context.Context, where location, at state) (*Loaded,
 		return nil, err
 	}
 	with := *loaded
-	with.Where, with.Flake, with.outside = where.String(), where.flake, where.outside
+	with.Where, with.Flake, with.outside, with.ref = where.String(), where.flake, where.outside, where.ref
 	if !where.outside && where.flake {
 		with.FlakeDir = where.path
 	} else if !where.outside {
@@ -261,7 +285,7 @@ func (s *Source) load(ctx context.Context, where location, at state) (*Loaded, e
 		raw, err = at.snapshot.ReadFile(ctx, where.path, registry.MaxSize)
 	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return nil, fault.Newf(fault.NotFound, registryHint, "there is no registry %s", where)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fault.Newf(fault.Precondition, "make it readable for the user who runs homelab", "registry %s cannot be read: %w", where, err)
@@ -321,7 +345,10 @@ func (s *Source) evaluate(ctx context.Context, where location, at state) (*Loade
 		}
 		return s.parse(digestOf(raw), raw)
 	}
-	key, err := s.evaluationKey(ctx, where, at)
+	keyOf := func(ctx context.Context, at state) (string, error) {
+		return evaluationKey(ctx, fmt.Sprintf("homelab registry 1\n%q %q", where.path, where.attr), at)
+	}
+	key, err := keyOf(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -343,7 +370,7 @@ func (s *Source) evaluate(ctx context.Context, where location, at state) (*Loade
 	if err != nil {
 		return nil, err
 	}
-	if key == "" {
+	if !at.settled(ctx, key, keyOf) {
 		return s.parse(digestOf(raw), raw)
 	}
 	loaded, err := s.parse(key, raw)
@@ -353,12 +380,12 @@ func (s *Source) evaluate(ctx context.Context, where location, at state) (*Loade
 	return loaded, err
 }
 
-// evaluationKey identifies all that an evaluation can depend on: pure flakes
+// evaluationKey identifies all that an evaluation of something can depend on: pure flakes
 // see the tracked files of one commit and what was edited on top of it. It is
 // empty when some of that cannot be read.
-func (s *Source) evaluationKey(ctx context.Context, where location, at state) (string, error) {
+func evaluationKey(ctx context.Context, what string, at state) (string, error) {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "homelab registry 1\n%q %q %s\n", where.path, where.attr, at.commit.ID)
+	fmt.Fprintf(sum, "%s %s\n", what, at.commit.ID)
 	if at.work {
 		if hidden, err := at.snapshot.Hidden(ctx); hidden || err != nil {
 			return "", err

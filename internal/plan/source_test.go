@@ -28,6 +28,25 @@ type fakeNix struct {
 
 func (n *fakeNix) Available(context.Context) error { return nil }
 
+func (n *fakeNix) Identity() string { return "fake" }
+
+// Targets evaluates NAME to NAME.drv, and to /nix/store/COMMIT-NAME.
+func (n *fakeNix) Targets(_ context.Context, ref string, attrs []string) (map[string]plan.Evaluated, error) {
+	commit := strings.Split(ref, "?")[1]
+	n.evals = append(n.evals, fmt.Sprintf("%.7s targets %s", commit, strings.Join(attrs, " ")))
+	if n.fail != nil {
+		return nil, n.fail
+	}
+	found := map[string]plan.Evaluated{}
+	for _, attr := range attrs {
+		found[attr] = plan.Evaluated{Drv: attr + ".drv", Out: "/nix/store/" + commit + "-" + attr, Output: "out"}
+		if strings.Contains(attr, "broken") {
+			found[attr] = plan.Evaluated{Err: fault.New(fault.EvalFailed, "broken", "mend it")}
+		}
+	}
+	return found, nil
+}
+
 func (n *fakeNix) GitRef(root, commit, dir string) string {
 	return filepath.Base(root) + "?" + commit + "?" + dir
 }
@@ -103,6 +122,45 @@ func TestEvaluatesEachStateOnce(t *testing.T) {
 	p = flakePlanner(t, r, n, cache)
 	_, err = p.Plan(t.Context(), plan.Request{})
 	assert.ErrorContains(t, err, "must not be called", "a damaged cache is not believed")
+}
+
+// What an evaluation depends on is told from every edit, also where no hint is.
+func TestFolderBecomesAFileBesideAFlake(t *testing.T) {
+	t.Parallel()
+	for _, staged := range []bool{false, true} {
+		r, n, p := flakeHomelab(t)
+		r.Write("notes/old/x", "1")
+		r.Commit("notes")
+		r.Remove("notes/old")
+		r.Write("notes/old", "x")
+		if staged {
+			r.Git("add", "-A")
+		}
+		for range 2 {
+			got, err := p.Plan(t.Context(), plan.Request{})
+			require.NoError(t, err)
+			assert.Zero(t, got.Counts.Rebuild)
+			assert.Contains(t, brief(got), "unmatched notes/old/x")
+		}
+		assert.Len(t, n.evals, 2, "the work tree and the base, once each")
+		_, err := p.List(t.Context(), plan.ListRequest{})
+		require.NoError(t, err)
+		check, err := p.Check(t.Context(), plan.CheckRequest{})
+		require.NoError(t, err)
+		assert.True(t, check.Valid)
+	}
+}
+
+// A registry below a file is not there, and that is no defect.
+func TestRegistryBelowAFile(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	p := planner(t, r)
+	for _, setting := range []string{r.Path("README.md/homelab.json"), filepath.Join(t.TempDir(), "homelab.json")} {
+		p.Source.Setting = setting
+		_, err := p.Plan(t.Context(), plan.Request{})
+		assert.Equal(t, fault.NotFound, fault.CodeOf(err), "%s: %v", setting, err)
+	}
 }
 
 // Nix sees files that git was told to take for unchanged: nothing is remembered.

@@ -51,7 +51,7 @@ func (p *Planner) decidedTarget(name string, service registry.Service, host regi
 		return Target{System: asked, DecidedBy: "argument"}, nil
 	}
 	for _, alias := range append(slices.Clone(service.Aliases), name) {
-		variable := "NIX_" + variableName(alias) + "_TARGET"
+		variable := registry.TargetVariable(alias)
 		if value := p.getenv(variable); value != "" {
 			return overridden(service, variable, value)
 		}
@@ -103,16 +103,6 @@ func (p *Planner) getenv(name string) string {
 		return ""
 	}
 	return p.Getenv(name)
-}
-
-// variableName spells a service's name as part of a variable's.
-func variableName(name string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '-' || r == '.' {
-			return '_'
-		}
-		return r
-	}, strings.ToUpper(name))
 }
 
 // askHosts asks the engines of several hosts at once what they run.

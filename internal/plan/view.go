@@ -35,12 +35,25 @@ func (p *Planner) look(ctx context.Context, head string) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.loaded, err = p.Source.Read(ctx, state{v.snapshot, v.commit, v.work, v.edits}); err != nil {
+	if v.loaded, err = p.Source.Read(ctx, v.state()); err != nil {
 		return nil, err
 	}
 	v.names = v.registry().Names()
 	v.warnings = slices.Concat(v.snapshot.Warnings(), v.loaded.Warnings)
 	return v, nil
+}
+
+// state is what the registry, or a target, is evaluated as of.
+func (v *view) state() state {
+	at := state{snapshot: v.snapshot, commit: v.commit, work: v.work, edits: v.edits}
+	if v.work {
+		at.again = func(ctx context.Context) (state, error) {
+			now := &view{planner: v.planner, work: true}
+			err := now.openWorkTree(ctx)
+			return now.state(), err
+		}
+	}
+	return at
 }
 
 func (v *view) openWorkTree(ctx context.Context) error {

@@ -6,9 +6,13 @@ package toolstest
 import (
 	"context"
 	"slices"
+	"strconv"
+	"strings"
 
+	"homelab/internal/build"
 	"homelab/internal/doctor"
 	"homelab/internal/fault"
+	"homelab/internal/job"
 	"homelab/internal/plan"
 	"homelab/tools"
 )
@@ -23,7 +27,10 @@ const (
 
 // Core answers every question.
 func Core() tools.Core {
-	return tools.Core{Plan: answerPlan, List: list, Get: get, Check: check, Doctor: examine}
+	return tools.Core{
+		Plan: answerPlan, List: list, Get: get, Check: check, Doctor: examine,
+		Build: buildServices, JobList: listJobs, JobGet: getJob, JobCancel: cancelJob,
+	}
 }
 
 func answerPlan(ctx context.Context, r plan.Request) (*plan.Plan, error) {
@@ -95,4 +102,45 @@ func examine(_ context.Context, done func(doctor.Check)) (*doctor.Report, error)
 		done(check)
 	}
 	return answer, nil
+}
+
+func buildServices(_ context.Context, r build.Request, report tools.Report) (*build.Report, error) {
+	if r.Background {
+		return &build.Report{JobID: JobID, State: "running", PlanID: "5b2e8f", Counts: build.Counts{Total: 3}, Services: []build.Outcome{}, Warnings: []plan.Warning{}}, nil
+	}
+	answer := Built()
+	if r.Base != "" {
+		answer.Head.Why = "since " + r.Base + ", merge base: " + strconv.FormatBool(r.MergeBase)
+	}
+	if len(r.Services) > 0 {
+		answer.Head.Ref = strings.Join(r.Services, " ")
+	}
+	answer.DryRun = r.DryRun
+	if r.System != "" {
+		answer.Services[0].Target.System = r.System
+	}
+	return answer, nil
+}
+
+func listJobs(_ context.Context, r job.ListRequest) (*job.Listing, error) {
+	answer := Jobs()
+	if r.Limit > 0 {
+		answer.Jobs = answer.Jobs[:min(r.Limit, len(answer.Jobs))]
+	}
+	return answer, nil
+}
+
+func getJob(_ context.Context, r job.GetRequest, _ tools.Report) (*tools.JobAnswer, error) {
+	if r.ID == UnknownName {
+		return nil, fault.Newf(fault.NotFound, "did you mean "+JobID+"?", "there is no job %q", r.ID)
+	}
+	answer := Job()
+	answer.Progress.Total = r.Wait
+	return answer, nil
+}
+
+func cancelJob(context.Context, job.CancelRequest) (*job.Job, error) {
+	answer := Job().Job
+	answer.State, answer.Problem = job.Canceled, &job.Problem{Code: fault.Canceled, Message: "context canceled"}
+	return &answer, nil
 }

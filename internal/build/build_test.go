@@ -1,0 +1,340 @@
+package build_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/build"
+	"homelab/internal/fault"
+	"homelab/internal/gitrepo"
+	"homelab/internal/gitrepo/gittest"
+	"homelab/internal/plan"
+)
+
+func TestMain(m *testing.M) {
+	gittest.Hermetic()
+	os.Exit(m.Run())
+}
+
+// fakeNix evaluates NAME to NAME.drv, with an output in a folder of its own, and
+// builds it by writing a program there. It plays both parts of Nix.
+type fakeNix struct {
+	plan.Evaluator // what is not asked here
+
+	dir     string
+	version int           // of everything
+	hang    chan struct{} // closed when a builder hangs
+
+	mu        sync.Mutex
+	evaluated []string
+	built     []string
+	collected map[string]bool // derivations that garbage collection took
+}
+
+func (n *fakeNix) Available(context.Context) error { return nil }
+func (n *fakeNix) Identity() string                { return "fake" }
+func (n *fakeNix) GitRef(_, commit, _ string) string {
+	return "flake?" + commit
+}
+
+func (n *fakeNix) out(attr string) string {
+	return filepath.Join(n.dir, fmt.Sprintf("%s-v%d", attr, n.version))
+}
+
+func (n *fakeNix) Targets(_ context.Context, _ string, attrs []string) (map[string]plan.Evaluated, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.evaluated = append(n.evaluated, attrs...)
+	n.collected = map[string]bool{}
+	found := map[string]plan.Evaluated{}
+	for _, attr := range attrs {
+		if strings.HasPrefix(attr, "throws") {
+			found[attr] = plan.Evaluated{Err: fault.New(fault.EvalFailed, "it throws (at flake.nix:3:1)", "mend it")}
+			continue
+		}
+		found[attr] = plan.Evaluated{Drv: attr + ".drv", Out: n.out(attr), Output: "out", System: "x86_64-linux", ImageName: "homelab/" + attr, ImageTag: "v1", Executable: true}
+	}
+	return found, nil
+}
+
+func (n *fakeNix) Valid(_ context.Context, paths []string) ([]string, error) {
+	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool { _, err := os.Stat(path); return err == nil }), nil
+}
+
+func (n *fakeNix) Hashes(_ context.Context, paths []string) (map[string]build.PathInfo, error) {
+	infos := map[string]build.PathInfo{}
+	for _, path := range paths {
+		infos[path] = build.PathInfo{NarHash: "sha256-" + filepath.Base(path), NarSize: 120}
+	}
+	return infos, nil
+}
+
+func (n *fakeNix) AddRoot(_ context.Context, path, link string) error {
+	_ = os.Remove(link)
+	return os.Symlink(path, link)
+}
+
+func (n *fakeNix) Realise(ctx context.Context, r build.Realisation) (build.Realised, error) {
+	attr := strings.TrimSuffix(r.Drv, ".drv")
+	n.mu.Lock()
+	n.built = append(n.built, attr)
+	gone := n.collected[r.Drv]
+	n.mu.Unlock()
+	r.Doing("building " + attr)
+	fmt.Fprintf(r.Log, "this is %s\n", attr)
+	content := "#!/bin/sh\n"
+	switch {
+	case gone:
+		return build.Realised{}, &build.Failure{
+			Err: fault.New(fault.Precondition, "no such derivation", "build again"), Kind: "drvMissing", Collected: true,
+		}
+	case strings.HasPrefix(attr, "fails"):
+		return build.Realised{}, &build.Failure{
+			Err: fault.New(fault.BuildFailed, "the builder failed", "read the log"), Kind: "builderFailed", Drv: "dependency.drv", Exit: 3, Tail: []string{"this is " + attr},
+		}
+	case strings.HasPrefix(attr, "hangs"):
+		close(n.hang)
+		<-ctx.Done()
+		return build.Realised{}, fmt.Errorf("nix: %w", ctx.Err())
+	case strings.HasPrefix(attr, "odd"):
+		content = "no image"
+	}
+	if err := os.WriteFile(n.out(attr), []byte(content), 0o755); err != nil {
+		return build.Realised{}, err
+	}
+	return build.Realised{Built: !strings.HasPrefix(attr, "fetched"), Fetched: strings.HasPrefix(attr, "fetched"), Duration: time.Second}, n.AddRoot(ctx, n.out(attr), r.Root)
+}
+
+// lab is a repository with a service for each attribute, all of them edited.
+type lab struct {
+	t       *testing.T
+	r       *gittest.Repo
+	nix     *fakeNix
+	planner *plan.Planner
+	builder *build.Builder
+	logs    string
+	said    []string
+}
+
+func newLab(t *testing.T, attrs ...string) *lab {
+	t.Helper()
+	l := &lab{t: t, r: gittest.New(t), nix: &fakeNix{dir: t.TempDir(), hang: make(chan struct{})}, logs: t.TempDir()}
+	l.write(attrs...)
+	for _, attr := range attrs {
+		l.r.Write(attr+"/file", "old")
+	}
+	l.r.Commit("one")
+	for _, attr := range attrs {
+		l.r.Write(attr+"/file", "new")
+	}
+	repo, err := gitrepo.Open(t.Context(), l.r.Dir)
+	require.NoError(t, err)
+	l.planner = &plan.Planner{Repo: repo, Source: &plan.Source{Root: l.r.Dir, Nix: l.nix, CacheDir: t.TempDir()}, Machine: "x86_64-linux"}
+	l.builder = &build.Builder{Nix: l.nix, Roots: filepath.Join(t.TempDir(), "roots"), Cache: t.TempDir()}
+	return l
+}
+
+func (l *lab) write(attrs ...string) {
+	services := []string{}
+	for _, attr := range attrs {
+		services = append(services, fmt.Sprintf(`%q: {"build": {"targets": {"x86_64-linux": %q}}, "hints": [%q]}`, attr, attr, attr))
+	}
+	l.r.Write("homelab.json", `{"version": 1, "services": {`+strings.Join(services, ",")+`}}`)
+}
+
+func (l *lab) build(ctx context.Context, r build.Request) (*build.Report, error) {
+	l.t.Helper()
+	order, err := l.planner.Order(ctx, r.Plan(), r.PlanID)
+	if err != nil {
+		return nil, err
+	}
+	return l.builder.Build(ctx, order, r, build.Watch{Logs: l.logs, Report: func(done, total int, message string) {
+		l.said = append(l.said, fmt.Sprintf("%d/%d %s", done, total, message))
+	}})
+}
+
+func (l *lab) want(r build.Request) *build.Report {
+	l.t.Helper()
+	report, err := l.build(l.t.Context(), r)
+	require.NoError(l.t, err)
+	return report
+}
+
+// brief is NAME STATUS for each service.
+func brief(r *build.Report) []string {
+	lines := []string{}
+	for _, s := range r.Services {
+		lines = append(lines, s.Name+" "+string(s.Status))
+	}
+	return lines
+}
+
+func TestBuild(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "fails", "fetched", "good", "odd", "throws")
+	report := l.want(build.Request{MaxJobs: 1})
+	assert.Equal(t, []string{"fails failed", "fetched fetched", "good built", "odd failed", "throws failed"}, brief(report))
+	assert.Equal(t, build.Counts{Total: 5, Built: 1, Fetched: 1, Failed: 3}, report.Counts)
+	assert.Equal(t, "failed", report.State)
+	assert.Equal(t, fault.BuildFailed, report.Code())
+
+	fails, good, odd, throws := report.Services[0], report.Services[2], report.Services[3], report.Services[4]
+	assert.Equal(t, &build.Problem{
+		Code: fault.BuildFailed, Kind: "builderFailed", Message: "the builder failed", Hint: "read the log", Drv: "dependency.drv", Exit: 3, Tail: []string{"this is fails"},
+	}, fails.Problem)
+	log, err := os.ReadFile(fails.Log)
+	require.NoError(t, err)
+	assert.Equal(t, "this is fails\n", string(log))
+	assert.Empty(t, fails.Root)
+
+	assert.Equal(t, &build.Artifact{Kind: "stream", Name: "homelab/good", Tag: "v1", Size: 10, NarHash: "sha256-good-v0", NarSize: 120}, good.Artifact)
+	link, err := os.Readlink(good.Root)
+	require.NoError(t, err)
+	assert.Equal(t, good.Out, link)
+	assert.Equal(t, fault.Precondition, odd.Problem.Code, "what is no image cannot be deployed")
+	assert.Equal(t, "it throws (at flake.nix:3:1)", throws.Problem.Message)
+
+	assert.Equal(t, "0/5 evaluating", l.said[0])
+	assert.Contains(t, l.said, "1/5 building fails (building fails)", "the one that throws is settled")
+	assert.Contains(t, l.said, "2/5 fails: failed")
+
+	again := l.want(build.Request{MaxJobs: 1})
+	assert.Equal(t, []string{"fails failed", "fetched cached", "good cached", "odd failed", "throws failed"}, brief(again))
+	assert.Equal(t, good.Artifact, again.Services[2].Artifact)
+	assert.Equal(t, []string{"fails", "fetched", "good", "odd", "throws", "throws"}, l.nix.evaluated, "what evaluated is remembered, failures are not")
+}
+
+func TestNothingToBuild(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "a", "b")
+	l.r.Commit("two")
+	report := l.want(build.Request{})
+	assert.Equal(t, "succeeded", report.State)
+	assert.Empty(t, report.Services)
+	assert.NotNil(t, report.Services)
+	assert.Empty(t, l.nix.evaluated)
+	assert.Equal(t, []string{"b built"}, brief(l.want(build.Request{Services: []string{"b"}})), "what is asked for is built all the same")
+}
+
+func TestDryRun(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "a", "b", "throws")
+	l.want(build.Request{Services: []string{"a"}})
+	report := l.want(build.Request{DryRun: true})
+	assert.Equal(t, []string{"a cached", "b pending", "throws failed"}, brief(report))
+	assert.True(t, report.DryRun)
+	assert.Equal(t, []string{"a"}, l.nix.built)
+}
+
+func TestStopsAtTheFirstFailure(t *testing.T) {
+	t.Parallel()
+	no := false
+	l := newLab(t, "afails", "fails", "z")
+	assert.Equal(t, []string{"afails built", "fails failed", "z skipped"}, brief(l.want(build.Request{MaxJobs: 1, KeepGoing: &no})))
+	assert.NotContains(t, l.nix.built, "z")
+
+	l = newLab(t, "a", "throws")
+	report := l.want(build.Request{KeepGoing: &no})
+	assert.Equal(t, []string{"a skipped", "throws failed"}, brief(report))
+	assert.Equal(t, "another service failed", report.Services[0].Problem.Message)
+	assert.Empty(t, l.nix.built)
+}
+
+// What was built before a build is canceled is kept, and told.
+func TestCanceled(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "a", "hangs", "z")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { <-l.nix.hang; cancel() }()
+	report, err := l.build(ctx, build.Request{MaxJobs: 1})
+	assert.Equal(t, fault.Canceled, fault.CodeOf(err))
+	require.NotNil(t, report)
+	assert.Equal(t, "canceled", report.State)
+	assert.Equal(t, []string{"a built", "hangs skipped", "z skipped"}, brief(report))
+	assert.Equal(t, []string{"a cached"}, brief(l.want(build.Request{Services: []string{"a"}})))
+}
+
+// A plan that is not what there is to do any more is not carried out.
+func TestPlanThatMoved(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "a", "b")
+	first, err := l.planner.Plan(t.Context(), plan.Request{})
+	require.NoError(t, err)
+	assert.Equal(t, first.PlanID, l.want(build.Request{PlanID: first.PlanID, DryRun: true}).PlanID)
+	l.r.Write("a/file", "newer")
+	_, err = l.build(t.Context(), build.Request{PlanID: first.PlanID})
+	assert.Equal(t, fault.Conflict, fault.CodeOf(err))
+	assert.Empty(t, l.nix.built)
+}
+
+// A derivation that was remembered may have been collected as garbage.
+func TestCollectedDerivation(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "a")
+	l.want(build.Request{DryRun: true})
+	l.nix.collected = map[string]bool{"a.drv": true}
+	assert.Equal(t, []string{"a built"}, brief(l.want(build.Request{})))
+	assert.Equal(t, []string{"a", "a"}, l.nix.evaluated)
+}
+
+// The last three artifacts of a service are kept, and none of what is no
+// service any more.
+func TestRoots(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "a", "b")
+	l.want(build.Request{})
+	for version := 1; version < 5; version++ {
+		l.nix.version = version
+		l.r.Write("a/file", fmt.Sprint(version))
+		l.want(build.Request{Services: []string{"a"}})
+	}
+	l.nix.version = 2
+	l.r.Write("a/file", "2")
+	assert.Equal(t, []string{"a cached"}, brief(l.want(build.Request{Services: []string{"a"}})), "an older one once more")
+	l.nix.version = 5
+	l.r.Write("a/file", "5")
+	l.write("a")
+	l.want(build.Request{Services: []string{"a"}})
+
+	kept, err := filepath.Glob(filepath.Join(l.builder.Roots, "*", "*"))
+	require.NoError(t, err)
+	for i := range kept {
+		kept[i], err = filepath.Rel(l.builder.Roots, kept[i])
+		require.NoError(t, err)
+	}
+	assert.Equal(t, []string{"a/a-v2", "a/a-v4", "a/a-v5"}, kept)
+}
+
+// What was evaluated while somebody was editing belongs to no state.
+func TestEditedWhileEvaluating(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "a")
+	order, err := l.planner.Order(t.Context(), plan.Request{}, "")
+	require.NoError(t, err)
+	l.r.Write("a/file", "newer")
+	_, err = order.Evaluate(t.Context(), []string{"a"}, false)
+	require.NoError(t, err)
+	_, err = order.Evaluate(t.Context(), []string{"a"}, false)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"a", "a"}, l.nix.evaluated)
+}
+
+func TestNoPlaceForRoots(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "a")
+	require.NoError(t, os.WriteFile(l.builder.Roots, nil, 0o600))
+	_, err := l.build(t.Context(), build.Request{})
+	require.Error(t, err)
+	assert.Empty(t, l.nix.built)
+}

@@ -1,0 +1,101 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"homelab/internal/build"
+	"homelab/internal/command"
+	"homelab/internal/fault"
+	"homelab/internal/nix"
+	"homelab/internal/plan"
+	"homelab/registry"
+)
+
+// flakes is the [plan.Evaluator] on the nix command.
+type flakes struct{ nix nix.Nix }
+
+func (flakes) Available(context.Context) error {
+	if command.Look("nix") == "" {
+		return fault.New(fault.Precondition, "nix is not installed", nix.InstallHint)
+	}
+	return nil
+}
+
+// Identity is the file of the nix command: asking it for its version would cost
+// as much as a plan.
+func (flakes) Identity() string {
+	path := command.Look("nix")
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %d %d", path, info.Size(), info.ModTime().UnixNano())
+}
+
+func (f flakes) EvalJSON(ctx context.Context, flakeRef, attr string) ([]byte, error) {
+	return f.nix.EvalJSON(ctx, nix.Installable{Flake: flakeRef, Attr: attr}, registry.MaxSize)
+}
+
+func (f flakes) Targets(ctx context.Context, flakeRef string, attrs []string) (map[string]plan.Evaluated, error) {
+	found, err := f.nix.Targets(ctx, flakeRef, attrs)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]plan.Evaluated, len(found))
+	for attr, e := range found {
+		all[attr] = plan.Evaluated{
+			Drv: e.Target.Drv, Out: e.Target.Out, Output: e.Target.OutputName, System: e.Target.System,
+			ImageName: e.Target.ImageName, ImageTag: e.Target.ImageTag, Executable: e.Target.Executable, Err: e.Err,
+		}
+	}
+	return all, nil
+}
+
+func (flakes) GitRef(root, commit, dir string) string { return nix.GitRef(root, commit, dir) }
+
+// builders is the [build.Nix] on the nix command.
+type builders struct{ nix.Nix }
+
+func (b builders) Realise(ctx context.Context, r build.Realisation) (build.Realised, error) {
+	realised, err := b.Nix.Realise(ctx, nix.Realisation{
+		Drv: r.Drv, Output: r.Output, Root: r.Root, Log: r.Log,
+		Event: func(e nix.Event) {
+			switch e.Kind {
+			case nix.BuildStarted:
+				r.Doing("building " + shortName(e.Drv))
+			case nix.FetchStarted:
+				r.Doing("fetching " + shortName(e.Path))
+			}
+		},
+	})
+	if failure := (*nix.Failure)(nil); errors.As(err, &failure) {
+		err = &build.Failure{
+			Err: err, Kind: string(failure.Kind), Drv: failure.Drv, Exit: failure.Exit, Tail: failure.Tail,
+			Collected: failure.Kind == nix.DrvMissing,
+		}
+	}
+	return build.Realised{Built: realised.Built, Fetched: realised.Substituted, Duration: realised.Duration}, err
+}
+
+// shortName is a store path without its folder, its hash and .drv.
+func shortName(storePath string) string {
+	_, name, found := strings.Cut(path.Base(storePath), "-")
+	if !found {
+		return path.Base(storePath)
+	}
+	return strings.TrimSuffix(name, ".drv")
+}
+
+func (b builders) Hashes(ctx context.Context, paths []string) (map[string]build.PathInfo, error) {
+	found, err := b.Nix.Hashes(ctx, paths)
+	all := make(map[string]build.PathInfo, len(found))
+	for path, info := range found {
+		all[path] = build.PathInfo{NarHash: info.NarHash, NarSize: info.NarSize}
+	}
+	return all, err
+}

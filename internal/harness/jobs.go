@@ -1,0 +1,182 @@
+package harness
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+
+	"homelab/internal/build"
+	"homelab/internal/command"
+	"homelab/internal/fault"
+	"homelab/internal/job"
+	"homelab/internal/plan"
+	"homelab/tools"
+)
+
+// stateDir is where what must outlive a process is kept, for the repository at
+// root: jobs, and the links that keep artifacts from garbage collection.
+func stateDir(root string) (string, error) {
+	base := os.Getenv("HOMELAB_STATE")
+	if base == "" {
+		if base = os.Getenv("XDG_STATE_HOME"); base != "" {
+			base = filepath.Join(base, "homelab")
+		}
+	}
+	if base == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fault.Newf(fault.Precondition, "set HOMELAB_STATE to a folder", "there is no place for jobs: %w", err)
+		}
+		base = filepath.Join(home, ".local", "state", "homelab")
+	}
+	if !filepath.IsAbs(base) {
+		return "", fault.Newf(fault.InvalidArgument, "write an absolute path", "HOMELAB_STATE: %q is relative", base)
+	}
+	sum := sha256.Sum256([]byte(root))
+	return filepath.Join(base, filepath.Base(root)+"-"+hex.EncodeToString(sum[:6])), nil
+}
+
+// jobs are those of the repository.
+func (h *Harness) jobs(ctx context.Context) (*job.Store, *plan.Planner, error) {
+	planner, err := h.planner(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	dir, err := stateDir(planner.Source.Root)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &job.Store{Dir: dir}, planner, nil
+}
+
+func (h *Harness) build(ctx context.Context, r build.Request, report tools.Report) (*build.Report, error) {
+	jobs, planner, err := h.jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	order, err := planner.Order(ctx, r.Plan(), r.PlanID)
+	if err != nil {
+		return nil, err
+	}
+	services := build.Services(order)
+	spec := job.Spec{Tool: "build", Services: services, Input: r}
+	switch {
+	case r.DryRun || len(services) == 0:
+		return h.builder(jobs, planner).Build(ctx, order, r, build.Watch{Report: telling(report)})
+	case r.Background:
+		// What is carried out later is what there is to do now, or nothing.
+		r.PlanID, r.Background = order.Plan.PlanID, false
+		spec.Input = r
+		started, err := jobs.Detach(spec, h.starter(jobs, planner))
+		if err != nil {
+			return nil, err
+		}
+		return build.Started(order, started.ID), nil
+	}
+	run, err := jobs.Begin(spec)
+	if err != nil {
+		return nil, err
+	}
+	return h.runBuild(ctx, jobs, planner, order, r, run, telling(report))
+}
+
+// runBuild carries out a build as a job.
+func (h *Harness) runBuild(ctx context.Context, jobs *job.Store, planner *plan.Planner, order *plan.Order, r build.Request, run *job.Run, tell func(int, int, string)) (*build.Report, error) {
+	return job.Do(ctx, run, func(ctx context.Context) (*build.Report, bool, error) {
+		result, err := h.builder(jobs, planner).Build(ctx, order, r, build.Watch{
+			Logs: run.Dir,
+			Report: func(done, total int, message string) {
+				run.Report(job.Progress{Done: done, Total: total, Message: message})
+				tell(done, total, message)
+			},
+		})
+		if result != nil {
+			result.JobID = run.ID
+		}
+		return result, err == nil && result.Code() == "", err
+	})
+}
+
+func (h *Harness) builder(jobs *job.Store, planner *plan.Planner) *build.Builder {
+	return &build.Builder{Nix: builders{h.nix}, Roots: filepath.Join(jobs.Dir, "roots"), Cache: planner.Source.CacheDir}
+}
+
+func telling(report tools.Report) func(done, total int, message string) {
+	return func(done, total int, message string) {
+		report(tools.Progress{Done: done, Total: total, Message: message})
+	}
+}
+
+// starter starts the process of a detached job: this program, with the settings
+// of this one.
+func (h *Harness) starter(jobs *job.Store, planner *plan.Planner) func(id string, lock *os.File) error {
+	return func(id string, lock *os.File) error {
+		args := []string{"job", "work", id, "--repo", planner.Source.Root}
+		if setting := planner.Source.Setting; setting != "" {
+			args = append(args, "--registry", setting)
+		}
+		for _, option := range h.nix.Options.Strings() {
+			args = append(args, "--nix-option", option)
+		}
+		return command.Detach(command.Detached{
+			Args: args, Dir: planner.Source.Root, File: lock,
+			Output: filepath.Join(jobs.Dir, "jobs", id, "worker.log"),
+		})
+	}
+}
+
+// work does a detached job in this process, which was started for it.
+func (h *Harness) work(ctx context.Context, id string) error {
+	jobs, planner, err := h.jobs(ctx)
+	if err != nil {
+		return err
+	}
+	run, err := jobs.Adopt(id, os.NewFile(command.InheritedFile, "lock"))
+	if err != nil {
+		return err
+	}
+	var r build.Request
+	if err := jobs.Input(id, &r); err != nil {
+		return err
+	}
+	order, err := planner.Order(ctx, r.Plan(), r.PlanID)
+	if err != nil {
+		return run.Fail(err)
+	}
+	_, err = h.runBuild(ctx, jobs, planner, order, r, run, func(int, int, string) {})
+	return err
+}
+
+func (h *Harness) jobList(ctx context.Context, r job.ListRequest) (*job.Listing, error) {
+	jobs, _, err := h.jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return jobs.List(r)
+}
+
+func (h *Harness) jobGet(ctx context.Context, r job.GetRequest, report tools.Report) (*tools.JobAnswer, error) {
+	jobs, _, err := h.jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	j, err := jobs.Wait(ctx, r, func(p job.Progress) {
+		report(tools.Progress{Done: p.Done, Total: p.Total, Message: p.Message})
+	})
+	if err != nil {
+		return nil, err
+	}
+	answer := &tools.JobAnswer{Job: *j}
+	_, err = jobs.Result(j.ID, &answer.Build)
+	return answer, err
+}
+
+func (h *Harness) jobCancel(ctx context.Context, r job.CancelRequest) (*job.Job, error) {
+	jobs, _, err := h.jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return jobs.Cancel(ctx, r)
+}

@@ -1,0 +1,41 @@
+package image
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+
+	"github.com/klauspost/compress/zstd"
+
+	"homelab/internal/fault"
+)
+
+const (
+	brokenHint = "the builder wrote a broken archive: correct its derivation; if that is known to be good, check the file with nix-store --verify-path"
+	kindsHint  = "a target must build an image: an archive as of docker save or an OCI layout in a tar, plain or compressed with gzip or zstd, the script of dockerTools.streamLayeredImage, or the JSON of nix2container"
+)
+
+// broken is an archive that contradicts itself or its format.
+func broken(format string, args ...any) error {
+	return fault.Newf(fault.Precondition, brokenHint, format, args...)
+}
+
+// foreign is a file that is something else than an image.
+func foreign(format string, args ...any) error {
+	return fault.Newf(fault.Precondition, kindsHint, format, args...)
+}
+
+// unreadable explains why the bytes of an archive could not be had.
+func unreadable(err error) error {
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &path):
+		return fault.Newf(fault.Precondition, "check the disk and the permissions of the file", "it cannot be read: %w", path.Err)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return broken("the archive is cut short")
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return fault.Newf(fault.Precondition, "have the derivation compress with zstd --long=27 or less",
+			"the archive needs a zstd window of more than %d MiB to decompress", maxWindow>>20)
+	}
+	return broken("the archive cannot be unpacked: %.300s", err)
+}

@@ -1,0 +1,335 @@
+package job_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/fault"
+	"homelab/internal/job"
+)
+
+// TestMain lets the test binary be the process of a job.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("HOMELAB_TEST_JOB"); dir != "" {
+		if err := beProcess(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// beProcess begins a job, or adopts the one whose name it is given, says its
+// name, and works until standard input ends.
+func beProcess(dir string) error {
+	store := &job.Store{Dir: dir}
+	var run *job.Run
+	var err error
+	if id := os.Getenv("HOMELAB_TEST_ADOPT"); id != "" {
+		run, err = store.Adopt(id, os.NewFile(3, "lock"))
+	} else {
+		run, err = store.Begin(spec("ha"))
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Println(run.ID)
+	_, err = job.Do(context.Background(), run, func(ctx context.Context) (*answer, bool, error) {
+		run.Report(job.Progress{Done: 1, Total: 2, Message: "half"})
+		ended := make(chan struct{})
+		go func() { _, _ = io.Copy(io.Discard, os.Stdin); close(ended) }()
+		select {
+		case <-ended:
+			return &answer{"done"}, true, nil
+		case <-ctx.Done():
+			return nil, false, ctx.Err()
+		}
+	})
+	return err
+}
+
+type answer struct {
+	Said string `json:"said"`
+}
+
+func spec(services ...string) job.Spec {
+	return job.Spec{Tool: "build", Services: services, Input: map[string]any{"services": services}}
+}
+
+func newStore(t *testing.T) *job.Store {
+	t.Helper()
+	return &job.Store{Dir: filepath.Join(t.TempDir(), "state")}
+}
+
+// process runs a job in a process of its own.
+type process struct {
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	id    string
+}
+
+func start(t *testing.T, store *job.Store, adopt string, lock *os.File) *process {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "HOMELAB_TEST_JOB="+store.Dir, "HOMELAB_TEST_ADOPT="+adopt)
+	cmd.Stderr = os.Stderr
+	if lock != nil {
+		cmd.ExtraFiles = []*os.File{lock}
+	}
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(t, err)
+	return &process{cmd, stdin, strings.TrimSpace(line)}
+}
+
+func get(t *testing.T, store *job.Store, id string) *job.Job {
+	t.Helper()
+	j, err := store.Get(id)
+	require.NoError(t, err)
+	return j
+}
+
+func wait(t *testing.T, store *job.Store, id string) *job.Job {
+	t.Helper()
+	j, err := store.Wait(t.Context(), job.GetRequest{ID: id, Wait: 30}, nil)
+	require.NoError(t, err)
+	return j
+}
+
+// However the work ends, the record says so, and the result is there.
+func TestHowAJobEnds(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		result *answer
+		well   bool
+		err    error
+		state  job.State
+		code   fault.Code
+	}{
+		"well":                 {&answer{"yes"}, true, nil, job.Succeeded, ""},
+		"with a bad result":    {&answer{"no"}, false, nil, job.Failed, ""},
+		"with an error":        {nil, false, fault.New(fault.EvalFailed, "broken", "mend it"), job.Failed, fault.EvalFailed},
+		"canceled by its call": {&answer{"half"}, false, fmt.Errorf("stop: %w", context.Canceled), job.Canceled, fault.Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := newStore(t)
+			run, err := store.Begin(spec("ha"))
+			require.NoError(t, err)
+			assert.Equal(t, job.Running, get(t, store, run.ID).State)
+			got, err := job.Do(t.Context(), run, func(context.Context) (*answer, bool, error) { return c.result, c.well, c.err })
+			assert.Equal(t, c.result, got)
+			assert.Equal(t, c.err, err)
+
+			j := get(t, &job.Store{Dir: store.Dir}, run.ID)
+			assert.Equal(t, c.state, j.State)
+			assert.NotEmpty(t, j.Finished)
+			assert.Equal(t, c.code, fault.CodeOf(j.Err()))
+			var kept *answer
+			found, err := store.Result(run.ID, &kept)
+			require.NoError(t, err)
+			assert.Equal(t, c.result != nil, found)
+			assert.Equal(t, c.result, kept)
+			var input map[string][]string
+			require.NoError(t, store.Input(run.ID, &input))
+			assert.Equal(t, map[string][]string{"services": {"ha"}}, input)
+
+			again, err := store.Begin(spec("ha"))
+			require.NoError(t, err, "its services are free again")
+			require.Error(t, again.Fail(errors.New("never mind")))
+		})
+	}
+}
+
+// One job at a time works on a service, whichever process it is in.
+func TestOneWriterForEachService(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	p := start(t, store, "", nil)
+	_, err := store.Begin(spec("grafana", "ha"))
+	assert.Equal(t, fault.Locked, fault.CodeOf(err))
+	assert.ErrorContains(t, err, "ha: job "+p.id+" works on it")
+	assert.NotContains(t, err.Error(), "grafana")
+	other, err := store.Begin(spec("grafana"))
+	require.NoError(t, err)
+	require.Error(t, other.Fail(errors.New("never mind")))
+
+	require.NoError(t, p.stdin.Close())
+	assert.Equal(t, job.Succeeded, wait(t, store, p.id).State)
+	listing, err := store.List(job.ListRequest{})
+	require.NoError(t, err)
+	assert.Equal(t, 2, listing.Count, "what was refused left nothing")
+}
+
+// A job whose process is killed is interrupted, and holds nothing.
+func TestKilledProcess(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	p := start(t, store, "", nil)
+	assert.Equal(t, job.Running, get(t, store, p.id).State)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGKILL))
+	_ = p.cmd.Wait()
+
+	run, err := store.Begin(spec("ha"))
+	require.NoError(t, err, "a new job repairs what it finds")
+	j := get(t, store, p.id)
+	assert.Equal(t, job.Interrupted, j.State)
+	assert.Equal(t, "call build again", j.Problem.Hint)
+	require.Error(t, run.Fail(errors.New("never mind")))
+}
+
+// Progress and a wish to stop pass from process to process.
+func TestProgressAndCancelAcrossProcesses(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	p := start(t, store, "", nil)
+	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	_, err := store.Wait(ctx, job.GetRequest{ID: p.id, Wait: 30}, func(progress job.Progress) {
+		assert.Equal(t, job.Progress{Done: 1, Total: 2, Message: "half"}, progress)
+		stop()
+	})
+	require.ErrorIs(t, err, context.Canceled, "progress was told")
+
+	j, err := store.Cancel(t.Context(), job.CancelRequest{ID: p.id})
+	require.NoError(t, err)
+	assert.Equal(t, job.Canceled, j.State)
+	assert.Equal(t, job.Progress{Done: 1, Total: 2, Message: "half"}, j.Progress)
+	again, err := store.Cancel(t.Context(), job.CancelRequest{ID: p.id})
+	require.NoError(t, err, "it is over")
+	assert.Equal(t, j, again)
+}
+
+// A detached job is locked while it passes from one process to the next.
+func TestDetachedJob(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	var p *process
+	j, err := store.Detach(spec("ha"), func(id string, lock *os.File) error {
+		assert.Equal(t, job.Queued, get(t, store, id).State, "locked before its process is there")
+		p = start(t, store, id, lock)
+		return nil
+	})
+	require.NoError(t, err)
+	assert.True(t, j.Background)
+	assert.Equal(t, j.ID, p.id)
+	assert.Equal(t, job.Running, get(t, store, j.ID).State)
+	_, err = store.Begin(spec("ha"))
+	assert.Equal(t, fault.Locked, fault.CodeOf(err))
+	require.NoError(t, p.stdin.Close())
+	assert.Equal(t, job.Succeeded, wait(t, store, j.ID).State)
+}
+
+func TestDetachedJobThatDoesNotStart(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	_, err := store.Detach(spec("ha"), func(string, *os.File) error { return errors.New("no more processes") })
+	require.ErrorContains(t, err, "no more processes")
+	listing, err := store.List(job.ListRequest{})
+	require.NoError(t, err)
+	assert.Equal(t, &job.Listing{Jobs: []job.Job{}}, listing)
+
+	// A process that ends before it takes over.
+	j, err := store.Detach(spec("ha"), func(string, *os.File) error { return nil })
+	require.NoError(t, err)
+	assert.Equal(t, job.Interrupted, get(t, store, j.ID).State)
+}
+
+func TestJobThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	for _, id := range []string{"build-1", "", ".", "..", "../state", "a/b"} {
+		_, err := store.Get(id)
+		assert.Equal(t, fault.NotFound, fault.CodeOf(err), id)
+	}
+	run, err := store.Begin(spec("ha"))
+	require.NoError(t, err)
+	require.Error(t, run.Fail(errors.New("never mind")))
+	_, err = store.Get(run.ID[:len(run.ID)-1])
+	assert.Equal(t, "did you mean "+run.ID+"?", fault.Of(err).Hint)
+
+	require.NoError(t, os.WriteFile(filepath.Join(run.Dir, "job.json"), []byte("{"), 0o600))
+	_, err = store.Get(run.ID)
+	assert.ErrorContains(t, err, "damaged")
+	assert.Contains(t, fault.Of(err).Hint, run.Dir)
+}
+
+// The newest come first, whatever tool they are of, and old ones are removed.
+func TestJobsAreListedAndPruned(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	store.Now = func() time.Time { now = now.Add(time.Second); return now }
+	begin := func(tool string) string {
+		run, err := store.Begin(job.Spec{Tool: tool, Services: []string{"ha"}})
+		require.NoError(t, err)
+		_, err = job.Do(t.Context(), run, func(context.Context) (*answer, bool, error) { return nil, true, nil })
+		require.NoError(t, err)
+		return run.ID
+	}
+	first := begin("state_bundle")
+	for range 99 {
+		begin("build")
+	}
+	assert.Equal(t, job.Succeeded, get(t, store, first).State)
+	last := begin("build")
+	listing, err := store.List(job.ListRequest{Limit: 2})
+	require.NoError(t, err)
+	assert.Equal(t, 100, listing.Count)
+	assert.Equal(t, last, listing.Jobs[0].ID)
+	_, err = store.Get(first)
+	assert.Equal(t, fault.NotFound, fault.CodeOf(err))
+}
+
+// Where nothing can be written there is no job, and a reason.
+func TestNoPlaceForJobs(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err := (&job.Store{Dir: filepath.Join(file, "state")}).Begin(spec("ha"))
+	require.Error(t, err)
+
+	full := t.TempDir()
+	require.NoError(t, syscall.Mount("tmpfs", full, "tmpfs", 0, "size=64k"))
+	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(full, syscall.MNT_DETACH)) })
+	store := &job.Store{Dir: full}
+	run, err := store.Begin(spec("ha"))
+	require.NoError(t, err)
+	filler, err := os.Create(filepath.Join(full, "filler"))
+	require.NoError(t, err)
+	_, err = io.CopyN(filler, zeros{}, 1<<20)
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.NoError(t, filler.Close())
+	_, err = job.Do(t.Context(), run, func(context.Context) (*answer, bool, error) { return &answer{"x"}, true, nil })
+	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+	assert.ErrorContains(t, err, "the disk is full")
+	_, err = store.Begin(spec("ha"))
+	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+
+	require.NoError(t, os.Remove(filler.Name()))
+	assert.Equal(t, job.Interrupted, get(t, store, run.ID).State, "its end could not be written")
+	_, err = store.Begin(spec("ha"))
+	require.NoError(t, err)
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }

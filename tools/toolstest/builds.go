@@ -1,0 +1,74 @@
+package toolstest
+
+import (
+	"homelab/internal/build"
+	"homelab/internal/fault"
+	"homelab/internal/image"
+	"homelab/internal/job"
+	"homelab/internal/plan"
+	"homelab/tools"
+)
+
+// JobID is the job that there is.
+const JobID = "build-20260301-090000000-k7q2"
+
+// Built has a service of every status that a build can end with.
+func Built() *build.Report {
+	target := func(name string) plan.Target {
+		return plan.Target{System: pi, Attr: "packages." + pi + "." + name, DecidedBy: "host"}
+	}
+	store := "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-"
+	return &build.Report{
+		JobID: JobID, State: "failed", PlanID: "5b2e8f",
+		Head:   plan.Side{Commit: commitB, State: plan.StateDirty, Why: "the work tree"},
+		Counts: build.Counts{Total: 4, Built: 1, Cached: 1, Failed: 1, Skipped: 1},
+		Services: []build.Outcome{
+			{
+				Name: "adguard", Status: build.Failed, Target: target("adguard"), Drv: store + "adguard.drv", Out: store + "adguard",
+				Log: "/state/jobs/" + JobID + "/adguard.log",
+				Problem: &build.Problem{
+					Code: fault.BuildFailed, Kind: "builderFailed", Message: "the builder of adguard failed with exit status 3", Hint: "read the last lines", Exit: 3,
+					Tail: []string{"unpacking", "cp: cannot stat '" + Hostile + "'"},
+				},
+			},
+			{
+				Name: "grafana", Status: build.Built, Target: target("grafana"), Drv: store + "grafana.drv", Out: store + "grafana", Seconds: 12.4,
+				Root: "/state/roots/grafana/grafana",
+				Artifact: &build.Artifact{
+					Kind: image.DockerArchive, Compression: image.Gzip, Name: "homelab/grafana", Tag: "latest",
+					Digest:       "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+					Architecture: "arm64", OS: "linux", Layers: 3, Size: 41_943_040, NarHash: "sha256-LCa0a2j/xo/5m0U8HTBBNBNCLXBkg7+g+YpeiGJm564=", NarSize: 41_943_152,
+				},
+			},
+			{
+				Name: "home-assistant", Status: build.Cached, Target: target("home-assistant"), Drv: store + "ha.drv", Out: store + "ha", Root: "/state/roots/home-assistant/ha",
+				Artifact: &build.Artifact{
+					Kind: image.Stream, Name: "homelab/home-assistant", Tag: "2026.3", Size: 2048,
+					NarHash: "sha256-LCa0a2j/xo/5m0U8HTBBNBNCLXBkg7+g+YpeiGJm564=", NarSize: 2160,
+				},
+			},
+			{
+				Name: "zigbee", Status: build.Skipped, Target: target("zigbee"),
+				Problem: &build.Problem{Code: fault.Canceled, Message: "another service failed", Hint: "build it again"},
+			},
+		},
+		Warnings: []plan.Warning{{Code: "untracked", Message: "1 untracked under a hint", Hint: "git add it"}},
+	}
+}
+
+// Job is a build that is over.
+func Job() *tools.JobAnswer { return &tools.JobAnswer{Job: Jobs().Jobs[1], Build: Built()} }
+
+// Jobs are one that runs and one that is over.
+func Jobs() *job.Listing {
+	return &job.Listing{Count: 7, Jobs: []job.Job{
+		{
+			ID: "build-20260301-091500000-x2m7", Tool: "build", Services: []string{"grafana", "prometheus"}, State: job.Running, Background: true,
+			Created: "2026-03-01T09:15:00Z", Progress: job.Progress{Done: 1, Total: 2, Message: "building grafana (" + Hostile + ")"},
+		},
+		{
+			ID: JobID, Tool: "build", Services: []string{"adguard", "grafana", "home-assistant", "zigbee"}, State: job.Failed,
+			Created: "2026-03-01T09:00:00Z", Finished: "2026-03-01T09:00:31Z", Progress: job.Progress{Done: 4, Total: 4},
+		},
+	}}
+}
