@@ -3,7 +3,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint schemas bench fuzz clean
+.PHONY: help build demo test test-nix lint schemas bench fuzz clean
 
 # Where Go's own installation puts it, in case sudo forgot.
 export PATH := $(PATH):/usr/local/go/bin
@@ -23,7 +23,7 @@ $(if $(root),build-users-group =)
 endef
 
 help:
-	@sed -n 's/^\([a-z]*\): .*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do printf '  make %-8s  %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z-]*\): .*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do printf '  make %-8s  %s\n' "$$target" "$$text"; done
 
 build: ## Build bin/homelab and bin/homelab-mcp
 	@.ci/setup build
@@ -42,6 +42,10 @@ test: ## Run everything: lint, and all tests with the race detector, real Nix, D
 	@$(MAKE) --no-print-directory lint
 	CGO_ENABLED=1 go run ./.ci/gotest -race -count=1 ./... ./.ci/gotest
 
+test-nix: export NIX_CONFIG := $(NIX_CONFIG)
+test-nix: ## Run what uses real Nix with newer versions of it, from newer Debian releases (root; 5 minutes)
+	@.ci/nix-versions
+
 lint: ## Check format, vet, staticcheck and go.mod
 	@.ci/setup build
 	@unformatted=$$(find . -name '*.go' -not -path './.tools/*' -exec gofmt -l {} +); \
@@ -54,6 +58,7 @@ lint: ## Check format, vet, staticcheck and go.mod
 schemas: ## Write schemas/ anew from the Go types
 	go run ./schemas/gen
 
+bench: export NIX_CONFIG := $(NIX_CONFIG)
 bench: ## Measure, and write docs/benchmarks.md
 	@$(MAKE) --no-print-directory build
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/emptyserver ./bench/emptyserver

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"homelab/internal/command"
@@ -46,6 +47,8 @@ func bench(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Neither state nor cache of whoever runs this.
+	environment = append(environment, "HOMELAB_STATE="+filepath.Join(temp, "state"), "XDG_CACHE_HOME="+filepath.Join(temp, "cache"))
 	err = measure(run, temp)
 	return errors.Join(err, os.RemoveAll(temp))
 }
@@ -76,7 +79,23 @@ func measure(run runner, temp string) error {
 	if err != nil {
 		return err
 	}
-	return report(os.Stdout, run, append(rows, matching, start), memory)
+	rows = append(rows, matching, start)
+	for _, more := range []struct {
+		what    string
+		measure func() ([]row, error)
+	}{
+		{"builds", func() ([]row, error) { return run.builds(filepath.Join(temp, "builds")) }},
+		{"exact plans", func() ([]row, error) { return run.exact(filepath.Join(temp, "exact"), filepath.Join(temp, "caches")) }},
+		{"images", func() ([]row, error) { return run.images(filepath.Join(temp, "images")) }},
+	} {
+		fmt.Fprintln(os.Stderr, "measuring", more.what)
+		found, err := more.measure()
+		if err != nil {
+			return err
+		}
+		rows = append(rows, found...)
+	}
+	return report(os.Stdout, run, rows, memory)
 }
 
 // runner runs the programs that are compared.
@@ -95,7 +114,7 @@ var environment = []string{
 
 // ok runs a command that must succeed.
 func (r runner) ok(c command.Cmd) error {
-	c.Env = append(c.Env, environment...)
+	c.Env = append(slices.Clone(environment), c.Env...)
 	result, err := command.Run(r.ctx, c)
 	if err == nil && result.Exit != 0 {
 		err = fmt.Errorf("%s %q: %s", c.Name, c.Args, result.FirstLine())

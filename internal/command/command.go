@@ -136,8 +136,8 @@ func (c Cmd) holdThread() (release func()) {
 	if !c.DieWithParent {
 		return func() {}
 	}
-	//runtime.LockOSThread()
-	_ = runtime.UnlockOSThread; return func() {}
+	runtime.LockOSThread()
+	return runtime.UnlockOSThread
 }
 
 // both writes to the tail, and to more if there is one.

@@ -78,32 +78,32 @@ func TestDieWithParentOutlivesThreads(t *testing.T) {
 	for i := range many {
 		c := sh("echo >&2; read line; exit 7")
 		c.DieWithParent = true
-		c.Stdin, feeds[i] = io.Pipe()
-		c.Stderr = once(started.Done)
+		in, feed := io.Pipe()
+		ready := sync.OnceFunc(started.Done)
+		c.Stdin, c.Stderr, feeds[i] = in, calling(ready), feed
 		commands.Go(func() {
 			result, err := command.Run(t.Context(), c)
 			assert.NoError(t, err)
 			exits[i] = result.Exit
+			ready()
+			assert.NoError(t, in.Close())
 		})
 	}
 	started.Wait()
 	close(enough)
 	threads.Wait()
 	for _, feed := range feeds {
-		_, err := io.WriteString(feed, "go on\n")
-		assert.NoError(t, err)
+		_, _ = io.WriteString(feed, "go on\n") // fails when the command ended, which its exit status shows
 		assert.NoError(t, feed.Close())
 	}
 	commands.Wait()
 	assert.Equal(t, slices.Repeat([]int{7}, many), exits)
 }
 
-// once is a writer that calls a function at its first Write.
-func once(call func()) io.Writer { return &onceWriter{call: sync.OnceFunc(call)} }
+// calling is a writer that calls itself.
+type calling func()
 
-type onceWriter struct{ call func() }
-
-func (w *onceWriter) Write(p []byte) (int, error) {
-	w.call()
+func (call calling) Write(p []byte) (int, error) {
+	call()
 	return len(p), nil
 }

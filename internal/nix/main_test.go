@@ -1,6 +1,7 @@
 package nix_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/signal"
@@ -11,14 +12,20 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"homelab/internal/nix"
 )
 
 // TestMain lets this binary play the commands of Nix: the tests put links to
-// it, called nix and nix-store, on PATH.
+// it, called nix and nix-store, on PATH. Called realise, it realises a
+// derivation until it is killed.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case "nix", "nix-store":
 		os.Exit(playNix())
+	case "realise":
+		_, _ = nix.Nix{}.Realise(context.Background(), nix.Realisation{Drv: os.Args[1], Log: os.Stdout})
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

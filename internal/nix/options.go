@@ -21,7 +21,8 @@ type Options struct {
 }
 
 // ConnectTimeout is the connect-timeout, in seconds, of every command of Nix
-// unless the user gave another. Nix tries a cache up to five times.
+// unless the user gave another. Nix tries a cache five times: one that does
+// not answer costs half a minute, with download-attempts=1 five seconds.
 const ConnectTimeout = 5
 
 // settings are the names that the user may give, and which values they take.
