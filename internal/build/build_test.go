@@ -34,6 +34,7 @@ type fakeNix struct {
 	dir     string
 	version int           // of everything
 	hang    chan struct{} // closed when a builder hangs
+	remote  bool          // the store is on another machine
 
 	mu        sync.Mutex
 	evaluated []string
@@ -71,6 +72,13 @@ func (n *fakeNix) Valid(_ context.Context, paths []string) ([]string, error) {
 	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool { _, err := os.Stat(path); return err == nil }), nil
 }
 
+func (n *fakeNix) File(storePath string) string {
+	if n.remote {
+		return ""
+	}
+	return storePath
+}
+
 func (n *fakeNix) Hashes(_ context.Context, paths []string) (map[string]build.PathInfo, error) {
 	infos := map[string]build.PathInfo{}
 	for _, path := range paths {
@@ -91,6 +99,7 @@ func (n *fakeNix) Realise(ctx context.Context, r build.Realisation) (build.Reali
 	gone := n.collected[r.Drv]
 	n.mu.Unlock()
 	r.Doing("building " + attr)
+	r.Warn("the cache is down")
 	fmt.Fprintf(r.Log, "this is %s\n", attr)
 	content := "#!/bin/sh\n"
 	switch {
@@ -204,6 +213,7 @@ func TestBuild(t *testing.T) {
 	assert.Equal(t, fault.Precondition, odd.Problem.Code, "what is no image cannot be deployed")
 	assert.Equal(t, "it throws (at flake.nix:3:1)", throws.Problem.Message)
 
+	assert.Equal(t, []plan.Warning{{Code: "nix", Message: "the cache is down", Hint: "see the log of the service"}}, report.Warnings, "once")
 	assert.Equal(t, "0/5 evaluating", l.said[0])
 	assert.Contains(t, l.said, "1/5 building fails (building fails)", "the one that throws is settled")
 	assert.Contains(t, l.said, "2/5 fails: failed")
@@ -337,4 +347,15 @@ func TestNoPlaceForRoots(t *testing.T) {
 	_, err := l.build(t.Context(), build.Request{})
 	require.Error(t, err)
 	assert.Empty(t, l.nix.built)
+}
+
+// An image in a store on another machine is built, but cannot be read.
+func TestStoreElsewhere(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "a", "b")
+	l.nix.remote = true
+	report := l.want(build.Request{})
+	assert.Equal(t, []string{"a built", "b built"}, brief(report))
+	assert.Nil(t, report.Services[0].Artifact)
+	assert.Equal(t, "storeElsewhere", report.Warnings[len(report.Warnings)-1].Code)
 }

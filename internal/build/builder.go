@@ -26,6 +26,8 @@ type Nix interface {
 	Realise(ctx context.Context, r Realisation) (Realised, error)
 	// Hashes returns hash and size of valid store paths.
 	Hashes(ctx context.Context, paths []string) (map[string]PathInfo, error)
+	// File is where a store path is on this machine; empty when it is on another.
+	File(storePath string) string
 	// AddRoot keeps a valid store path from garbage collection by a link to it,
 	// which it makes or replaces.
 	AddRoot(ctx context.Context, path, link string) error
@@ -37,6 +39,7 @@ type Realisation struct {
 	Root        string            // link to make
 	Log         io.Writer         // gets all that builders print
 	Doing       func(what string) // told what is built or fetched, by a short name
+	Warn        func(text string) // told what Nix warns of
 }
 
 // Realised says where an output came from: neither Built nor Fetched when it
@@ -120,6 +123,9 @@ type run struct {
 	watch    Watch
 	report   *Report
 	progress progress
+
+	mu     sync.Mutex
+	warned []string // by Nix
 }
 
 // open are the services that nothing is known against yet.
@@ -297,7 +303,7 @@ func (r *run) realiseOne(ctx context.Context, s *Outcome, e plan.Evaluated) (Rea
 	if err != nil {
 		return Realised{}, err
 	}
-	ask := Realisation{Drv: e.Drv, Output: e.Output, Root: link, Log: log, Doing: func(what string) { r.progress.doing(s.Name, what) }}
+	ask := Realisation{Drv: e.Drv, Output: e.Output, Root: link, Log: log, Doing: func(what string) { r.progress.doing(s.Name, what) }, Warn: r.warn}
 	realised, err := r.Nix.Realise(ctx, ask)
 	if failure := (*Failure)(nil); errors.As(err, &failure) && failure.Collected {
 		// What it was evaluated to before is gone: once more, from the start.
@@ -317,6 +323,19 @@ func (r *run) realiseOne(ctx context.Context, s *Outcome, e plan.Evaluated) (Rea
 		err = durable.Explain(closed)
 	}
 	return realised, err
+}
+
+// maxWarnings is how many different warnings of Nix are told; all are in the log.
+const maxWarnings = 5
+
+func (r *run) warn(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.warned) >= maxWarnings || slices.Contains(r.warned, text) {
+		return
+	}
+	r.warned = append(r.warned, text)
+	r.report.Warnings = append(r.report.Warnings, plan.Warning{Code: "nix", Message: text, Hint: "see the log of the service"})
 }
 
 // log is the file for what the builders of a service print.

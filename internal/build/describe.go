@@ -50,6 +50,13 @@ func (b *Builder) read() cache.Dir {
 func (r *run) identify(ctx context.Context, there []*Outcome, targets map[string]plan.Evaluated) error {
 	unread, paths := []*Outcome{}, []string{}
 	for _, s := range there {
+		if r.Nix.File(s.Out) == "" {
+			r.report.Warnings = append(r.report.Warnings, plan.Warning{
+				Code: "storeElsewhere", Message: "the artifacts are in a store on another machine, so their images were not read",
+				Hint: "copy them here with nix copy, or build without the setting store",
+			})
+			return nil
+		}
 		found := evidence{}
 		if raw, ok := r.read().Get(filepath.Base(s.Out)); ok && json.Unmarshal(raw, &found) == nil {
 			s.show(found, targets[s.Target.Attr])
@@ -71,7 +78,7 @@ func (r *run) identify(ctx context.Context, there []*Outcome, targets map[string
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			found, err := image.Read(ctx, s.Out)
+			found, err := image.Read(ctx, r.Nix.File(s.Out))
 			if err != nil {
 				s.Status, s.Problem = Failed, problemOf(err)
 				return

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"strings"
 
 	"homelab/internal/build"
@@ -56,6 +55,20 @@ func (f flakes) Targets(ctx context.Context, flakeRef string, attrs []string) (m
 	return all, nil
 }
 
+func (f flakes) Sources(ctx context.Context, drvs []string) (map[string][]plan.StoreSource, error) {
+	found, err := f.nix.Sources(ctx, drvs)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string][]plan.StoreSource, len(found))
+	for drv, sources := range found {
+		for _, source := range sources {
+			all[drv] = append(all[drv], plan.StoreSource(source))
+		}
+	}
+	return all, nil
+}
+
 func (flakes) GitRef(root, commit, dir string) string { return nix.GitRef(root, commit, dir) }
 
 // builders is the [build.Nix] on the nix command.
@@ -67,9 +80,14 @@ func (b builders) Realise(ctx context.Context, r build.Realisation) (build.Reali
 		Event: func(e nix.Event) {
 			switch e.Kind {
 			case nix.BuildStarted:
-				r.Doing("building " + shortName(e.Drv))
+				r.Doing("building " + nix.ShortName(e.Drv))
 			case nix.FetchStarted:
-				r.Doing("fetching " + shortName(e.Path))
+				r.Doing("fetching " + nix.ShortName(e.Path))
+			case nix.Message:
+				// What is tried again is not worth a word yet.
+				if e.Level == 1 && !strings.Contains(e.Text, "; retrying in") {
+					r.Warn(e.Text)
+				}
 			}
 		},
 	})
@@ -80,15 +98,6 @@ func (b builders) Realise(ctx context.Context, r build.Realisation) (build.Reali
 		}
 	}
 	return build.Realised{Built: realised.Built, Fetched: realised.Substituted, Duration: realised.Duration}, err
-}
-
-// shortName is a store path without its folder, its hash and .drv.
-func shortName(storePath string) string {
-	_, name, found := strings.Cut(path.Base(storePath), "-")
-	if !found {
-		return path.Base(storePath)
-	}
-	return strings.TrimSuffix(name, ".drv")
 }
 
 func (b builders) Hashes(ctx context.Context, paths []string) (map[string]build.PathInfo, error) {

@@ -64,7 +64,7 @@ func TestEvalJSONAsksForNoChange(t *testing.T) {
 	said, err := os.ReadFile(args)
 	require.NoError(t, err)
 	assert.Equal(t, []string{
-		"--extra-experimental-features", "nix-command flakes", "--option", "connect-timeout", "5",
+		"--extra-experimental-features", "nix-command flakes", "--option", "connect-timeout", "5", "--option", "download-attempts", "2",
 		"eval", "--json", "--no-update-lock-file", "--option", "eval-cache", "false",
 		"git+file:///lab?rev=" + someCommit + "#packages.%22a%20b%22",
 	}, strings.Split(strings.TrimSpace(string(said)), "\n"))

@@ -2,6 +2,8 @@ package nix
 
 import (
 	"maps"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,18 +14,26 @@ import (
 
 // Options are settings of nix.conf that the user gave for all commands of Nix:
 // which caches and builders to use, and how hard to try. The zero value leaves
-// them to nix.conf, but for connect-timeout: [ConnectTimeout], so that a cache
-// that does not answer cannot hold up a build for minutes.
+// them to nix.conf, but for [ConnectTimeout] and [DownloadAttempts], so that a
+// cache that does not answer cannot hold up a build for minutes.
 //
 // Options are values, and safe for concurrent use.
 type Options struct {
 	values map[string]string
 }
 
-// ConnectTimeout is the connect-timeout, in seconds, of every command of Nix
-// unless the user gave another. Nix tries a cache five times: one that does
-// not answer costs half a minute, with download-attempts=1 five seconds.
-const ConnectTimeout = 5
+// What every command of Nix is given unless the user gave another: a cache that
+// does not answer costs ten seconds, where Nix by itself tries it for minutes.
+// One attempt would build the world anew where a single packet was lost.
+const (
+	ConnectTimeout   = 5 // seconds
+	DownloadAttempts = 2
+)
+
+var defaults = map[string]string{
+	"connect-timeout":   strconv.Itoa(ConnectTimeout),
+	"download-attempts": strconv.Itoa(DownloadAttempts),
+}
 
 // settings are the names that the user may give, and which values they take.
 // Not here, and so for nix.conf only: what weakens the sandbox or the checks
@@ -109,16 +119,32 @@ func (o Options) Strings() []string {
 
 // args are the settings as flags that every command of Nix takes.
 func (o Options) args() []string {
+	values := maps.Clone(defaults)
+	maps.Copy(values, o.values)
 	var args []string
-	if _, given := o.values["connect-timeout"]; !given {
-		args = append(args, "--option", "connect-timeout", strconv.Itoa(ConnectTimeout))
-	}
-	for _, name := range slices.Sorted(maps.Keys(o.values)) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if name == "store" {
-			args = append(args, "--store", o.values[name])
+			args = append(args, "--store", values[name])
 			continue
 		}
-		args = append(args, "--option", name, o.values[name])
+		args = append(args, "--option", name, values[name])
 	}
 	return args
+}
+
+// File is where a store path is on this machine; empty when the store of the
+// setting "store" is on another one. See "Local Store" in the manual of Nix.
+func (n Nix) File(storePath string) string {
+	store := n.Options.values["store"]
+	address, query, _ := strings.Cut(store, "?")
+	values, err := url.ParseQuery(query)
+	switch {
+	case err != nil:
+		return ""
+	case strings.HasPrefix(address, "/"):
+		return filepath.Join(address, storePath)
+	case address == "" || address == "auto" || address == "daemon" || strings.HasPrefix(address, "unix://") || strings.HasPrefix(address, "local"):
+		return filepath.Join(values.Get("root"), storePath)
+	}
+	return ""
 }

@@ -81,9 +81,9 @@ func TestOptionsReachEveryCommand(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(string(said)), "\n")
 	require.Len(t, lines, 2*8)
 	for i, line := range lines {
-		want := `"--option" "connect-timeout" "5"`
+		want := `"--option" "connect-timeout" "5" "--option" "download-attempts" "2"`
 		if i >= len(lines)/2 {
-			want = `"--option" "builders" "ssh://a x86_64-linux" "--option" "connect-timeout" "9" "--store" "/elsewhere"`
+			want = `"--option" "builders" "ssh://a x86_64-linux" "--option" "connect-timeout" "9" "--option" "download-attempts" "2" "--store" "/elsewhere"`
 		}
 		assert.Contains(t, line, want)
 	}
@@ -117,4 +117,21 @@ func TestRealOptions(t *testing.T) {
 	invalid, err := n.Valid(t.Context(), []string{target.Drv, target.Out + "-x"})
 	require.NoError(t, err)
 	assert.Equal(t, []string{target.Out + "-x"}, invalid)
+}
+
+func TestWhereStorePathsAre(t *testing.T) {
+	t.Parallel()
+	for store, want := range map[string]string{
+		"": "/nix/store/a", "auto": "/nix/store/a", "daemon": "/nix/store/a", "local": "/nix/store/a",
+		"local?root=/elsewhere": "/elsewhere/nix/store/a", "local://?root=/elsewhere&read-only=true": "/elsewhere/nix/store/a", "/elsewhere": "/elsewhere/nix/store/a",
+		"ssh-ng://attic": "", "s3://bucket": "", "https://cache.example.org": "",
+	} {
+		n := nix.Nix{}
+		if store != "" {
+			options, err := nix.ParseOptions([]string{"store=" + store})
+			require.NoError(t, err)
+			n.Options = options
+		}
+		assert.Equal(t, want, n.File("/nix/store/a"), store)
+	}
 }
