@@ -55,19 +55,23 @@ type Resolved struct {
 
 // CheckRequest asks for an audit of the registry.
 type CheckRequest struct {
-	Limit int `json:"limit,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"Most entries in each list (default 100); counts are always complete."`
+	Evaluate bool `json:"evaluate,omitempty" jsonschema_description:"Have Nix evaluate every target, for every system: finds attributes that do not exist, and services built from the flake's whole source. Takes seconds the first time."`
+	Limit    int  `json:"limit,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"Most entries in each list (default 100); counts are always complete."`
 }
 
 // Check is the audit: is the registry valid, and do its hints say what is so?
 type Check struct {
-	Source     string             `json:"source" jsonschema_description:"Where the registry was read from."`
-	Valid      bool               `json:"valid" jsonschema_description:"True when problems is empty."`
-	Problems   []registry.Problem `json:"problems" jsonschema_description:"What is wrong in the registry; while there is any, hints are not audited."`
-	StaleHints []StaleHint        `json:"staleHints" jsonschema_description:"Hints that match nothing."`
-	Uncovered  FolderList         `json:"uncovered" jsonschema_description:"Tracked files that no hint covers, by folder."`
-	Shared     SharedList         `json:"shared" jsonschema_description:"Hints that many services share: candidates for globalHints or dependsOn."`
-	Untracked  FileList           `json:"untracked" jsonschema_description:"Untracked files under a hint: Nix cannot see them until git add."`
-	Warnings   []Warning          `json:"warnings" jsonschema_description:"What to know before trusting the answer."`
+	Source            string             `json:"source" jsonschema_description:"Where the registry was read from."`
+	Valid             bool               `json:"valid" jsonschema_description:"True when problems is empty."`
+	Problems          []registry.Problem `json:"problems" jsonschema_description:"What is wrong in the registry; while there is any, hints are not audited."`
+	StaleHints        []StaleHint        `json:"staleHints" jsonschema_description:"Hints that match nothing."`
+	Uncovered         FolderList         `json:"uncovered" jsonschema_description:"Tracked files that no hint covers, by folder."`
+	Shared            SharedList         `json:"shared" jsonschema_description:"Hints that many services share: candidates for globalHints or dependsOn."`
+	Untracked         FileList           `json:"untracked" jsonschema_description:"Untracked files under a hint: Nix cannot see them until git add."`
+	Evaluated         bool               `json:"evaluated" jsonschema_description:"True when Nix evaluated the targets: only then the next two lists say something."`
+	MissingAttributes []MissingAttribute `json:"missingAttributes" jsonschema_description:"Targets whose flake attribute does not exist; at most limit."`
+	WholeFlake        []WholeFlake       `json:"wholeFlake" jsonschema_description:"Targets built from the flake's whole source, so that every commit rebuilds them; at most limit."`
+	Warnings          []Warning          `json:"warnings" jsonschema_description:"What to know before trusting the answer."`
 }
 
 // FolderList is a bounded list of folders.

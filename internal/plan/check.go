@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 
+	"homelab/internal/fault"
 	"homelab/internal/hint"
 	"homelab/registry"
 )
@@ -24,7 +26,8 @@ func (p *Planner) Check(ctx context.Context, r CheckRequest) (*Check, error) {
 	out := &Check{
 		Problems: []registry.Problem{}, StaleHints: []StaleHint{}, Warnings: []Warning{},
 		Uncovered: FolderList{Folders: []Folder{}}, Shared: SharedList{Hints: []SharedHint{}},
-		Untracked: FileList{Files: []File{}},
+		Untracked:         FileList{Files: []File{}},
+		MissingAttributes: []MissingAttribute{}, WholeFlake: []WholeFlake{},
 	}
 	v, err := p.look(ctx, "")
 	var problems registry.Problems
@@ -50,6 +53,11 @@ func (p *Planner) Check(ctx context.Context, r CheckRequest) (*Check, error) {
 	}
 	if err := a.audit(ctx, out, limit); err != nil {
 		return nil, err
+	}
+	if r.Evaluate {
+		if err := a.auditTargets(ctx, out, limit); err != nil {
+			return nil, err
+		}
 	}
 	inputs, err := a.auditInputs(ctx)
 	if err != nil {
@@ -146,4 +154,66 @@ func (a *analysis) auditInputs(ctx context.Context) ([]Warning, error) {
 		return nil, err
 	}
 	return a.unknownInputs(moves, a.view.names), nil
+}
+
+// auditTargets evaluates every target of every service.
+func (a *analysis) auditTargets(ctx context.Context, out *Check, limit int) error {
+	v := a.view
+	if err := v.planner.Source.Nix.Available(ctx); err != nil {
+		return err
+	}
+	head := &evaluatedState{flake: v.flake(v.state())}
+	var targets []WholeFlake
+	for _, name := range v.names {
+		all := v.registry().Services[name].Build.Targets
+		for _, system := range slices.Sorted(maps.Keys(all)) {
+			targets = append(targets, WholeFlake{Service: name, System: system, Attr: all[system]})
+			head.attrs = append(head.attrs, all[system])
+		}
+	}
+	if err := head.evaluate(ctx, false); err != nil {
+		return err
+	}
+	out.Evaluated = true
+	sources, err := head.sources(ctx, head.attrs)
+	if err != nil {
+		return err
+	}
+	var whole whole
+	if len(sources) > 0 {
+		if whole, err = a.wholeFlake(ctx); err != nil {
+			return err
+		}
+		if whole == nil {
+			out.Warnings = append(out.Warnings, wholeFlakeUnknown)
+		}
+	}
+	var failed []string
+	var first *Warning
+	for _, t := range targets {
+		e := head.found[t.Attr]
+		switch {
+		case fault.CodeOf(e.Err) == fault.NotFound:
+			out.MissingAttributes = append(out.MissingAttributes, MissingAttribute{t.Service, t.System, t.Attr, fault.Of(e.Err).Hint})
+		case e.Err != nil:
+			if failed = append(failed, t.Attr); first == nil {
+				first = notEvaluated(t.Attr, e.Err)
+			}
+		default:
+			if t.Source = whole.in(sources[t.Attr]); t.Source != "" {
+				out.WholeFlake = append(out.WholeFlake, t)
+			}
+		}
+	}
+	if more := max(len(out.MissingAttributes), len(out.WholeFlake)) - limit; more > 0 {
+		out.Warnings = append(out.Warnings, Warning{"truncated", fmt.Sprintf("%d more targets are not listed", more), "raise limit"})
+	}
+	out.MissingAttributes, out.WholeFlake = cut(out.MissingAttributes, limit), cut(out.WholeFlake, limit)
+	if len(failed) > 1 {
+		first.Message = fmt.Sprintf("%d targets do not evaluate: %s; %s", len(failed), some(failed), first.Message)
+	}
+	if first != nil {
+		out.Warnings = append(out.Warnings, *first)
+	}
+	return nil
 }

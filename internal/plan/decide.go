@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"homelab/registry"
 )
 
 // decideRequest is what decisions are made from, beside the matches.
@@ -13,7 +15,8 @@ type decideRequest struct {
 	bases    *bases
 	selected []string
 	targets  map[string]Target
-	explicit bool // the services were asked for by name
+	explicit bool     // the services were asked for by name
+	outputs  *outputs // nil: by hints
 }
 
 // verdict is what is known of one service by itself, before its dependencies.
@@ -23,6 +26,8 @@ type verdict struct {
 	certain  bool // some reason is sure
 	doubtful bool // something could not be told
 	problem  *Warning
+	out      *Outputs // where they were compared
+	broken   bool     // it does not evaluate: nothing else counts
 }
 
 func (d *verdict) add(certain bool, r Reason) {
@@ -45,7 +50,14 @@ func (a *analysis) decide(ctx context.Context, out *Plan, q decideRequest) error
 		}
 		verdicts[i] = v
 	}
-	spread := newSpread(a.view.registry(), a.view.names, verdicts)
+	needs := needsOf(a.view.registry(), a.view.names)
+	if q.outputs != nil {
+		if err := a.decideByOutputs(verdicts, q); err != nil {
+			return err
+		}
+		needs = func(int) []string { return nil } // an output has its dependencies in it
+	}
+	spread := newSpread(a.view.names, needs, verdicts)
 	for _, name := range q.selected {
 		i, _ := slices.BinarySearch(a.view.names, name)
 		a.decided = append(a.decided, a.service(i, q, verdicts[i], spread))
@@ -72,40 +84,66 @@ func (c *Counts) count(d Decision) {
 	}
 }
 
-// verdict gathers a service's own reasons, most direct first.
+// verdict gathers a service's own reasons by hints, most direct first.
 func (a *analysis) verdict(i int, b *bases, explicit bool) (verdict, error) {
 	name := a.view.names[i]
 	c := b.of(name)
-	m := a.matched[c]
 	d := verdict{}
-	if explicit {
-		d.add(true, Reason{Kind: ByExplicit})
-	}
-	if b.never[name] {
-		d.add(true, Reason{Kind: ByNeverDeployed})
-	}
+	d.addAsked(name, b, explicit)
 	if c.missing {
 		d.add(false, Reason{Kind: ByBaseMissing})
 		problem := missingBase(c.side, a.view.planner.Repo.Shallow())
 		d.problem = &problem
 		return d, nil
 	}
+	m := a.matched[c]
 	t := &m.services[i]
+	d.addHints(t)
+	d.addInputs(a.view, name, m.moves)
+	if err := d.addRegistry(a.view, name, c, nil); err != nil {
+		return d, err
+	}
+	unmerged, unreadable := d.addGlobals(a, i, m)
+	unmerged, unreadable = slices.Concat(t.unmerged, unmerged), slices.Concat(t.unreadable, unreadable)
+	switch {
+	case len(unmerged) > 0:
+		d.problem = unfinishedMerge(unmerged)
+	case len(unreadable) > 0:
+		d.problem = &Warning{"unreadable", "cannot be read, so it may have changed: " + some(unreadable), "make it readable for the user who runs homelab"}
+	}
+	return d, nil
+}
+
+func unfinishedMerge(paths []string) *Warning {
+	return &Warning{"unmerged", "a merge is not finished: " + some(paths), "resolve the conflicts and git add them"}
+}
+
+// addAsked adds why a service counts as touched whatever changed.
+func (d *verdict) addAsked(name string, b *bases, explicit bool) {
+	if explicit {
+		d.add(true, Reason{Kind: ByExplicit})
+	}
+	if b.never[name] {
+		d.add(true, Reason{Kind: ByNeverDeployed})
+	}
+}
+
+// addHints adds the changes under the service's own hints.
+func (d *verdict) addHints(t *touch) {
 	for _, r := range t.reasons {
 		d.add(r.Status != Unreadable, r)
 	}
 	d.count += t.count - len(t.reasons)
 	d.certain = d.certain || t.count > len(t.unreadable)
-	d.addInputs(a.view, name, m.moves)
-	if err := d.addRegistry(a.view, name, c); err != nil {
-		return d, err
-	}
-	unmerged := t.unmerged
-	unreadable := t.unreadable
+}
+
+// addGlobals adds the global hints that touch the service, and tells which of
+// the paths under them are unfinished or cannot be read.
+func (d *verdict) addGlobals(a *analysis, i int, m *matches) (unmerged, unreadable []string) {
 	for g := range m.globals {
 		touched := &m.globals[g]
 		globalHint := a.view.registry().GlobalHints[g]
-		if !touched.touches(i) || len(globalHint.Services) > 0 && !slices.Contains(globalHint.Services, name) {
+		if !touched.touches(i) || len(globalHint.Services) > 0 && !slices.Contains(globalHint.Services, a.view.names[i]) {
 			continue
 		}
 		first := a.firstTouching(i, touched)
@@ -115,13 +153,17 @@ func (a *analysis) verdict(i int, b *bases, explicit bool) (verdict, error) {
 		unmerged = slices.Concat(unmerged, touched.problem.unmerged)
 		unreadable = slices.Concat(unreadable, touched.problem.unreadable)
 	}
-	switch {
-	case len(unmerged) > 0:
-		d.problem = &Warning{"unmerged", "a merge is not finished: " + some(unmerged), "resolve the conflicts and git add them"}
-	case len(unreadable) > 0:
-		d.problem = &Warning{"unreadable", "cannot be read, so it may have changed: " + some(unreadable), "make it readable for the user who runs homelab"}
-	}
-	return d, nil
+	return unmerged, unreadable
+}
+
+// addTouched adds all that changes under hints and inputs touch, and tells
+// which of the paths are unfinished.
+func (d *verdict) addTouched(a *analysis, i int, c *comparison) (unmerged []string) {
+	m := a.matched[c]
+	d.addHints(&m.services[i])
+	d.addInputs(a.view, a.view.names[i], m.moves)
+	unmerged, _ = d.addGlobals(a, i, m)
+	return slices.Concat(m.services[i].unmerged, unmerged)
 }
 
 // addInputs adds the flake inputs that moved and matter to the service.
@@ -136,19 +178,20 @@ func (d *verdict) addInputs(v *view, name string, moves inputMoves) {
 	}
 }
 
-// addRegistry adds the service's own entry, or its host's, when it changed.
-func (d *verdict) addRegistry(v *view, name string, c *comparison) error {
+// addRegistry adds the service's own entry, or its host's, when it changed. Of
+// the entry counts what part leaves of it; nil leaves all.
+func (d *verdict) addRegistry(v *view, name string, c *comparison, part func(registry.Service) registry.Service) error {
 	if c.sameEntries {
 		return nil
 	}
 	// Which file of a flake changed the entry only Nix could tell.
 	reason := Reason{Kind: ByRegistry, Path: v.loaded.File, Status: Modified, Hint: "services." + name}
 	if c.unreadable != nil {
-		d.add(true, reason)
+		d.add(part == nil, reason) // all of it counts as changed; whether a part did cannot be told
 		return nil
 	}
 	for _, old := range c.old {
-		changed, err := d.compareEntry(v, name, old, reason)
+		changed, err := d.compareEntry(v, name, old, reason, part)
 		if changed || err != nil {
 			return err
 		}
@@ -157,13 +200,16 @@ func (d *verdict) addRegistry(v *view, name string, c *comparison) error {
 }
 
 // compareEntry adds what changed since one older registry.
-func (d *verdict) compareEntry(v *view, name string, old *Loaded, reason Reason) (changed bool, err error) {
+func (d *verdict) compareEntry(v *view, name string, old *Loaded, reason Reason, part func(registry.Service) registry.Service) (changed bool, err error) {
 	if old == nil || !hasService(old, name) {
 		reason.Status = Added
 		d.add(true, reason)
 		return true, nil
 	}
 	was, is := old.Registry.Services[name], v.registry().Services[name]
+	if part != nil {
+		was, is = part(was), part(is)
+	}
 	same, err := sameJSON(was, is)
 	if err != nil {
 		return false, err
@@ -202,7 +248,7 @@ func (a *analysis) service(i int, q decideRequest, d verdict, spread *spread) Se
 	name := a.view.names[i]
 	entry := a.view.registry().Services[name]
 	out := Service{
-		Name: name, Decision: None, Target: q.targets[name], Host: entry.HostOf(),
+		Name: name, Decision: None, Target: q.targets[name], Host: entry.HostOf(), Out: d.out,
 		Reasons: d.reasons, ReasonCount: d.count,
 	}
 	if c := q.bases.byService[name]; c != nil && c.side != q.bases.main.side {
@@ -224,6 +270,8 @@ func (a *analysis) service(i int, q decideRequest, d verdict, spread *spread) Se
 		out.Decision, out.Problem = Blocked, d.problem
 	case missing != nil:
 		out.Decision, out.Problem = Blocked, missing
+	case d.broken:
+		out.Decision, out.Problem = Unknown, d.problem
 	case spread.certain[i].reached:
 		out.Decision = Rebuild
 	default:

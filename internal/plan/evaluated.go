@@ -3,12 +3,14 @@ package plan
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
 
 	"homelab/internal/cache"
+	"homelab/internal/fault"
 )
 
 // Evaluated is what an attribute of a flake evaluates to.
@@ -23,19 +25,43 @@ type Evaluated struct {
 	Err        error  `json:"-"`          // why there is none of this
 }
 
-// Evaluate evaluates attributes of the order's flake. What an equal state of
-// the repository evaluated to is remembered, unless fresh is set: a derivation
-// may have been collected as garbage meanwhile. Failures are not remembered.
-func (o *Order) Evaluate(ctx context.Context, attrs []string, fresh bool) (map[string]Evaluated, error) {
-	source := o.planner.Source
-	if err := source.Nix.Available(ctx); err != nil {
-		return nil, err
+// flake is the flake that services are built from, as of one state.
+type flake struct {
+	source *Source
+	ref    string
+	dir    string // in the repository
+	moves  bool   // it is not part of the repository: what it is may change at any time
+	at     state
+}
+
+// flake is the flake of the registry that was looked at, as of any state.
+func (v *view) flake(at state) flake {
+	l, source := v.loaded, v.planner.Source
+	f := flake{source: source, ref: l.ref, dir: l.FlakeDir, moves: l.Flake && l.outside, at: at}
+	if !f.moves {
+		commit := at.commit.ID
+		if at.work {
+			commit = ""
+		}
+		f.ref = source.Nix.GitRef(source.Root, commit, f.dir)
 	}
-	key, err := o.key(ctx, o.at)
+	return f
+}
+
+// evaluate evaluates attributes. What an equal state of the repository
+// evaluated to is remembered, unless fresh is set: a derivation may have been
+// collected as garbage meanwhile. That an attribute does not exist is
+// remembered too; other failures are not. Moved says that somebody edited the
+// repository meanwhile, so that this is of no state that is known.
+func (f flake) evaluate(ctx context.Context, attrs []string, fresh bool) (known map[string]Evaluated, moved bool, err error) {
+	if err := f.source.Nix.Available(ctx); err != nil {
+		return nil, false, err
+	}
+	key, err := f.key(ctx, f.at)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	known := source.evaluated(key)
+	known = f.source.evaluated(key)
 	missing := []string{}
 	for _, attr := range attrs {
 		if _, ok := known[attr]; !ok || fresh {
@@ -45,26 +71,27 @@ func (o *Order) Evaluate(ctx context.Context, attrs []string, fresh bool) (map[s
 	slices.Sort(missing)
 	missing = slices.Compact(missing)
 	if len(missing) == 0 {
-		return known, nil
+		return known, false, nil
 	}
-	found, err := source.Nix.Targets(ctx, o.Flake, missing)
+	found, err := f.source.Nix.Targets(ctx, f.ref, missing)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	maps.Copy(known, found)
-	if o.at.settled(ctx, key, o.key) {
-		source.keepEvaluated(key, known)
+	if f.at.settled(ctx, key, f.key) {
+		f.source.keepEvaluated(key, known)
+		return known, false, nil
 	}
-	return known, nil
+	return known, key != "", nil
 }
 
-// key identifies what the order's flake evaluates from; empty when that cannot
-// be told.
-func (o *Order) key(ctx context.Context, at state) (string, error) {
-	if o.moves {
+// key identifies what the flake evaluates from as of a state; empty when that
+// cannot be told.
+func (f flake) key(ctx context.Context, at state) (string, error) {
+	if f.moves {
 		return "", nil
 	}
-	return evaluationKey(ctx, fmt.Sprintf("homelab targets 1\n%q %s", o.dir, o.planner.Source.Nix.Identity()), at)
+	return evaluationKey(ctx, fmt.Sprintf("homelab targets 1\n%q %s", f.dir, f.source.Nix.Identity()), at)
 }
 
 // Evaluated targets are kept on disk, a file for each state.
@@ -76,21 +103,45 @@ func (s *Source) targetsOnDisk() cache.Dir {
 	return cache.Dir{Path: filepath.Join(s.CacheDir, "targets"), Most: most}
 }
 
+// keptTarget is an [Evaluated] on disk.
+type keptTarget struct {
+	Evaluated
+	Missing *missingAttr `json:"missing,omitempty"`
+}
+
+// missingAttr is a [fault.NotFound] on disk.
+type missingAttr struct{ Op, Message, Hint string }
+
 // evaluated are the targets of one state that were evaluated before.
 func (s *Source) evaluated(key string) map[string]Evaluated {
 	known := map[string]Evaluated{}
 	if key == "" {
 		return known
 	}
-	if raw, ok := s.targetsOnDisk().Get(key); !ok || json.Unmarshal(raw, &known) != nil {
-		return map[string]Evaluated{}
+	raw, ok := s.targetsOnDisk().Get(key)
+	var kept map[string]keptTarget
+	if !ok || json.Unmarshal(raw, &kept) != nil {
+		return known
+	}
+	for attr, target := range kept {
+		if m := target.Missing; m != nil {
+			target.Err = &fault.Error{Op: m.Op, Code: fault.NotFound, Message: m.Message, Hint: m.Hint}
+		}
+		known[attr] = target.Evaluated
 	}
 	return known
 }
 
 func (s *Source) keepEvaluated(key string, all map[string]Evaluated) {
-	kept := maps.Clone(all)
-	maps.DeleteFunc(kept, func(_ string, e Evaluated) bool { return e.Err != nil })
+	kept := make(map[string]keptTarget, len(all))
+	for attr, target := range all {
+		switch e := (*fault.Error)(nil); {
+		case target.Err == nil:
+			kept[attr] = keptTarget{Evaluated: target}
+		case errors.As(target.Err, &e) && e.Code == fault.NotFound:
+			kept[attr] = keptTarget{Missing: &missingAttr{e.Op, e.Message, e.Hint}}
+		}
+	}
 	if raw, err := json.Marshal(kept); err == nil {
 		s.targetsOnDisk().Put(key, raw)
 	}

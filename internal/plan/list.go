@@ -113,7 +113,7 @@ func dependents(reg *registry.Registry, name string) []string {
 	verdicts := make([]verdict, len(names))
 	i, _ := slices.BinarySearch(names, name)
 	verdicts[i].certain = true
-	s := newSpread(reg, names, verdicts)
+	s := newSpread(names, needsOf(reg, names), verdicts)
 	out := []string{}
 	for at := range names {
 		if at != i && s.touched(at) {

@@ -11,13 +11,10 @@ import (
 // to evaluate.
 type Order struct {
 	Plan     *Plan
-	Flake    string   // reference of the flake, as of the plan's head
 	Services []string // all of the registry, in the plan or not
 
-	planner *Planner
-	at      state
-	dir     string // of the flake in the repository
-	moves   bool   // the flake is not part of the repository: what it is may change at any time
+	flake flake // as of the plan's head
+	exact bool  // only if the plan is still what there is to do
 }
 
 // Order answers a question as Plan does, of every service, and keeps the tree
@@ -36,22 +33,19 @@ func (p *Planner) Order(ctx context.Context, r Request, planID string) (*Order, 
 			"plan %.12s… is not what there is to do now: that is %.12s…", planID, out.PlanID)
 	}
 	out.Services = slices.Clone(a.decided)
-	return a.view.order(out), nil
+	return &Order{Plan: out, Services: a.view.names, flake: a.view.flake(a.view.state()), exact: planID != ""}, nil
 }
 
-// order is an order for the head that was looked at.
-func (v *view) order(answer *Plan) *Order {
-	o := &Order{
-		Plan: answer, Services: v.names, planner: v.planner,
-		at: v.state(), dir: v.loaded.FlakeDir, moves: v.loaded.Flake && v.loaded.outside,
+// Evaluate evaluates attributes of the flake as of the plan's head, or
+// remembers what they evaluated to, unless fresh is set: a derivation may have
+// been collected as garbage meanwhile. Moved says that somebody edited the work
+// tree after it was planned; an order for a plan that was named then fails with
+// [fault.Conflict].
+func (o *Order) Evaluate(ctx context.Context, attrs []string, fresh bool) (known map[string]Evaluated, moved bool, err error) {
+	known, moved, err = o.flake.evaluate(ctx, attrs, fresh)
+	if err == nil && moved && o.exact {
+		return nil, true, fault.Newf(fault.Conflict, "plan again, look at what it says now, and pass its planId",
+			"the work tree was edited after plan %.12s… was made", o.Plan.PlanID)
 	}
-	commit := v.commit.ID
-	if v.work {
-		commit = ""
-	}
-	o.Flake = v.loaded.ref
-	if !o.moves {
-		o.Flake = v.planner.Source.Nix.GitRef(v.planner.Source.Root, commit, o.dir)
-	}
-	return o
+	return known, moved, err
 }

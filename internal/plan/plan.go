@@ -3,7 +3,8 @@
 //
 // [Planner.Plan] compares a base tree with a head tree, or with the work tree,
 // matches what changed against the hints of the registry, and follows
-// dependsOn. It errs on the side of a rebuild: where the truth cannot be had
+// dependsOn; or has Nix evaluate both trees, and compares what comes out, which
+// is the truth and takes seconds ([Exact]). It errs on the side of a rebuild: where the truth cannot be had
 // the service is unknown, never unchanged.
 package plan
 
@@ -14,6 +15,7 @@ type Plan struct {
 	Base           Side           `json:"base" jsonschema_description:"What was compared with."`
 	Head           Side           `json:"head" jsonschema_description:"What was looked at."`
 	Engine         string         `json:"engine" jsonschema:"enum=go-git,enum=git" jsonschema_description:"What read the repository: go-git (in process, doubtful paths settled by the git command) or git (the command alone)."`
+	Mode           Mode           `json:"mode,omitempty" jsonschema:"enum=exact,enum=audit" jsonschema_description:"What it was told by; left out: hints."`
 	Complete       bool           `json:"complete" jsonschema_description:"False when something could not be read or compared, so that some decision is unknown."`
 	Counts         Counts         `json:"counts" jsonschema_description:"Number of services by decision."`
 	Services       []Service      `json:"services" jsonschema_description:"Decisions, sorted by name; at most 1000. Above 1000 services those with decision none are left out; counts has their number."`
@@ -23,6 +25,7 @@ type Plan struct {
 	StaleHints     []StaleHint    `json:"staleHints" jsonschema_description:"Hints that match nothing in base, head or work tree."`
 	StaleHintCount int            `json:"staleHintCount" jsonschema_description:"How many stale hints there are; staleHints lists at most limit."`
 	Unmatched      PathList       `json:"unmatched" jsonschema_description:"Changed files that no hint covers."`
+	Audit          *Findings      `json:"audit,omitempty" jsonschema_description:"Where hints and outputs disagree; only in mode audit."`
 	Warnings       []Warning      `json:"warnings" jsonschema_description:"What to know before trusting the answer."`
 	NextCursor     string         `json:"nextCursor,omitempty" jsonschema_description:"Pass as cursor to get the next page of changes and services."`
 }
@@ -70,10 +73,17 @@ type Service struct {
 	Decision    Decision `json:"decision" jsonschema:"enum=rebuild,enum=none,enum=unknown,enum=blocked" jsonschema_description:"rebuild; none; unknown (build it to be sure); blocked (see problem)."`
 	Target      Target   `json:"target" jsonschema_description:"What would be built."`
 	Host        string   `json:"host" jsonschema_description:"Host it runs on."`
+	Out         *Outputs `json:"out,omitempty" jsonschema_description:"Outputs of its target, in modes exact and audit, where Nix was asked."`
 	Base        *Side    `json:"base,omitempty" jsonschema_description:"Its own base, where that differs from the plan's."`
 	Reasons     []Reason `json:"reasons" jsonschema_description:"Why, most direct first; capped, see reasonCount."`
 	ReasonCount int      `json:"reasonCount" jsonschema_description:"Number of reasons before capping."`
 	Problem     *Warning `json:"problem,omitempty" jsonschema_description:"For blocked and unknown: what is in the way and what to do."`
+}
+
+// Outputs are store paths of one target, built or not.
+type Outputs struct {
+	Old string `json:"old,omitempty" jsonschema_description:"At the base; left out when the flake did not have it there, or does not evaluate there."`
+	New string `json:"new,omitempty" jsonschema_description:"At the head; left out when it does not evaluate."`
 }
 
 // Target is what Nix would build for a service.
@@ -96,11 +106,12 @@ const (
 	ByNeverDeployed ReasonKind = "neverDeployed"
 	ByBaseMissing   ReasonKind = "baseMissing"
 	BySubmodule     ReasonKind = "submodule"
+	ByOutput        ReasonKind = "output"
 )
 
 // Reason is one connection between a change and a service.
 type Reason struct {
-	Kind       ReasonKind `json:"kind" jsonschema:"enum=hint,enum=global,enum=input,enum=dependency,enum=registry,enum=explicit,enum=neverDeployed,enum=baseMissing,enum=submodule" jsonschema_description:"hint, global, input (a flake input moved), dependency (see via), registry (its entry changed), explicit (asked for), neverDeployed, baseMissing or submodule."`
+	Kind       ReasonKind `json:"kind" jsonschema:"enum=hint,enum=global,enum=input,enum=dependency,enum=registry,enum=explicit,enum=neverDeployed,enum=baseMissing,enum=submodule,enum=output" jsonschema_description:"hint, global, input (a flake input moved), dependency (see via), registry (its entry changed), explicit (asked for), neverDeployed, baseMissing, submodule, or output (what Nix would build differs, see out)."`
 	Path       string     `json:"path,omitempty" jsonschema_description:"The changed path."`
 	PathBase64 string     `json:"pathBase64,omitempty" jsonschema_description:"The path's bytes, when they are not UTF-8."`
 	Status     Status     `json:"status,omitempty" jsonschema:"enum=A,enum=M,enum=D,enum=T,enum=?,enum=U,enum=X" jsonschema_description:"A added, M modified, D deleted, T type changed, ? untracked, U unmerged, X unreadable."`

@@ -85,13 +85,27 @@ func (p *Planner) whole(ctx context.Context, r Request) (*analysis, *Plan, []Fil
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	q := decideRequest{bases: bases, selected: selected, targets: targets, explicit: len(r.Services) > 0}
+	if r.evaluates() {
+		if q.outputs, err = a.outputs(ctx, q); err != nil {
+			return nil, nil, nil, err
+		}
+	} else {
+		r.Mode = "" // the default, asked for or not
+	}
 	out := &Plan{
+		Mode: r.Mode,
 		Base: bases.main.side, Head: v.side, Engine: v.snapshot.Engine(), Complete: true,
 		GlobalChanges: []GlobalChange{}, InputChanges: []InputChange{},
 		Warnings: append(append([]Warning{}, v.warnings...), warnings...),
 	}
-	if err := a.decide(ctx, out, decideRequest{bases, selected, targets, len(r.Services) > 0}); err != nil {
+	if err := a.decide(ctx, out, q); err != nil {
 		return nil, nil, nil, err
+	}
+	if r.Mode == Audit {
+		if out.Audit, err = a.findings(ctx, out, q); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	files := a.files(bases.main)
 	if len(r.Services) > 0 {
@@ -129,7 +143,8 @@ func (a *analysis) identity(ctx context.Context, p *Plan, files []File, r Reques
 		Digests      []string
 		StaleHints   []StaleHint
 		InputChanges []InputChange
-	}{1, r.Services, r.MergeBase, r.System, a.view.loaded.Digest, p.Base, p.Head, a.decided, files, digests, p.StaleHints, p.InputChanges})
+		Mode         Mode `json:",omitempty"`
+	}{1, r.Services, r.MergeBase, r.System, a.view.loaded.Digest, p.Base, p.Head, a.decided, files, digests, p.StaleHints, p.InputChanges, r.Mode})
 	if err != nil {
 		return "", err
 	}

@@ -33,11 +33,21 @@ type Evaluator interface {
 	// attrs, with a fault where that one fails; what keeps the flake as a whole
 	// from evaluating is the error.
 	Targets(ctx context.Context, flakeRef string, attrs []string) (map[string]Evaluated, error)
+	// Sources lists, for each of some derivations, the sources that it and all
+	// that it is built from are made of: store paths that are no derivations.
+	// fault.NotFound when a derivation is not in the store any more.
+	Sources(ctx context.Context, drvs []string) (map[string][]StoreSource, error)
 	// Identity changes when another version of Nix evaluates.
 	Identity() string
 	// GitRef is the flake reference of a folder of the repository at root, at a
 	// commit, or as the work tree is for an empty one.
 	GitRef(root, commit, dir string) string
+}
+
+// StoreSource is a file or folder that was copied to the store.
+type StoreSource struct {
+	Path    string // in the store
+	NarHash string // of its content: sha256-… in base64 (SRI)
 }
 
 // DefaultAttr and DefaultFile are where a registry is looked for.

@@ -24,15 +24,18 @@ type fakeNix struct {
 	r     *gittest.Repo
 	evals []string
 	fail  error
+
+	identity string
 }
 
 func (n *fakeNix) Available(context.Context) error { return nil }
 
-func (n *fakeNix) Identity() string { return "fake" }
+func (n *fakeNix) Identity() string { return n.identity }
 
 // Targets evaluates NAME to NAME.drv, and to /nix/store/COMMIT-NAME.
 func (n *fakeNix) Targets(_ context.Context, ref string, attrs []string) (map[string]plan.Evaluated, error) {
-	commit := strings.Split(ref, "?")[1]
+	_, commit, _ := strings.Cut(ref, "?")
+	commit, _, _ = strings.Cut(commit, "?")
 	n.evals = append(n.evals, fmt.Sprintf("%.7s targets %s", commit, strings.Join(attrs, " ")))
 	if n.fail != nil {
 		return nil, n.fail
@@ -47,12 +50,16 @@ func (n *fakeNix) Targets(_ context.Context, ref string, attrs []string) (map[st
 	return found, nil
 }
 
+func (n *fakeNix) Sources(context.Context, []string) (map[string][]plan.StoreSource, error) {
+	return nil, nil
+}
+
 func (n *fakeNix) GitRef(root, commit, dir string) string {
 	return filepath.Base(root) + "?" + commit + "?" + dir
 }
 
 func (n *fakeNix) EvalJSON(_ context.Context, ref, attr string) ([]byte, error) {
-	parts := strings.Split(ref, "?")
+	parts := append(strings.Split(ref, "?"), "", "") // one outside has none
 	n.evals = append(n.evals, fmt.Sprintf("%.7s %s#%s", parts[1], parts[2], attr))
 	if n.fail != nil {
 		return nil, n.fail
@@ -269,11 +276,12 @@ func TestCheck(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, &plan.Check{
 		Source: "homelab.json", Valid: true, Problems: []registry.Problem{},
-		StaleHints: []plan.StaleHint{{Service: "ha", Hint: "gone"}, {Service: "ha", Hint: "logs", Ignored: true}},
-		Uncovered:  plan.FolderList{Count: 4, Folders: []plan.Folder{{Path: ".", Files: 2}, {Path: "docs", Files: 2}}},
-		Shared:     plan.SharedList{Hints: []plan.SharedHint{}},
-		Untracked:  plan.FileList{Count: 1, Files: []plan.File{{Path: "services/ha/new", Status: plan.Untracked}}},
-		Warnings:   []plan.Warning{{Code: "unknownInput", Message: `ha names the flake input "nixpkgs", which flake.lock does not have`, Hint: "its inputs are: other"}},
+		StaleHints:        []plan.StaleHint{{Service: "ha", Hint: "gone"}, {Service: "ha", Hint: "logs", Ignored: true}},
+		Uncovered:         plan.FolderList{Count: 4, Folders: []plan.Folder{{Path: ".", Files: 2}, {Path: "docs", Files: 2}}},
+		Shared:            plan.SharedList{Hints: []plan.SharedHint{}},
+		Untracked:         plan.FileList{Count: 1, Files: []plan.File{{Path: "services/ha/new", Status: plan.Untracked}}},
+		MissingAttributes: []plan.MissingAttribute{}, WholeFlake: []plan.WholeFlake{},
+		Warnings: []plan.Warning{{Code: "unknownInput", Message: `ha names the flake input "nixpkgs", which flake.lock does not have`, Hint: "its inputs are: other"}},
 	}, got)
 
 	r.Write("homelab.json", `{"version": 2, "services": {}}`)

@@ -23,11 +23,16 @@ type reach struct {
 	next, root int
 }
 
-func newSpread(reg *registry.Registry, names []string, verdicts []verdict) *spread {
+// needsOf gives the direct dependencies of a service.
+func needsOf(reg *registry.Registry, names []string) func(i int) []string {
+	return func(i int) []string { return reg.Services[names[i]].DependsOn }
+}
+
+func newSpread(names []string, needs func(i int) []string, verdicts []verdict) *spread {
 	s := &spread{names: names, needs: make([][]int, len(names)), own: make([]bool, len(names))}
 	dependents := make([][]int, len(names))
-	for i, name := range names {
-		for _, dependency := range reg.Services[name].DependsOn {
+	for i := range names {
+		for _, dependency := range needs(i) {
 			at, _ := slices.BinarySearch(names, dependency)
 			s.needs[i] = append(s.needs[i], at)
 			dependents[at] = append(dependents[at], i)
