@@ -87,6 +87,8 @@ func DescribeReason(r plan.Reason) string {
 		return "never deployed"
 	case plan.ByBaseMissing:
 		return "the base is missing here"
+	case plan.ByOutput:
+		return "its output differs"
 	case plan.BySubmodule:
 		return "submodule " + describeChange(r.Path, r.Status)
 	}
@@ -121,4 +123,57 @@ func DescribeWhy(s plan.Service, most int) string {
 		text += fmt.Sprintf("; %d more", more)
 	}
 	return strings.TrimPrefix(text, "; ")
+}
+
+// DescribeOverWide says which hints would have built a service for nothing.
+func DescribeOverWide(o plan.OverWide) string {
+	text := Printable(o.Service) + ": " + Some(o.Hints, 3)
+	if len(o.Paths) > 0 {
+		text += " (" + Some(o.Paths, 2) + ")"
+	}
+	return text
+}
+
+// DescribeMissing says what a service is made from that no hint covers.
+func DescribeMissing(m plan.Missing) string {
+	text := Printable(m.Service) + ": "
+	switch {
+	case len(m.Causes) > 0:
+		text += "made from " + Some(m.Causes, 3)
+	case m.Count == 0:
+		text += "no changed file explains it"
+	default:
+		shown := m.Candidates[:min(len(m.Candidates), 3)]
+		text += "changed with " + Some(shown, len(shown))
+		if more := m.Count - len(shown); more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+	}
+	if m.Excluded {
+		text += " (its exclude takes that out)"
+	}
+	return text
+}
+
+// DescribeWholeFlake says which target is made from everything.
+func DescribeWholeFlake(w plan.WholeFlake) string {
+	return Printable(w.Service) + ": " + Printable(w.Attr)
+}
+
+// DescribeMissingAttribute says which target the flake does not have.
+func DescribeMissingAttribute(m plan.MissingAttribute) string {
+	text := Printable(m.Service) + ": " + Printable(m.Attr)
+	if m.Hint != "" {
+		text += "; " + Printable(m.Hint)
+	}
+	return text
+}
+
+// Described describes each of a list.
+func Described[T any](list []T, describe func(T) string) []string {
+	lines := make([]string, len(list))
+	for i := range list {
+		lines[i] = describe(list[i])
+	}
+	return lines
 }

@@ -70,6 +70,12 @@ func jobCancelTool(core Core) Tool {
 			return core.JobCancel(ctx, in)
 		},
 		Text: func(j *job.Job) string { return jobText(&JobAnswer{Job: *j}) },
+		Verdict: func(j *job.Job) fault.Code {
+			if j.State.Over() {
+				return ""
+			}
+			return fault.Timeout
+		},
 	})
 }
 

@@ -12,9 +12,11 @@ func planTool(core Core) Tool {
 		Name:  "plan",
 		Title: "What a change touches",
 		Description: "Which services does a change touch, and why? Compares base with head (default: the work tree) and decides for each service: " +
-			"rebuild, none, unknown (build it to be sure) or blocked (its problem says what to do).",
+			"rebuild, none, unknown (build it to be sure) or blocked (its problem says what to do). " +
+			"By the registry's hints, or with mode exact by what Nix evaluates.",
 		Guidance: "Use it before building, or to explain a commit or a pull request. " +
-			"When staleHints or unmatched are not empty, call registry_check next.",
+			"When staleHints or unmatched are not empty, call registry_check next. " +
+			"Mode exact is the truth and takes seconds the first time; mode audit also says which hints are wrong, with a patch.",
 		Command:     []string{"plan"},
 		Positional:  "services",
 		Complete:    serviceNames(core),
@@ -24,6 +26,8 @@ func planTool(core Core) Tool {
 			{"what a pull request into main touches", "homelab plan --base main --merge-base", `{"base":"main","mergeBase":true}`},
 			{"what the last commit touched", "homelab plan --base HEAD~1 --head HEAD", `{"base":"HEAD~1","head":"HEAD"}`},
 			{"two services for a Raspberry Pi, touched or not", "homelab plan home-assistant grafana --system aarch64-linux", `{"services":["home-assistant","grafana"],"system":"aarch64-linux"}`},
+			{"whose output differs, as Nix evaluates it, whatever the hints say", "homelab plan --mode exact", `{"mode":"exact"}`},
+			{"which hints are wrong about this branch", "homelab plan --base main --merge-base --mode audit", `{"base":"main","mergeBase":true,"mode":"audit"}`},
 		},
 	}, Work[plan.Request, plan.Plan]{
 		Run: func(ctx context.Context, in plan.Request, _ Report) (*plan.Plan, error) {
@@ -44,6 +48,9 @@ func planText(p *plan.Plan) string {
 		text.add("The answer is not complete: something could not be read or compared.")
 	}
 	text.warnings(p.Warnings)
+	if p.Audit != nil {
+		text.audit(p.Audit)
+	}
 	if n := p.StaleHintCount; n > 0 {
 		text.add("%s nothing, such as %s", hintsMatch(n), Printable(p.StaleHints[0].Hint))
 	}
@@ -72,6 +79,30 @@ func planText(p *plan.Plan) string {
 		text.add("none: %s", Some(untouched, named))
 	}
 	return text.String()
+}
+
+// audit says where hints and outputs disagree.
+func (l *lines) audit(f *plan.Findings) {
+	const most = 5
+	for _, finding := range []struct {
+		what string
+		list []string
+	}{
+		{"hints too wide, the output is the same", Described(f.OverWide, DescribeOverWide)},
+		{"missing hints, the output changed", Described(f.Missing, DescribeMissing)},
+		{"built from the flake's whole source", Described(f.WholeFlake, DescribeWholeFlake)},
+	} {
+		for i, line := range finding.list {
+			if i == most {
+				l.add("… and %d more", len(finding.list)-most)
+				break
+			}
+			l.add("%s: %s", finding.what, line)
+		}
+	}
+	if f.Patch != nil {
+		l.add("audit.patch adds the missing hints (%s)", f.Patch.Format)
+	}
 }
 
 func serviceText(s plan.Service) string {

@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"homelab/internal/fault"
 	"homelab/internal/plan"
@@ -13,12 +14,14 @@ func registryCheckTool(core Core) Tool {
 		Name:  "registry_check",
 		Title: "Check the registry and its hints",
 		Description: "Is the registry valid, and do its hints say what is so? All problems at once with their fixes; then hints that match nothing, " +
-			"tracked files that no hint covers, hints that many services share, and untracked files that Nix cannot see.",
+			"tracked files that no hint covers, hints that many services share, and untracked files that Nix cannot see. " +
+			"With evaluate: targets that do not exist, and those built from the flake's whole source.",
 		Guidance:    "Use it after editing the registry, and when a plan looks wrong.",
 		Command:     []string{"registry", "check"},
 		Annotations: looks,
 		Examples: []Example{
 			{"validate and audit; exit status 2 when invalid", "homelab registry check", `{}`},
+			{"and whether every target exists, as Nix evaluates it", "homelab registry check --evaluate", `{"evaluate":true}`},
 			{"at most five entries a list", "homelab registry check --limit 5", `{"limit":5}`},
 		},
 	}, Work[plan.CheckRequest, plan.Check]{
@@ -50,10 +53,13 @@ func checkText(c *plan.Check) string {
 		}
 		text.add("%s", Printable(problem.String()))
 	}
-	stale := []string{}
-	for _, hint := range c.StaleHints {
-		stale = append(stale, DescribeStale(hint))
+	if missing := Described(c.MissingAttributes, DescribeMissingAttribute); len(missing) > 0 {
+		text.add("%s the flake does not have: %s", Plural(len(missing), "target"), strings.Join(missing[:min(len(missing), most)], "; "))
 	}
+	if whole := Described(c.WholeFlake, DescribeWholeFlake); len(whole) > 0 {
+		text.add("%s built from the flake's whole source, by every commit anew: %s", Plural(len(whole), "target"), Some(whole, most))
+	}
+	stale := Described(c.StaleHints, DescribeStale)
 	if len(stale) > 0 {
 		text.add("%s nothing: %s", hintsMatch(len(stale)), Some(stale, most))
 	}

@@ -7,6 +7,7 @@ import (
 
 	"homelab/internal/plan"
 	"homelab/tools"
+	"homelab/tools/toolstest"
 )
 
 func TestPrintable(t *testing.T) {
@@ -68,6 +69,7 @@ func TestDescribeReason(t *testing.T) {
 		"depends on a → b":                         {Kind: plan.ByDependency, Via: []string{"a", "b"}},
 		"submodule vendor/x deleted":               {Kind: plan.BySubmodule, Path: "vendor/x", Status: plan.Deleted},
 		"asked for":                                {Kind: plan.ByExplicit},
+		"its output differs":                       {Kind: plan.ByOutput},
 		"never deployed":                           {Kind: plan.ByNeverDeployed},
 		"the base is missing here":                 {Kind: plan.ByBaseMissing},
 		"its entry in the registry changed":        {Kind: plan.ByRegistry},
@@ -75,4 +77,12 @@ func TestDescribeReason(t *testing.T) {
 	} {
 		assert.Equal(t, want, tools.DescribeReason(reason))
 	}
+}
+
+func TestDescribeFindings(t *testing.T) {
+	audit := toolstest.Audit().Audit
+	assert.Equal(t, []string{`home-assistant: modules (modules/oci.nix, services/\x1b[2Jevil\nname\u202e)`}, tools.Described(audit.OverWide, tools.DescribeOverWide))
+	assert.Equal(t, []string{"grafana: made from dashboards/house.json", "prometheus: changed with lib/a.nix, lib/b.nix and 28 more"},
+		tools.Described(audit.Missing, tools.DescribeMissing))
+	assert.Equal(t, "a: no changed file explains it (its exclude takes that out)", tools.DescribeMissing(plan.Missing{Service: "a", Excluded: true}))
 }

@@ -43,6 +43,7 @@ var floors = map[string]floor{
 	"internal/image":      {0, "knows images, not who makes them"},
 	"internal/durable":    {0, "writes bytes, knows nothing of them"},
 	"internal/cache":      {0, "keeps bytes, knows nothing of them"},
+	"internal/nar":        {0, "knows trees, not whose they are"},
 	"internal/command":    {0, "runs commands for every adapter"},
 	"internal/fault":      {0, "the error value of every floor"},
 	"schemas":             {0, "embedded bytes"},

@@ -1,7 +1,9 @@
 package build_test
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,10 +33,15 @@ func TestMain(m *testing.M) {
 type fakeNix struct {
 	plan.Evaluator // what is not asked here
 
-	dir     string
-	version int           // of everything
-	hang    chan struct{} // closed when a builder hangs
-	remote  bool          // the store is on another machine
+	dir       string
+	version   int           // of everything
+	hang      chan struct{} // closed when a builder hangs
+	remote    bool          // the store is on another machine
+	edit      func()        // what somebody does while it evaluates
+	fail      error         // of every evaluation
+	tail      []string      // of every builder that fails; nil: one line
+	hash      string        // of everything; empty: its name
+	vanishing string        // collected as garbage when a root is made for it
 
 	mu        sync.Mutex
 	evaluated []string
@@ -56,7 +63,13 @@ func (n *fakeNix) Targets(_ context.Context, _ string, attrs []string) (map[stri
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.evaluated = append(n.evaluated, attrs...)
+	if n.edit != nil {
+		n.edit()
+	}
 	n.collected = map[string]bool{}
+	if n.fail != nil {
+		return nil, n.fail
+	}
 	found := map[string]plan.Evaluated{}
 	for _, attr := range attrs {
 		if strings.HasPrefix(attr, "throws") {
@@ -82,12 +95,16 @@ func (n *fakeNix) File(storePath string) string {
 func (n *fakeNix) Hashes(_ context.Context, paths []string) (map[string]build.PathInfo, error) {
 	infos := map[string]build.PathInfo{}
 	for _, path := range paths {
-		infos[path] = build.PathInfo{NarHash: "sha256-" + filepath.Base(path), NarSize: 120}
+		infos[path] = build.PathInfo{NarHash: "sha256-" + cmp.Or(n.hash, filepath.Base(path)), NarSize: 120}
 	}
 	return infos, nil
 }
 
 func (n *fakeNix) AddRoot(_ context.Context, path, link string) error {
+	if filepath.Base(path) == n.vanishing {
+		n.vanishing = ""
+		return errors.Join(os.Remove(path), fault.New(fault.NotFound, "it is not there", "build it first"))
+	}
 	_ = os.Remove(link)
 	return os.Symlink(path, link)
 }
@@ -101,7 +118,10 @@ func (n *fakeNix) Realise(ctx context.Context, r build.Realisation) (build.Reali
 	r.Doing("building " + attr)
 	r.Warn("the cache is down")
 	fmt.Fprintf(r.Log, "this is %s\n", attr)
-	content := "#!/bin/sh\n"
+	content, tail := "#!/bin/sh\n", n.tail
+	if tail == nil {
+		tail = []string{"this is " + attr}
+	}
 	switch {
 	case gone:
 		return build.Realised{}, &build.Failure{
@@ -109,7 +129,7 @@ func (n *fakeNix) Realise(ctx context.Context, r build.Realisation) (build.Reali
 		}
 	case strings.HasPrefix(attr, "fails"):
 		return build.Realised{}, &build.Failure{
-			Err: fault.New(fault.BuildFailed, "the builder failed", "read the log"), Kind: "builderFailed", Drv: "dependency.drv", Exit: 3, Tail: []string{"this is " + attr},
+			Err: fault.New(fault.BuildFailed, "the builder failed", "read the log"), Kind: "builderFailed", Drv: "dependency.drv", Exit: 3, Tail: tail,
 		}
 	case strings.HasPrefix(attr, "hangs"):
 		close(n.hang)
@@ -253,11 +273,13 @@ func TestStopsAtTheFirstFailure(t *testing.T) {
 	assert.Equal(t, []string{"afails built", "fails failed", "z skipped"}, brief(l.want(build.Request{MaxJobs: 1, KeepGoing: &no})))
 	assert.NotContains(t, l.nix.built, "z")
 
-	l = newLab(t, "a", "throws")
+	l = newLab(t, "a", "cached", "throws")
+	l.want(build.Request{Services: []string{"cached"}})
 	report := l.want(build.Request{KeepGoing: &no})
-	assert.Equal(t, []string{"a skipped", "throws failed"}, brief(report))
+	assert.Equal(t, []string{"a skipped", "cached cached", "throws failed"}, brief(report))
 	assert.Equal(t, "another service failed", report.Services[0].Problem.Message)
-	assert.Empty(t, l.nix.built)
+	assert.NotNil(t, report.Services[1].Artifact)
+	assert.Equal(t, []string{"cached"}, l.nix.built)
 }
 
 // What was built before a build is canceled is kept, and told.
@@ -298,8 +320,8 @@ func TestCollectedDerivation(t *testing.T) {
 	assert.Equal(t, []string{"a", "a"}, l.nix.evaluated)
 }
 
-// The last three artifacts of a service are kept, and none of what is no
-// service any more.
+// The last three artifacts of a service are kept; those of what is no service
+// any more for a while.
 func TestRoots(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, "a", "b")
@@ -316,14 +338,104 @@ func TestRoots(t *testing.T) {
 	l.r.Write("a/file", "5")
 	l.write("a")
 	l.want(build.Request{Services: []string{"a"}})
+	assert.Equal(t, []string{"a/a-v2", "a/a-v4", "a/a-v5", "b/b-v0"}, l.roots())
 
+	old := time.Now().Add(-31 * 24 * time.Hour)
+	require.NoError(t, os.Chtimes(filepath.Join(l.builder.Roots, "b"), old, old))
+	require.NoError(t, os.Chtimes(filepath.Join(l.builder.Roots, "a"), old, old))
+	l.want(build.Request{Services: []string{"a"}})
+	assert.Equal(t, []string{"a/a-v2", "a/a-v4", "a/a-v5"}, l.roots())
+}
+
+// roots are the links, as SERVICE/NAME.
+func (l *lab) roots() []string {
 	kept, err := filepath.Glob(filepath.Join(l.builder.Roots, "*", "*"))
-	require.NoError(t, err)
+	require.NoError(l.t, err)
 	for i := range kept {
 		kept[i], err = filepath.Rel(l.builder.Roots, kept[i])
-		require.NoError(t, err)
+		require.NoError(l.t, err)
 	}
-	assert.Equal(t, []string{"a/a-v2", "a/a-v4", "a/a-v5"}, kept)
+	return kept
+}
+
+// What is no image takes no place of one that is.
+func TestRootsOfWhatIsNoImage(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "odd")
+	for version := range 4 {
+		l.nix.version = version
+		l.r.Write("odd/file", fmt.Sprint(version))
+		report := l.want(build.Request{})
+		assert.Equal(t, []string{"odd failed"}, brief(report))
+		assert.Empty(t, report.Services[0].Root)
+	}
+	assert.Empty(t, l.roots())
+}
+
+// A store path may be built anew with other bytes, and a link may lead out of
+// the store: the answer tells what is there.
+func TestEvidenceIsOfWhatIsThere(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "a")
+	l.want(build.Request{})
+	require.NoError(t, os.WriteFile(l.nix.out("a"), []byte("#!/bin/sh\nother\n"), 0o755))
+	l.nix.hash = "other"
+	assert.EqualValues(t, 16, l.want(build.Request{}).Services[0].Artifact.Size)
+
+	outside := filepath.Join(t.TempDir(), "outside")
+	require.NoError(t, os.WriteFile(outside, []byte("#!/bin/sh\n"), 0o755))
+	require.NoError(t, os.Remove(l.nix.out("a")))
+	require.NoError(t, os.Symlink(outside, l.nix.out("a")))
+	l.nix.hash = "link"
+	report := l.want(build.Request{})
+	assert.Equal(t, []string{"a failed"}, brief(report))
+	assert.Contains(t, report.Services[0].Problem.Message, "leads out of the Nix store")
+}
+
+// What is collected as garbage while it is looked at is built; a root that
+// cannot be made is a failure of its service alone.
+func TestCachedThatIsGone(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "a", "b", "c")
+	l.want(build.Request{})
+	require.NoError(t, os.RemoveAll(l.builder.Roots))
+	l.nix.vanishing = "a-v0"
+	require.NoError(t, os.MkdirAll(l.builder.Roots, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(l.builder.Roots, "b"), nil, 0o600))
+	assert.Equal(t, []string{"a built", "b failed", "c cached"}, brief(l.want(build.Request{})))
+}
+
+// The last lines of many failures are bounded together.
+func TestTailsAreBounded(t *testing.T) {
+	t.Parallel()
+	attrs := []string{}
+	for i := range 40 {
+		attrs = append(attrs, fmt.Sprintf("fails%02d", i))
+	}
+	l := newLab(t, attrs...)
+	l.nix.tail = slices.Repeat([]string{strings.Repeat("x", 400)}, 25)
+	report := l.want(build.Request{})
+	total := 0
+	for _, s := range report.Services {
+		assert.NotEmpty(t, s.Problem.Tail)
+		for _, line := range s.Problem.Tail {
+			total += len(line)
+		}
+	}
+	assert.Len(t, report.Services[0].Problem.Tail, 25)
+	assert.LessOrEqual(t, total, 64<<10+40*400)
+}
+
+// What keeps all from evaluating is an error, and the record says what was not
+// reached.
+func TestNothingEvaluates(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "a")
+	l.nix.fail = fault.New(fault.EvalFailed, "syntax error", "mend it")
+	report, err := l.build(t.Context(), build.Request{})
+	assert.Equal(t, fault.EvalFailed, fault.CodeOf(err))
+	assert.Equal(t, "failed", report.State)
+	assert.Equal(t, "the build ended before it was reached", report.Services[0].Problem.Message)
 }
 
 // What was evaluated while somebody was editing belongs to no state.
@@ -333,19 +445,29 @@ func TestEditedWhileEvaluating(t *testing.T) {
 	order, err := l.planner.Order(t.Context(), plan.Request{}, "")
 	require.NoError(t, err)
 	l.r.Write("a/file", "newer")
-	_, err = order.Evaluate(t.Context(), []string{"a"}, false)
-	require.NoError(t, err)
-	_, err = order.Evaluate(t.Context(), []string{"a"}, false)
-	require.NoError(t, err)
+	for range 2 {
+		_, moved, err := order.Evaluate(t.Context(), []string{"a"}, false)
+		require.NoError(t, err)
+		assert.True(t, moved)
+	}
 	assert.Equal(t, []string{"a", "a"}, l.nix.evaluated)
+
+	// It is told, and a plan that was named is not carried out.
+	l.nix.edit = func() { l.r.Write("a/file", fmt.Sprint(len(l.nix.evaluated))) }
+	report := l.want(build.Request{DryRun: true})
+	assert.Equal(t, "edited", report.Warnings[0].Code)
+	p, err := l.planner.Plan(t.Context(), plan.Request{})
+	require.NoError(t, err)
+	_, err = l.build(t.Context(), build.Request{PlanID: p.PlanID})
+	assert.Equal(t, fault.Conflict, fault.CodeOf(err))
+	assert.Empty(t, l.nix.built)
 }
 
 func TestNoPlaceForRoots(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, "a")
 	require.NoError(t, os.WriteFile(l.builder.Roots, nil, 0o600))
-	_, err := l.build(t.Context(), build.Request{})
-	require.Error(t, err)
+	assert.Equal(t, []string{"a failed"}, brief(l.want(build.Request{})))
 	assert.Empty(t, l.nix.built)
 }
 

@@ -101,13 +101,20 @@ func (b *Builder) Build(ctx context.Context, o *plan.Order, r Request, w Watch) 
 	}
 	run := &run{Builder: b, order: o, request: r, watch: w, report: report}
 	err := run.all(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fault.Newf(fault.Canceled, "build again: what was built is kept", "build: %w", ctx.Err())
+		run.skip("the build was canceled")
+	} else if err != nil {
+		run.skip("the build ended before it was reached")
+	}
+	report.boundTails()
 	for _, s := range report.Services {
 		report.Counts.add(s.Status)
 	}
 	switch {
 	case err != nil && errors.Is(err, context.Canceled):
 		report.State = "canceled"
-	case report.Counts.Failed > 0:
+	case err != nil || report.Counts.Failed > 0:
 		report.State = "failed"
 	default:
 		report.State = "succeeded"
@@ -147,7 +154,7 @@ func (r *run) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.findCached(ctx, targets); err != nil {
+	if err := r.findCached(ctx); err != nil {
 		return err
 	}
 	r.progress.settled(len(r.report.Services) - len(r.open()))
@@ -157,9 +164,9 @@ func (r *run) all(ctx context.Context) error {
 		}
 		return nil
 	}
-	if failed := slices.ContainsFunc(r.report.Services, func(s Outcome) bool { return s.Status == Failed }); failed && !r.request.keepGoing() {
+	failed := slices.ContainsFunc(r.report.Services, func(s Outcome) bool { return s.Status == Failed })
+	if failed && !r.request.keepGoing() {
 		r.skip("another service failed")
-		return nil
 	}
 	if err := r.realise(ctx, targets); err != nil {
 		return err
@@ -181,14 +188,20 @@ func (r *run) evaluate(ctx context.Context, fresh bool) (map[string]plan.Evaluat
 	if len(attrs) == 0 {
 		return map[string]plan.Evaluated{}, nil
 	}
-	targets, err := r.order.Evaluate(ctx, attrs, fresh)
+	targets, moved, err := r.order.Evaluate(ctx, attrs, fresh)
 	if err != nil {
 		return nil, err
+	}
+	if moved {
+		r.report.Warnings = append(r.report.Warnings, plan.Warning{
+			Code: "edited", Message: "the work tree was edited after it was planned, and the edits may be in what was built",
+			Hint: "build again; with planId the edits would have been a conflict",
+		})
 	}
 	for _, s := range r.open() {
 		e := targets[s.Target.Attr]
 		if e.Err != nil {
-			s.Status, s.Problem = Failed, problemOf(e.Err)
+			s.fail(e.Err)
 			continue
 		}
 		s.Drv, s.Out = e.Drv, e.Out
@@ -196,8 +209,8 @@ func (r *run) evaluate(ctx context.Context, fresh bool) (map[string]plan.Evaluat
 	return targets, nil
 }
 
-// findCached settles what is in the store already.
-func (r *run) findCached(ctx context.Context, targets map[string]plan.Evaluated) error {
+// findCached settles what is in the store already, and keeps it there.
+func (r *run) findCached(ctx context.Context) error {
 	paths := []string{}
 	for _, s := range r.open() {
 		paths = append(paths, s.Out)
@@ -211,18 +224,32 @@ func (r *run) findCached(ctx context.Context, targets map[string]plan.Evaluated)
 		return err
 	}
 	for _, s := range r.open() {
-		if !slices.Contains(invalid, s.Out) {
+		if slices.Contains(invalid, s.Out) {
+			continue
+		}
+		if r.request.DryRun {
+			s.Status = Cached
+			continue
+		}
+		switch err := r.root(ctx, s); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case fault.CodeOf(err) == fault.NotFound: // collected as garbage just now
+		case err != nil:
+			s.fail(err)
+		default:
 			s.Status = Cached
 		}
 	}
 	return nil
 }
 
+func (s *Outcome) fail(err error) {
+	s.Status, s.Problem = Failed, problemOf(err)
+}
+
 // realise builds what is not there, several services at a time.
 func (r *run) realise(ctx context.Context, targets map[string]plan.Evaluated) error {
-	if err := os.MkdirAll(r.Roots, 0o700); err != nil {
-		return durable.Explain(err)
-	}
 	building, stop := context.WithCancel(ctx)
 	defer stop()
 	slots := make(chan struct{}, r.jobs())
@@ -245,8 +272,7 @@ func (r *run) realise(ctx context.Context, targets map[string]plan.Evaluated) er
 	}
 	wait.Wait()
 	if ctx.Err() != nil {
-		r.skip("the build was canceled")
-		return fault.Newf(fault.Canceled, "build again: what was built is kept", "build: %w", ctx.Err())
+		return ctx.Err()
 	}
 	r.skip("another service failed")
 	return nil
@@ -274,7 +300,7 @@ func (r *run) one(ctx context.Context, s *Outcome, e plan.Evaluated) {
 	case err != nil && ctx.Err() != nil:
 		s.Status = Skipped // stopped from outside: said once for all
 	case err != nil:
-		s.Status, s.Problem = Failed, problemOf(err)
+		s.fail(err)
 		if failure := (*Failure)(nil); errors.As(err, &failure) {
 			s.Problem.Kind, s.Problem.Exit, s.Problem.Tail = failure.Kind, failure.Exit, failure.Tail
 			if failure.Drv != s.Drv {
@@ -307,7 +333,7 @@ func (r *run) realiseOne(ctx context.Context, s *Outcome, e plan.Evaluated) (Rea
 	realised, err := r.Nix.Realise(ctx, ask)
 	if failure := (*Failure)(nil); errors.As(err, &failure) && failure.Collected {
 		// What it was evaluated to before is gone: once more, from the start.
-		again, failed := r.order.Evaluate(ctx, []string{s.Target.Attr}, true)
+		again, _, failed := r.order.Evaluate(ctx, []string{s.Target.Attr}, true)
 		if failed == nil {
 			failed = again[s.Target.Attr].Err
 		}

@@ -2,32 +2,44 @@ package build
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
-	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"homelab/internal/cache"
+	"homelab/internal/fault"
 	"homelab/internal/image"
 	"homelab/internal/plan"
 )
 
-// describe says what image is in each artifact, and keeps it from garbage
-// collection.
+// describe says what image is in each artifact.
 func (r *run) describe(ctx context.Context, targets map[string]plan.Evaluated) error {
-	there := []*Outcome{}
+	there, paths := []*Outcome{}, []string{}
 	for i := range r.report.Services {
 		switch s := &r.report.Services[i]; s.Status {
 		case Built, Fetched, Cached:
-			there = append(there, s)
+			there, paths = append(there, s), append(paths, s.Out)
 		}
 	}
-	for _, s := range there {
-		if err := r.root(ctx, s); err != nil {
-			return err
-		}
+	if len(there) == 0 {
+		return nil
 	}
-	return r.identify(ctx, there, targets)
+	if r.Nix.File(paths[0]) == "" {
+		r.report.Warnings = append(r.report.Warnings, plan.Warning{
+			Code: "storeElsewhere", Message: "the artifacts are in a store on another machine, so their images were not read",
+			Hint: "copy them here with nix copy, or build without the setting store",
+		})
+		return nil
+	}
+	infos, err := r.Nix.Hashes(ctx, paths)
+	if err != nil {
+		return err
+	}
+	return r.identify(ctx, there, infos, targets)
 }
 
 // evidence is what was read from an artifact and from the store about it.
@@ -36,7 +48,8 @@ type evidence struct {
 	Store PathInfo    `json:"store"`
 }
 
-// read is what was read before: a store path never changes.
+// read is what was read before. A store path may be built anew with other bytes,
+// so that its hash is part of the key.
 func (b *Builder) read() cache.Dir {
 	if b.Cache == "" {
 		return cache.Dir{}
@@ -45,48 +58,40 @@ func (b *Builder) read() cache.Dir {
 	return cache.Dir{Path: filepath.Join(b.Cache, "artifacts"), Most: most}
 }
 
-// identify says which image is in each artifact. An artifact that holds none
-// is a failure of the service: it could not be deployed.
-func (r *run) identify(ctx context.Context, there []*Outcome, targets map[string]plan.Evaluated) error {
-	unread, paths := []*Outcome{}, []string{}
+func evidenceKey(out string, info PathInfo) string {
+	sum := sha256.Sum256([]byte(out + " " + info.NarHash))
+	return hex.EncodeToString(sum[:])
+}
+
+// identify reads the images. An artifact that holds none is a failure of the
+// service, and is not kept: it could not be deployed.
+func (r *run) identify(ctx context.Context, there []*Outcome, infos map[string]PathInfo, targets map[string]plan.Evaluated) error {
+	slots := make(chan struct{}, 2) // more would only wait for the disk
+	var wait sync.WaitGroup
 	for _, s := range there {
-		if r.Nix.File(s.Out) == "" {
-			r.report.Warnings = append(r.report.Warnings, plan.Warning{
-				Code: "storeElsewhere", Message: "the artifacts are in a store on another machine, so their images were not read",
-				Hint: "copy them here with nix copy, or build without the setting store",
-			})
-			return nil
-		}
+		key := evidenceKey(s.Out, infos[s.Out])
 		found := evidence{}
-		if raw, ok := r.read().Get(filepath.Base(s.Out)); ok && json.Unmarshal(raw, &found) == nil {
+		if raw, ok := r.read().Get(key); ok && json.Unmarshal(raw, &found) == nil {
 			s.show(found, targets[s.Target.Attr])
 			continue
 		}
-		unread, paths = append(unread, s), append(paths, s.Out)
-	}
-	if len(unread) == 0 {
-		return nil
-	}
-	r.progress.say("reading " + plural(len(unread), "image"))
-	infos, err := r.Nix.Hashes(ctx, paths)
-	if err != nil {
-		return err
-	}
-	slots := make(chan struct{}, 2) // more would only wait for the disk
-	var wait sync.WaitGroup
-	for _, s := range unread {
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			found, err := image.Read(ctx, r.Nix.File(s.Out))
-			if err != nil {
-				s.Status, s.Problem = Failed, problemOf(err)
+			found, err := r.readImage(ctx, s)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				s.fail(err)
+				_ = os.Remove(s.Root) // it is made anew by the next build
+				s.Root = ""
 				return
 			}
 			seen := evidence{*found, infos[s.Out]}
 			s.show(seen, targets[s.Target.Attr])
 			if raw, err := json.Marshal(seen); err == nil {
-				r.read().Put(filepath.Base(s.Out), raw)
+				r.read().Put(key, raw)
 			}
 		})
 	}
@@ -94,11 +99,20 @@ func (r *run) identify(ctx context.Context, there []*Outcome, targets map[string
 	return ctx.Err()
 }
 
-func plural(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
+// readImage reads the image of a service. One that is a link is followed only
+// within the store: what is elsewhere may change.
+func (r *run) readImage(ctx context.Context, s *Outcome) (*image.Image, error) {
+	file := r.Nix.File(s.Out)
+	store, err := filepath.EvalSymlinks(filepath.Dir(file))
+	if err != nil {
+		return nil, err
 	}
-	return fmt.Sprintf("%d %ss", n, thing)
+	real, err := filepath.EvalSymlinks(file)
+	if err == nil && !strings.HasPrefix(real, store+"/") {
+		return nil, fault.Newf(fault.Precondition, "have the target copy the image into its output", "%s leads out of the Nix store, to %s", filepath.Base(s.Out), real)
+	}
+	r.progress.say("reading the image of " + s.Name)
+	return image.Read(ctx, file)
 }
 
 // show puts the evidence into the answer. What a stream or nix2container does

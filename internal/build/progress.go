@@ -49,6 +49,9 @@ func (p *progress) settled(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.done += n
+	if n > 0 {
+		p.tell(fmt.Sprintf("%d of %d need no build", n, p.total))
+	}
 }
 
 func (p *progress) say(message string) {

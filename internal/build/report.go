@@ -111,11 +111,35 @@ func (c *Counts) add(s Status) {
 func (r *Report) Code() fault.Code {
 	var code fault.Code
 	for _, s := range r.Services {
-		if s.Status == Failed && code != fault.BuildFailed {
+		if s.Status == Failed && (code == "" || s.Problem.Code == fault.BuildFailed) {
 			code = s.Problem.Code
 		}
 	}
 	return code
+}
+
+// maxTails bounds the last lines of all failures together, in bytes. Those of the
+// first ones are whole; the logs have the rest.
+const maxTails = 64 << 10
+
+func (r *Report) boundTails() {
+	room := maxTails
+	for _, s := range r.Services {
+		if s.Problem == nil || len(s.Problem.Tail) == 0 {
+			continue
+		}
+		tail := s.Problem.Tail
+		for first := range tail {
+			size := 0
+			for _, line := range tail[first:] {
+				size += len(line)
+			}
+			if s.Problem.Tail = tail[first:]; size <= room || first == len(tail)-1 {
+				room = max(room-size, 0)
+				break
+			}
+		}
+	}
 }
 
 // Services are the names of those that an order builds.

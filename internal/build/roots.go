@@ -15,9 +15,13 @@ import (
 )
 
 // Artifacts are kept from garbage collection by links, ROOTS/SERVICE/HASH-NAME.
-// The last keepRoots different artifacts of a service are kept; services that
-// left the registry lose theirs at the next build.
-const keepRoots = 3
+// The last keepRoots different artifacts of a service are kept. Those of a
+// service that the registry does not have are kept for keepDeparted after its
+// last build: it may be an older revision's registry, or another one.
+const (
+	keepRoots    = 3
+	keepDeparted = 30 * 24 * time.Hour
+)
 
 // link is the root of a service's artifact. It makes the folder for it.
 func (r *run) link(s *Outcome) (string, error) {
@@ -40,6 +44,10 @@ func (r *run) root(ctx context.Context, s *Outcome) error {
 		}
 	}
 	s.Root = link
+	now := time.Now()
+	if err := os.Chtimes(filepath.Dir(link), now, now); err != nil {
+		return durable.Explain(err)
+	}
 	return touch(link)
 }
 
@@ -61,8 +69,14 @@ func (r *run) pruneRoots() {
 	}
 	for _, service := range services {
 		folder := filepath.Join(r.Roots, service.Name())
+		info, err := service.Info()
+		if err != nil {
+			continue
+		}
 		if !slices.Contains(r.order.Services, service.Name()) {
-			_ = os.RemoveAll(folder)
+			if time.Since(info.ModTime()) > keepDeparted {
+				_ = os.RemoveAll(folder)
+			}
 			continue
 		}
 		for _, old := range oldest(folder) {

@@ -66,6 +66,7 @@ func TestEveryExampleIsTheCallItSaysItIs(t *testing.T) {
 func TestViews(t *testing.T) {
 	for name, line := range map[string]string{
 		"plan":                   "homelab plan",
+		"plan_audit":             "homelab plan --mode audit",
 		"registry_list":          "homelab registry list",
 		"registry_get":           "homelab registry get home-assistant",
 		"registry_check":         "homelab registry check",
@@ -120,7 +121,7 @@ func TestUsageErrors(t *testing.T) {
 		"homelab registry gt":        "homelab: there is no command \"homelab registry gt\"\nhint: did you mean get?\n",
 		"homelab help registry gt":   "homelab: there is no command \"homelab registry gt\"\nhint: did you mean get?\n",
 		"homelab plan --bse main":    "homelab: \"homelab plan\" has no flag --bse\nhint: did you mean --base?\n",
-		"homelab plan -q":            "homelab: \"homelab plan\" has no flag -q\nhint: valid: --base, --cursor, --head, --help, --json, --limit, --merge-base, --nix-option, --no-color, --registry, --repo, --system\n",
+		"homelab plan -q":            "homelab: \"homelab plan\" has no flag -q\nhint: valid: --base, --cursor, --head, --help, --json, --limit, --merge-base, --mode, --nix-option, --no-color, --registry, --repo, --system\n",
 		"homelab plan --base":        "homelab: --base needs a value\nhint: see homelab plan --help\n",
 		"homelab plan --limit many":  "homelab: --limit takes an integer, not \"many\"\nhint: see homelab plan --help\n",
 		"homelab plan --limit 99999": "homelab: limit: number out of range (99999)\nhint: write a number from 1 to 10000\n",

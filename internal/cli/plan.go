@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"homelab/internal/plan"
 	"homelab/tools"
@@ -53,7 +54,31 @@ func (p *page) plan(a *plan.Plan) {
 	p.list("Flake inputs that moved", first(inputs, most, len(inputs)))
 	p.list("Hints that match nothing", first(stale, most, a.StaleHintCount))
 	p.list("Changed files that no hint covers", first(a.Unmatched.Paths, most, a.Unmatched.Count))
+	if a.Audit != nil {
+		p.audit(a.Audit)
+	}
 	p.warnings(a.Warnings)
+}
+
+// audit shows where hints and outputs disagree. The patch comes last, so that
+// it can be copied whole.
+func (p *page) audit(f *plan.Findings) {
+	const most = 10
+	wide := tools.Described(f.OverWide, tools.DescribeOverWide)
+	missing := tools.Described(f.Missing, tools.DescribeMissing)
+	whole := tools.Described(f.WholeFlake, tools.DescribeWholeFlake)
+	if len(wide)+len(missing)+len(whole) == 0 {
+		p.blank()
+		p.styled(green, "Hints and outputs agree about this change.")
+	}
+	p.list("Hints too wide: the output is the same", first(wide, most, len(wide)))
+	p.list("Missing hints: the output changed, and no hint said so", first(missing, most, len(missing)))
+	p.list("Built from the flake's whole source: every commit rebuilds them", first(whole, most, len(whole)))
+	if f.Patch != nil {
+		p.blank()
+		p.styled(bold, "The missing hints")
+		p.line(strings.TrimRight(f.Patch.Text, "\n"))
+	}
 }
 
 func planRows(a *plan.Plan) [][]cell {
@@ -62,6 +87,10 @@ func planRows(a *plan.Plan) [][]cell {
 		return slices.Index(decisions, x.Decision) - slices.Index(decisions, y.Decision)
 	})
 	rows := make([][]cell, 0, len(services))
+	reasons := 1
+	if a.Mode != "" {
+		reasons = 2 // that the output differs, and what changed
+	}
 	for _, s := range services {
 		look := decisionStyle[s.Decision]
 		name := cell{s.Name, bold}
@@ -72,7 +101,7 @@ func planRows(a *plan.Plan) [][]cell {
 		if target == "" {
 			target = s.Target.Attr
 		}
-		rows = append(rows, []cell{name, {string(s.Decision), look}, text(target), text(s.Host), text(tools.DescribeWhy(s, 1))})
+		rows = append(rows, []cell{name, {string(s.Decision), look}, text(target), text(s.Host), text(tools.DescribeWhy(s, reasons))})
 	}
 	return rows
 }

@@ -135,6 +135,8 @@ func (p *page) check(c *plan.Check) {
 	for _, file := range c.Untracked.Files {
 		untracked = append(untracked, file.Path)
 	}
+	p.list("Targets that the flake does not have", tools.Described(c.MissingAttributes, tools.DescribeMissingAttribute))
+	p.list("Targets built from the flake's whole source: every commit rebuilds them", tools.Described(c.WholeFlake, tools.DescribeWholeFlake))
 	p.list("Hints that match nothing", stale)
 	p.list(fmt.Sprintf("Folders with tracked files that no hint covers (%s)", tools.Plural(c.Uncovered.Count, "file")), folders)
 	p.list("Hints that several services share", first(shared, len(shared), c.Shared.Count))

@@ -14,11 +14,18 @@ type Detached struct {
 	Args   []string
 	Dir    string
 	Output string   // file that standard output and error are added to
-	File   *os.File // inherited as file descriptor [InheritedFile]
+	File   *os.File // inherited: see [Inherited]
 }
 
-// InheritedFile is the descriptor of [Detached.File] in the new process.
-const InheritedFile = 3
+// inheritedFile is the descriptor of [Detached.File] in the new process.
+const inheritedFile = 3
+
+// Inherited is the [Detached.File] of this process. It is not passed on: what
+// this process starts must not hold a lock that is on it. Call it first.
+func Inherited() *os.File {
+	syscall.CloseOnExec(inheritedFile)
+	return os.NewFile(inheritedFile, "inherited")
+}
 
 // Detach starts this program in a session of its own and does not wait for it.
 func Detach(d Detached) error {

@@ -79,14 +79,23 @@ func (h *Harness) build(ctx context.Context, r build.Request, report tools.Repor
 	if err != nil {
 		return nil, err
 	}
-	return h.runBuild(ctx, jobs, planner, order, r, run, telling(report))
+	known := func(context.Context) (*plan.Order, error) { return order, nil }
+	return h.runBuild(ctx, jobs, planner, known, r, run, telling(report))
 }
 
 // runBuild carries out a build as a job.
-func (h *Harness) runBuild(ctx context.Context, jobs *job.Store, planner *plan.Planner, order *plan.Order, r build.Request, run *job.Run, tell func(int, int, string)) (*build.Report, error) {
+func (h *Harness) runBuild(ctx context.Context, jobs *job.Store, planner *plan.Planner, orderOf func(context.Context) (*plan.Order, error), r build.Request, run *job.Run, tell func(int, int, string)) (*build.Report, error) {
 	return job.Do(ctx, run, func(ctx context.Context) (*build.Report, bool, error) {
+		order, err := orderOf(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		logs, err := run.Logs()
+		if err != nil {
+			return nil, false, err
+		}
 		result, err := h.builder(jobs, planner).Build(ctx, order, r, build.Watch{
-			Logs: run.Dir,
+			Logs: logs,
 			Report: func(done, total int, message string) {
 				run.Report(job.Progress{Done: done, Total: total, Message: message})
 				tell(done, total, message)
@@ -129,23 +138,21 @@ func (h *Harness) starter(jobs *job.Store, planner *plan.Planner) func(id string
 
 // work does a detached job in this process, which was started for it.
 func (h *Harness) work(ctx context.Context, id string) error {
+	lock := command.Inherited()
 	jobs, planner, err := h.jobs(ctx)
 	if err != nil {
 		return err
 	}
-	run, err := jobs.Adopt(id, os.NewFile(command.InheritedFile, "lock"))
+	run, err := jobs.Adopt(id, lock)
 	if err != nil {
 		return err
 	}
 	var r build.Request
 	if err := jobs.Input(id, &r); err != nil {
-		return err
-	}
-	order, err := planner.Order(ctx, r.Plan(), r.PlanID)
-	if err != nil {
 		return run.Fail(err)
 	}
-	_, err = h.runBuild(ctx, jobs, planner, order, r, run, func(int, int, string) {})
+	planned := func(ctx context.Context) (*plan.Order, error) { return planner.Order(ctx, r.Plan(), r.PlanID) }
+	_, err = h.runBuild(ctx, jobs, planner, planned, r, run, func(int, int, string) {})
 	return err
 }
 

@@ -58,7 +58,7 @@ func (s *Store) repair(id string) error {
 		}
 	}
 	j, err := s.read(id)
-	if fault.CodeOf(err) == fault.NotFound {
+	if bad := (*damaged)(nil); fault.CodeOf(err) == fault.NotFound || errors.As(err, &bad) {
 		return s.forget(id)
 	}
 	if err != nil {
@@ -146,6 +146,10 @@ func (s *Store) free(services []string) error {
 			continue // repaired
 		}
 		other, err := s.read(id)
+		if bad := (*damaged)(nil); errors.As(err, &bad) {
+			// Alive, and nobody can tell what it works on.
+			return fault.Newf(fault.Locked, "wait until it is over, or end its process", "job %s works on what its record does not tell", id)
+		}
 		if err != nil {
 			return err
 		}

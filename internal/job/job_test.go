@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -266,10 +267,90 @@ func TestJobThatIsNotThere(t *testing.T) {
 	_, err = store.Get(run.ID[:len(run.ID)-1])
 	assert.Equal(t, "did you mean "+run.ID+"?", fault.Of(err).Hint)
 
-	require.NoError(t, os.WriteFile(filepath.Join(run.Dir, "job.json"), []byte("{"), 0o600))
-	_, err = store.Get(run.ID)
+	_, err = store.Get(strings.Repeat("x", 300))
+	assert.Equal(t, fault.NotFound, fault.CodeOf(err))
+}
+
+// A damaged record is told, and keeps nobody from anything; unless its process
+// is alive, because nobody knows what it works on.
+func TestDamagedRecord(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	p := start(t, store, "", nil)
+	record := filepath.Join(store.Dir, "jobs", p.id, "job.json")
+	whole, err := os.ReadFile(record)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(record, whole[:10], 0o600))
+	_, err = store.Get(p.id)
 	assert.ErrorContains(t, err, "damaged")
-	assert.Contains(t, fault.Of(err).Hint, run.Dir)
+	assert.Contains(t, fault.Of(err).Hint, filepath.Dir(record))
+	_, err = store.Begin(spec("grafana"))
+	assert.Equal(t, fault.Locked, fault.CodeOf(err))
+	listing, err := store.List(job.ListRequest{})
+	require.NoError(t, err)
+	assert.Equal(t, p.id, listing.Jobs[0].ID)
+	assert.NotNil(t, listing.Jobs[0].Problem)
+
+	require.NoError(t, p.cmd.Process.Kill())
+	_ = p.cmd.Wait()
+	run, err := store.Begin(spec("ha"))
+	require.NoError(t, err)
+	require.Error(t, run.Fail(errors.New("never mind")))
+}
+
+// Of many that begin at the same moment one gets the service.
+func TestManyBeginAtOnce(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	var mu sync.Mutex
+	var begun []*job.Run
+	var wait sync.WaitGroup
+	for range 20 {
+		wait.Go(func() {
+			run, err := (&job.Store{Dir: store.Dir}).Begin(spec("ha"))
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				begun = append(begun, run)
+				return
+			}
+			assert.Equal(t, fault.Locked, fault.CodeOf(err))
+		})
+	}
+	wait.Wait()
+	require.Len(t, begun, 1)
+	listing, err := store.List(job.ListRequest{})
+	require.NoError(t, err)
+	assert.Equal(t, 1, listing.Count)
+	require.Error(t, begun[0].Fail(errors.New("never mind")))
+}
+
+// Only a job that waits for its process is adopted.
+func TestAdoptedOnce(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	run, err := store.Begin(spec("ha"))
+	require.NoError(t, err)
+	_, err = store.Adopt(run.ID, nil)
+	assert.Equal(t, fault.Conflict, fault.CodeOf(err))
+	require.Error(t, run.Fail(errors.New("never mind")))
+}
+
+// A process of a detached job that is told to end was not asked by the user.
+func TestDetachedAndInterrupted(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	var run *job.Run
+	j, err := store.Detach(spec("ha"), func(id string, lock *os.File) error {
+		fd, err := syscall.Dup(int(lock.Fd()))
+		require.NoError(t, err)
+		run, err = store.Adopt(id, os.NewFile(uintptr(fd), "lock"))
+		return err
+	})
+	require.NoError(t, err)
+	_, err = job.Do(t.Context(), run, func(context.Context) (*answer, bool, error) { return nil, false, context.Canceled })
+	require.Error(t, err)
+	assert.Equal(t, job.Interrupted, get(t, store, j.ID).State)
 }
 
 // The newest come first, whatever tool they are of, and old ones are removed.

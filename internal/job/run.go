@@ -24,7 +24,7 @@ type Spec struct {
 // Run is a job that this process does.
 type Run struct {
 	ID  string
-	Dir string // for its logs
+	Dir string // of its record
 
 	store *Store
 	job   *Job
@@ -33,6 +33,15 @@ type Run struct {
 	mu       sync.Mutex
 	progress Progress
 	canceled bool
+}
+
+// Logs makes the folder for what the job writes meanwhile.
+func (r *Run) Logs() (string, error) {
+	folder := filepath.Join(r.Dir, "logs")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return "", durable.Explain(err)
+	}
+	return folder, nil
 }
 
 // Report says how far the job has come.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"homelab/internal/durable"
@@ -24,7 +25,8 @@ import (
 //	jobs/ID/job.json     the record
 //	jobs/ID/input.json   arguments of the call
 //	jobs/ID/result.json  what it answered
-//	jobs/ID/*.log        what it wrote meanwhile
+//	jobs/ID/logs/        what it wrote meanwhile
+//	jobs/ID/worker.log   what its own process said, for one in the background
 //	jobs/ID/cancel       there once somebody asked it to stop
 //	active/ID            locked by the process that does the work
 //	claims.lock          held for a moment, by whoever begins, ends or repairs
@@ -84,14 +86,14 @@ func (s *Store) read(id string) (*Job, error) {
 		return nil, s.unknown(id)
 	}
 	raw, err := os.ReadFile(filepath.Join(s.folder(id), "job.json"))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) {
 		return nil, s.unknown(id)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(raw, j); err != nil || j.ID != id {
-		return nil, fault.Newf(fault.Internal, "remove the folder "+s.folder(id), "the record of job %s is damaged", id)
+		return nil, &damaged{id, s.folder(id)}
 	}
 	if !j.State.Over() {
 		// Progress is a courtesy: without it the job is there all the same.
@@ -100,6 +102,15 @@ func (s *Store) read(id string) (*Job, error) {
 		}
 	}
 	return j, nil
+}
+
+// damaged is the error of a record that cannot be read: one that was written by
+// hand, or by a disk that failed.
+type damaged struct{ id, folder string }
+
+func (d *damaged) Error() string { return d.Unwrap().Error() }
+func (d *damaged) Unwrap() error {
+	return fault.Newf(fault.Precondition, "look into the folder "+d.folder+", or remove it", "the record of job %s is damaged", d.id)
 }
 
 func (s *Store) unknown(id string) error {
@@ -145,9 +156,12 @@ func (s *Store) List(r ListRequest) (*Listing, error) {
 	out := &Listing{Count: len(ids), Jobs: []Job{}}
 	for _, id := range ids[:min(len(ids), cmp.Or(r.Limit, defaultLimit))] {
 		j, err := s.Get(id)
+		bad := (*damaged)(nil)
 		switch {
 		case fault.CodeOf(err) == fault.NotFound: // removed meanwhile
 			continue
+		case errors.As(err, &bad):
+			j = &Job{ID: id, Services: []string{}, State: Interrupted, Problem: problemOf(err)}
 		case err != nil:
 			return nil, err
 		}

@@ -58,5 +58,7 @@ func cmd(name string, args ...string) command.Cmd {
 		Env:     []string{"LANGUAGE=C"},
 		Unset:   []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"},
 		Install: InstallHint,
+		// An evaluation may build, and take all memory there is.
+		DieWithParent: true,
 	}
 }

@@ -80,7 +80,7 @@ func (n Nix) Realise(ctx context.Context, r Realisation) (Realised, error) {
 	seen := observe(r)
 	events := NewEventWriter(seen.see)
 	c := n.nixStore(append([]string{"--realise", r.Drv + "!" + r.Output, "--log-format", "internal-json", "--no-gc-warning"}, rootArgs(r.Root)...)...)
-	c.Stderr, c.DieWithParent = events, true
+	c.Stderr = events
 	result, err := command.Run(ctx, c)
 	_ = events.Close() // never fails
 	switch {

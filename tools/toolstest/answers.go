@@ -62,6 +62,25 @@ func Plan() *plan.Plan {
 	}
 }
 
+// Audit is a plan with a finding of every kind.
+func Audit() *plan.Plan {
+	p := Plan()
+	p.Mode = plan.Audit
+	p.Services[1].Out = &plan.Outputs{Old: "/nix/store/aaa-grafana.tar", New: "/nix/store/bbb-grafana.tar"}
+	p.Services[1].Reasons = []plan.Reason{{Kind: plan.ByOutput}}
+	p.Services[2].Out = &plan.Outputs{Old: "/nix/store/ccc-ha.tar", New: "/nix/store/ccc-ha.tar"}
+	p.Audit = &plan.Findings{
+		OverWide: []plan.OverWide{{Service: "home-assistant", Hints: []string{"modules"}, Paths: []plan.Path{"modules/oci.nix", Hostile}, Count: 2}},
+		Missing: []plan.Missing{
+			{Service: "grafana", Causes: []plan.Path{"dashboards/house.json"}, Candidates: []plan.Path{}, Hints: []string{"dashboards/house.json"}},
+			{Service: "prometheus", Causes: []plan.Path{}, Candidates: []plan.Path{"lib/a.nix", "lib/b.nix"}, Count: 30, Hints: []string{}},
+		},
+		WholeFlake: []plan.WholeFlake{{Service: "zigbee", System: pi, Attr: "packages." + pi + ".zigbee", Source: "/nix/store/ddd-source"}},
+		Patch:      &plan.Patch{Format: "nix", Text: "# add to these lists of flake .#homelab\nservices.grafana.hints = [ \"dashboards/house.json\" ];\n"},
+	}
+	return p
+}
+
 // Listing has a service with everything and one with nothing.
 func Listing() *plan.Listing {
 	return &plan.Listing{
@@ -104,11 +123,14 @@ func Resolved() *plan.Resolved {
 func Check() *plan.Check {
 	return &plan.Check{
 		Source: "homelab.json", Valid: true, Problems: []registry.Problem{},
-		StaleHints: []plan.StaleHint{{Service: "zigbee", Hint: "services/zigbe/**"}, {Hint: "secrets/*", Ignored: true}},
-		Uncovered:  plan.FolderList{Count: 12, Folders: []plan.Folder{{Path: "docs", Files: 11}, {Path: ".", Files: 1}}},
-		Shared:     plan.SharedList{Count: 1, Hints: []plan.SharedHint{{Hint: "modules/*.nix", Count: 3, Services: []string{"a", "b", "c"}}}},
-		Untracked:  plan.FileList{Count: 1, Files: []plan.File{{Path: "services/ha/new.yaml", Status: plan.Untracked}}},
-		Warnings:   []plan.Warning{},
+		StaleHints:        []plan.StaleHint{{Service: "zigbee", Hint: "services/zigbe/**"}, {Hint: "secrets/*", Ignored: true}},
+		Uncovered:         plan.FolderList{Count: 12, Folders: []plan.Folder{{Path: "docs", Files: 11}, {Path: ".", Files: 1}}},
+		Shared:            plan.SharedList{Count: 1, Hints: []plan.SharedHint{{Hint: "modules/*.nix", Count: 3, Services: []string{"a", "b", "c"}}}},
+		Untracked:         plan.FileList{Count: 1, Files: []plan.File{{Path: "services/ha/new.yaml", Status: plan.Untracked}}},
+		Evaluated:         true,
+		MissingAttributes: []plan.MissingAttribute{{Service: "ha", System: pi, Attr: "packages." + pi + ".haa", Hint: "add it to the outputs in flake.nix, or did you mean ha?"}},
+		WholeFlake:        []plan.WholeFlake{{Service: "zigbee", System: pi, Attr: "packages." + pi + ".zigbee", Source: "/nix/store/ddd-source"}},
+		Warnings:          []plan.Warning{},
 	}
 }
 
@@ -120,11 +142,12 @@ func BrokenCheck() *plan.Check {
 			{Path: "$.services.ha.hint", Message: "unknown field", Fix: "did you mean hints?"},
 			{Path: "$.hosts.pi.system", Value: `"arm"`, Message: "not a Nix system", Fix: "write aarch64-linux"},
 		},
-		StaleHints: []plan.StaleHint{},
-		Uncovered:  plan.FolderList{Folders: []plan.Folder{}},
-		Shared:     plan.SharedList{Hints: []plan.SharedHint{}},
-		Untracked:  plan.FileList{Files: []plan.File{}},
-		Warnings:   []plan.Warning{},
+		StaleHints:        []plan.StaleHint{},
+		Uncovered:         plan.FolderList{Folders: []plan.Folder{}},
+		Shared:            plan.SharedList{Hints: []plan.SharedHint{}},
+		Untracked:         plan.FileList{Files: []plan.File{}},
+		MissingAttributes: []plan.MissingAttribute{}, WholeFlake: []plan.WholeFlake{},
+		Warnings: []plan.Warning{},
 	}
 }
 

@@ -42,6 +42,9 @@ func answerPlan(ctx context.Context, r plan.Request) (*plan.Plan, error) {
 		return nil, ctx.Err()
 	}
 	answer := Plan()
+	if answer.Mode = r.Mode; r.Mode == plan.Audit {
+		answer = Audit()
+	}
 	if r.Base != "" {
 		answer.Base.Ref, answer.Base.Why = r.Base, "as asked"
 	}
