@@ -7,17 +7,17 @@ import (
 
 // Request asks for a build.
 type Request struct {
-	Services   []string  `json:"services,omitempty" jsonschema_description:"Names or aliases of the services to build. Left out: those that the plan says to rebuild, and those of which it is not known."`
-	PlanID     string    `json:"planId,omitempty" jsonschema_description:"planId of a plan made with the same arguments: build only if it is still what there is to do, else fail with conflict."`
+	Services   []string  `json:"services,omitempty" jsonschema_description:"Names or aliases of the services to build. Left out: those that the plan says to rebuild or does not know."`
+	PlanID     string    `json:"planId,omitempty" jsonschema_description:"planId of a plan with the same arguments: fail with conflict when that is not what there is to do any more."`
 	Base       string    `json:"base,omitempty" jsonschema:"minLength=1" jsonschema_description:"As in plan: revision to compare with."`
-	Head       string    `json:"head,omitempty" jsonschema:"minLength=1" jsonschema_description:"As in plan: revision to build. Left out: the work tree, without untracked files."`
+	Head       string    `json:"head,omitempty" jsonschema:"minLength=1" jsonschema_description:"As in plan: revision to build (default: the work tree, without untracked files)."`
 	MergeBase  bool      `json:"mergeBase,omitempty" jsonschema_description:"As in plan: compare with the merge base of base and head."`
 	System     string    `json:"system,omitempty" jsonschema:"minLength=1" jsonschema_description:"Nix system to build for, such as aarch64-linux. Left out: that of each service's host."`
-	Mode       plan.Mode `json:"mode,omitempty" jsonschema:"enum=hints,enum=exact,enum=audit,default=hints" jsonschema_description:"As in plan: what decides which services are touched (default hints)."`
+	Mode       plan.Mode `json:"mode,omitempty" jsonschema:"enum=hints,enum=exact,enum=audit,default=hints" jsonschema_description:"As in plan (default hints)."`
 	DryRun     bool      `json:"dryRun,omitempty" jsonschema_description:"Evaluate, and say what would be built."`
-	KeepGoing  *bool     `json:"keepGoing,omitempty" jsonschema:"default=true" jsonschema_description:"Build the others when one fails (default true; on the command line --keep-going=false)."`
+	KeepGoing  *bool     `json:"keepGoing,omitempty" jsonschema:"default=true" jsonschema_description:"Build the others when one fails (default true)."`
 	MaxJobs    int       `json:"maxJobs,omitempty" jsonschema:"minimum=1,maximum=64" jsonschema_description:"Most services to build at the same time (default: one for each processor, at most 4)."`
-	Background bool      `json:"background,omitempty" jsonschema_description:"Return at once with a jobId and build in a process of its own, which outlives this call and this server."`
+	Background bool      `json:"background,omitempty" jsonschema_description:"Return at once with a jobId; the build outlives this call and this server."`
 }
 
 // Validate checks what can be checked without a repository.

@@ -22,7 +22,7 @@ import (
 )
 
 const instructions = `homelab knows the services of one repository: what builds them, what touches them, where they run.
-registry_list gives the names that other tools take. plan says which services a change touches and why. registry_check validates the registry and audits its hints: call it after editing the registry, and when plan reports staleHints or unmatched. doctor says what is missing on this machine.
+registry_list gives the names that other tools take. plan says which services a change touches and why; build, with its planId, builds exactly those, and job_get follows a build that takes long. registry_check validates the registry and audits its hints: call it after editing the registry, and when plan reports staleHints or unmatched. doctor says what is missing on this machine.
 Which repository and registry: set when the server started; no tool takes a path. An error has a code and a hint: follow the hint.`
 
 // Server offers a catalogue to MCP clients.

@@ -411,7 +411,7 @@ func TestExactIsRemembered(t *testing.T) {
 
 	order, err := p.Order(t.Context(), plan.Request{Mode: plan.Exact}, second.PlanID)
 	require.NoError(t, err)
-	_, err = order.Evaluate(t.Context(), []string{"packages.x86_64-linux.ha"}, false)
+	_, _, err = order.Evaluate(t.Context(), []string{"packages.x86_64-linux.ha"}, false)
 	require.NoError(t, err)
 	assert.Len(t, n.evals, 2, "what is built was evaluated already")
 
