@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"homelab/internal/build"
 	"homelab/internal/command"
@@ -294,4 +296,111 @@ func TestBuildWithoutNix(t *testing.T) {
 	f := l.with("PATH="+folder).fails("build", "good")
 	assert.Equal(t, string(fault.Precondition), f.Code)
 	assert.Contains(t, f.Message, "nix is not installed")
+}
+
+// worker waits for the process of a detached job.
+func worker(t *testing.T, id string) int {
+	t.Helper()
+	pid := 0
+	require.Eventually(t, func() bool {
+		commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		require.NoError(t, err)
+		for _, file := range commands {
+			line, err := os.ReadFile(file)
+			if err == nil && strings.Contains(string(line), "\x00work\x00"+id) {
+				pid, err = strconv.Atoi(filepath.Base(filepath.Dir(file)))
+				return err == nil
+			}
+		}
+		return false
+	}, 30*time.Second, 20*time.Millisecond, "no process does job %s", id)
+	return pid
+}
+
+// Whatever a killed worker had started holds neither its job nor the machine.
+func TestKilledWorkerWhileNixEvaluates(t *testing.T) {
+	t.Parallel()
+	l := workshop(t, map[string]string{"good": image})
+	nixPID := filepath.Join(t.TempDir(), "pid")
+	var report build.Report
+	hung := l.with("PATH=" + l.hanging(nixPID) + ":" + l.variable("PATH"))
+	require.NoError(t, json.Unmarshal(hung.json("build", "good", "--background", "--nix-option", "max-jobs=1"), &report))
+	pid, nix := worker(t, report.JobID), pidIn(t, nixPID)
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	require.NoError(t, err)
+	assert.Contains(t, string(line), "--nix-option\x00max-jobs=1")
+	assert.Contains(t, string(line), "--registry\x00"+filepath.Join(l.dir, "homelab.json"))
+	session, err := unix.Getsid(pid)
+	require.NoError(t, err)
+	assert.Equal(t, pid, session, "whatever ends the terminal does not end the job")
+
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", nix))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		link, err := os.Readlink(file)
+		require.NoError(t, err)
+		assert.NotContains(t, link, report.JobID, "nor does it hold the lock while the worker lives")
+	}
+
+	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	gone(t, nix)
+	assert.Equal(t, job.Interrupted, l.jobs().Jobs[0].State)
+	_, exit := l.build("good")
+	assert.Zero(t, exit)
+}
+
+// A detached job carries out the plan of the moment it was asked for.
+func TestBackgroundAfterAnEdit(t *testing.T) {
+	t.Parallel()
+	l := workshop(t, map[string]string{"good": image, "other": image})
+	l.write("good/build.sh", unique()+image)
+	var report build.Report
+	require.NoError(t, json.Unmarshal(l.json("build", "--background"), &report))
+	var input build.Request
+	require.NoError(t, json.Unmarshal([]byte(readFile(t, filepath.Join(l.state(), "jobs", report.JobID, "input.json"))), &input))
+	assert.Equal(t, report.PlanID, input.PlanID)
+	assert.Zero(t, l.homelab("job", "get", report.JobID, "--wait", "60").Exit)
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(content)
+}
+
+// state is the lab's folder in the state folder.
+func (l *lab) state() string {
+	l.t.Helper()
+	found, err := filepath.Glob(filepath.Join(l.variable("HOME"), ".local/state/homelab/*"))
+	require.NoError(l.t, err)
+	require.Len(l.t, found, 1)
+	return found[0]
+}
+
+// A store of its own, in a folder: images are read where they are.
+func TestBuildInAnotherStore(t *testing.T) {
+	t.Parallel()
+	l := newLab(t).building()
+	busybox := command.Look("busybox")
+	require.NotEmpty(t, busybox, "these tests need a static busybox: make test installs it")
+	program, err := os.ReadFile(busybox)
+	require.NoError(t, err)
+	// Its builder sees nothing but the store.
+	require.NoError(t, os.Mkdir(filepath.Join(l.dir, "bb"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(l.dir, "bb/busybox"), program, 0o755))
+	l.write("flake.nix", fmt.Sprintf(`{ outputs = _: { packages.%s.a = derivation {
+  name = "a"; system = %q; builder = "${./bb}/busybox";
+  args = [ "sh" "-c" "printf '#!/bin/sh\\n' >$out; ${./bb}/busybox chmod +x $out" ]; unique = %q;
+}; }; }`, system, system, unique()))
+	l.write("homelab.json", fmt.Sprintf(`{"version": 1, "services": {"a": {"build": {"targets": {%q: "packages.%s.a"}}, "hints": ["a"]}}}`, system, system))
+	l.commit()
+	store := t.TempDir()
+	t.Cleanup(func() { l.run("chmod", "-R", "u+w", store) }) // what Nix made is read-only
+	report, exit := l.with("HOMELAB_REGISTRY=homelab.json").build("a", "--nix-option", "store=local?root="+store)
+	require.Zero(t, exit, "%+v", report)
+	assert.Equal(t, build.Counts{Total: 1, Built: 1}, report.Counts)
+	assert.FileExists(t, filepath.Join(store, report.Services[0].Out))
+	assert.Equal(t, "stream", string(report.Services[0].Artifact.Kind))
 }
