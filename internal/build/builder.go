@@ -147,7 +147,7 @@ func (r *run) open() []*Outcome {
 }
 
 func (r *run) all(ctx context.Context) error {
-	r.progress = progress{report: r.watch.Report, total: len(r.report.Services)}
+	r.progress = progress{report: r.watch.Report}
 	defer r.progress.stop()
 	r.progress.say("evaluating")
 	targets, err := r.evaluate(ctx, false)
@@ -157,7 +157,7 @@ func (r *run) all(ctx context.Context) error {
 	if err := r.findCached(ctx); err != nil {
 		return err
 	}
-	r.progress.settled(len(r.report.Services) - len(r.open()))
+	r.progress.expect(len(r.open()))
 	if r.request.DryRun {
 		for _, s := range r.open() {
 			s.Status = Pending

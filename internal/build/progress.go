@@ -10,10 +10,10 @@ import (
 // progress tells how far a build has come, one call at a time.
 type progress struct {
 	report func(done, total int, message string)
-	total  int
 
 	mu      sync.Mutex
 	done    int
+	total   int // 0: not known yet, or nothing to build
 	current []activity // in the order they began
 	stopped bool
 }
@@ -44,14 +44,11 @@ func (p *progress) end(service string, status Status) {
 	p.tell(service + ": " + string(status))
 }
 
-// settled counts services that there is nothing to do for.
-func (p *progress) settled(n int) {
+// expect says how many services there are to build.
+func (p *progress) expect(total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.done += n
-	if n > 0 {
-		p.tell(fmt.Sprintf("%d of %d need no build", n, p.total))
-	}
+	p.total = total
 }
 
 func (p *progress) say(message string) {
