@@ -51,7 +51,7 @@ func TestEngineDecidesTheSystem(t *testing.T) {
 		assert.Equal(t, target("aarch64-linux", "grafana", "argument"), targets(l.plan("--system", "aarch64-linux"))["grafana"], way)
 
 		found := l.doctor()
-		for _, name := range []string{"git", "repository", "registry", "nix", "cache", "docker:local"} {
+		for _, name := range []string{"git", "repository", "registry", "nix", "cache", "state", "docker:local"} {
 			assert.Equal(t, doctor.OK, found[name].Status, "%s: %+v", way, found[name])
 		}
 		assert.Contains(t, found["docker:local"].Detail, machine)

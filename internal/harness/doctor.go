@@ -34,11 +34,16 @@ func (h *Harness) doctor(ctx context.Context, done func(doctor.Check)) (*doctor.
 		}},
 		{Name: "nix", Run: probeNix},
 		{Name: "cache", Run: probeCache},
+		{Name: "state", Run: h.probeState},
 	}, done)
 	if err != nil {
 		return nil, err
 	}
-	there, err := doctor.Run(ctx, h.hostProbes(reg), done)
+	probes := h.hostProbes(reg)
+	if reg != nil && len(reg.Services) > 0 {
+		probes = append(probes, doctor.Probe{Name: "builders", Timeout: hostTimeout, Run: h.probeBuilders(reg)})
+	}
+	there, err := doctor.Run(ctx, probes, done)
 	if err != nil {
 		return nil, err
 	}

@@ -127,6 +127,43 @@ func TestCacheThatCannotBeWrittenIsAWarning(t *testing.T) {
 	assert.Empty(t, entries, "doctor only looks")
 }
 
+func TestStateThatCannotBeWrittenIsAFailure(t *testing.T) {
+	inTheWay := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(inTheWay, nil, 0o600))
+	t.Setenv("HOMELAB_STATE", inTheWay)
+	assert.Equal(t, doctor.Fail, examine(t, t.TempDir())["state"].Status)
+	t.Setenv("HOMELAB_STATE", "relative")
+	assert.Equal(t, doctor.Fail, examine(t, t.TempDir())["state"].Status)
+	state := t.TempDir()
+	t.Setenv("HOMELAB_STATE", state)
+	assert.Equal(t, doctor.OK, examine(t, t.TempDir())["state"].Status)
+}
+
+// Every system that a host runs needs somebody who builds it.
+func TestBuildersAreThoseThatHostsNeed(t *testing.T) {
+	git, err := exec.LookPath("git")
+	require.NoError(t, err)
+	dir := repository(t, `{"version": 1, "hosts": {"pi": {"docker": "unix:///nowhere/docker.sock", "system": "aarch64-linux"}}, "services": {
+		"aa": {"build": {"targets": {"aarch64-linux": "packages.aarch64-linux.a"}}, "hints": ["a"], "deploy": {"host": "pi"}}
+	}}`)
+	for builders, want := range map[string]doctor.Check{
+		"":                             {Status: doctor.Warn, Detail: "nothing builds aarch64-linux, which host pi runs"},
+		"ssh-ng://attic aarch64-linux": {Status: doctor.OK, Detail: "x86_64-linux, ssh-ng://attic"},
+	} {
+		path(t, map[string]string{
+			"git": "exec " + git + ` "$@"`,
+			"nix": `case "$*" in *--version*) echo nix 2.8;; *) echo '{"system":{"value":"x86_64-linux"},"extra-platforms":{"value":[]},"builders":{"value":"` + builders + `"}}';; esac`,
+		})
+		checks := examine(t, dir)
+		require.Equal(t, doctor.OK, checks["registry"].Status, "%+v", checks["registry"])
+		check := checks["builders"]
+		if want.Status == doctor.Warn {
+			assert.Contains(t, check.Fix, "builders=ssh-ng://HOST aarch64-linux")
+		}
+		assert.Equal(t, want, doctor.Check{Status: check.Status, Detail: check.Detail})
+	}
+}
+
 // A resident server outlives what was missing when it was first asked.
 func TestRepositoryThatComesLaterIsFound(t *testing.T) {
 	dir := t.TempDir()

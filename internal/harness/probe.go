@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -83,25 +85,90 @@ func (h *Harness) probeRegistry(ctx context.Context) (doctor.Check, *registry.Re
 	return doctor.Check{Status: doctor.OK, Detail: services + " in " + loaded.Where}, loaded.Registry
 }
 
-// probeCache only looks: the nearest folder that is there must take new ones.
 func probeCache(context.Context) doctor.Check {
 	folder, err := cacheDir()
 	if err != nil {
 		return doctor.Check{Status: doctor.Warn, Detail: err.Error(), Fix: "set XDG_CACHE_HOME or HOME"}
 	}
-	there := folder
-	info, err := os.Stat(there)
-	for errors.Is(err, fs.ErrNotExist) && there != filepath.Dir(there) {
-		there = filepath.Dir(there)
-		info, err = os.Stat(there)
-	}
-	if err != nil || !info.IsDir() || unix.Access(there, unix.W_OK) != nil {
+	if there, ok := writable(folder); !ok {
 		return doctor.Check{
 			Status: doctor.Warn, Detail: there + " cannot be written: nothing is kept between calls",
 			Fix: "make it writable, or set XDG_CACHE_HOME",
 		}
 	}
 	return doctor.Check{Status: doctor.OK, Detail: folder}
+}
+
+func (h *Harness) probeState(ctx context.Context) doctor.Check {
+	root := ""
+	if repo, err := gitrepo.Open(ctx, h.cfg.Repo); err == nil {
+		root = repo.Root()
+	}
+	folder, err := stateDir(root)
+	if err != nil {
+		return failed(err)
+	}
+	if there, ok := writable(folder); !ok {
+		return doctor.Check{
+			Status: doctor.Fail, Detail: there + " cannot be written: there is no place for jobs, and nothing can be built",
+			Fix: "make it writable, or set HOMELAB_STATE",
+		}
+	}
+	return doctor.Check{Status: doctor.OK, Detail: folder}
+}
+
+// writable only looks: the nearest folder that is there must take new ones.
+func writable(folder string) (there string, ok bool) {
+	there = folder
+	info, err := os.Stat(there)
+	for errors.Is(err, fs.ErrNotExist) && there != filepath.Dir(there) {
+		there = filepath.Dir(there)
+		info, err = os.Stat(there)
+	}
+	return there, err == nil && info.IsDir() && unix.Access(there, unix.W_OK) == nil
+}
+
+// probeBuilders looks for a builder of every system that a service's host runs.
+func (h *Harness) probeBuilders(reg *registry.Registry) func(context.Context) doctor.Check {
+	return func(ctx context.Context) doctor.Check {
+		if command.Look("nix") == "" {
+			return doctor.Check{Status: doctor.Absent, Detail: "without Nix nothing can be built", Fix: nix.InstallHint}
+		}
+		systems, err := h.nix.Systems(ctx)
+		if err != nil {
+			return failed(err)
+		}
+		needed := map[string]string{} // system: a host that runs it
+		for name := range reg.UsedHosts() {
+			host := reg.AllHosts()[name]
+			system := host.System
+			if system == "" {
+				// A host that does not answer has a check of its own.
+				system, _ = h.systems.of(ctx, name, host)
+			}
+			if system != "" && (needed[system] == "" || name < needed[system]) {
+				needed[system] = name
+			}
+		}
+		for _, system := range slices.Sorted(maps.Keys(needed)) {
+			if !systems.Builds(system) {
+				return doctor.Check{
+					Status: doctor.Warn, Fix: systems.Advice(system, nil),
+					Detail: fmt.Sprintf("nothing builds %s, which host %s runs", system, needed[system]),
+				}
+			}
+		}
+		here := slices.DeleteFunc(slices.Clone(systems.Extra), func(system string) bool { return !registry.KnownSystem(system) })
+		return doctor.Check{Status: doctor.OK, Detail: strings.Join(slices.Concat([]string{systems.Native}, here, addresses(systems.Builders)), ", ")}
+	}
+}
+
+func addresses(builders []nix.Builder) []string {
+	found := []string{}
+	for _, b := range builders {
+		found = append(found, b.URI)
+	}
+	return found
 }
 
 // cacheDir is where what can be computed again is kept.
