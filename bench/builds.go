@@ -115,8 +115,9 @@ func (r runner) builds(dir string) ([]row, error) {
 	return []row{cached, one}, nil
 }
 
-// exact compares exact plans with evaluating both sides.
-func (r runner) exact(dir, caches string) ([]row, error) {
+// exact compares exact plans with evaluating both sides. The cache is the user's
+// cache folder.
+func (r runner) exact(dir, cache string) ([]row, error) {
 	w, err := r.newWorkshop(dir)
 	if err != nil {
 		return nil, err
@@ -141,25 +142,25 @@ func (r runner) exact(dir, caches string) ([]row, error) {
 		}
 		return nil
 	}
-	plan := func(cache string) func() error {
-		return func() error {
-			return r.ok(command.Cmd{
-				Name: r.homelab, Args: []string{"plan", "--json", "--mode", "exact", "--registry", "homelab.json"}, Dir: dir,
-				Env: []string{"HOMELAB_SYSTEM=" + w.system, "XDG_CACHE_HOME=" + cache},
-			})
-		}
+	plan := func() error {
+		return r.ok(command.Cmd{
+			Name: r.homelab, Args: []string{"plan", "--json", "--mode", "exact", "--registry", "homelab.json"}, Dir: dir,
+			Env: []string{"HOMELAB_SYSTEM=" + w.system},
+		})
 	}
-	runs := 0
 	cold, err := r.pair(func() error {
-		runs++
-		return plan(filepath.Join(caches, fmt.Sprint(runs)))()
+		// What Nix itself keeps stays, for both.
+		if err := os.RemoveAll(filepath.Join(cache, "homelab")); err != nil {
+			return err
+		}
+		return plan()
 	}, both)
 	if err != nil {
 		return nil, err
 	}
 	const reference = "two `nix eval --apply` of the same 20 attributes"
 	cold.what, cold.ours, cold.theirs, cold.bound = "exact plan of 20 services, the first time", "`homelab plan --mode exact`", reference, "≤ 1.2"
-	warm, err := r.pair(plan(filepath.Join(caches, "warm")), both)
+	warm, err := r.pair(plan, both)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func measure(run runner, temp string) error {
 		measure func() ([]row, error)
 	}{
 		{"builds", func() ([]row, error) { return run.builds(filepath.Join(temp, "builds")) }},
-		{"exact plans", func() ([]row, error) { return run.exact(filepath.Join(temp, "exact"), filepath.Join(temp, "caches")) }},
+		{"exact plans", func() ([]row, error) { return run.exact(filepath.Join(temp, "exact"), filepath.Join(temp, "cache")) }},
 		{"images", func() ([]row, error) { return run.images(filepath.Join(temp, "images")) }},
 	} {
 		fmt.Fprintln(os.Stderr, "measuring", more.what)
