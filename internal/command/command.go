@@ -85,7 +85,11 @@ func Run(ctx context.Context, c Cmd) (Result, error) {
 		return result, fmt.Errorf("%s: %w", c.Name, ctx.Err())
 	}
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return result, fmt.Errorf("%s was ended by the signal %s", c.Name, status.Signal())
+		hint := "see who ended it"
+		if status.Signal() == syscall.SIGKILL {
+			hint = "the kernel does that when memory runs out: free some, or do less at a time"
+		}
+		return result, fault.Newf(fault.Precondition, hint, "%s was ended by the signal %s", c.Name, status.Signal())
 	}
 	if stdout.over {
 		return result, fault.Newf(fault.Internal, "", "%s wrote more than %d bytes", c.Name, most)

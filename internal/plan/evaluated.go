@@ -74,7 +74,14 @@ func (f flake) evaluate(ctx context.Context, attrs []string, fresh bool) (known 
 		return known, false, nil
 	}
 	found, err := f.source.Nix.Targets(ctx, f.ref, missing)
-	if err != nil {
+	if fault.CodeOf(err) == fault.EvalFailed && evaluates(known) {
+		// The flake as a whole is well, since others of it evaluated: what fails
+		// is what is left to ask for.
+		found = map[string]Evaluated{}
+		for _, attr := range missing {
+			found[attr] = Evaluated{Err: err}
+		}
+	} else if err != nil {
 		return nil, false, err
 	}
 	maps.Copy(known, found)
@@ -83,6 +90,16 @@ func (f flake) evaluate(ctx context.Context, attrs []string, fresh bool) (known 
 		return known, false, nil
 	}
 	return known, key != "", nil
+}
+
+// evaluates says whether some attribute did.
+func evaluates(known map[string]Evaluated) bool {
+	for _, e := range known {
+		if e.Err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // key identifies what the flake evaluates from as of a state; empty when that
@@ -112,6 +129,10 @@ type keptTarget struct {
 // missingAttr is a [fault.NotFound] on disk.
 type missingAttr struct{ Op, Message, Hint string }
 
+func (m missingAttr) err() error {
+	return &fault.Error{Op: m.Op, Code: fault.NotFound, Message: m.Message, Hint: m.Hint}
+}
+
 // evaluated are the targets of one state that were evaluated before.
 func (s *Source) evaluated(key string) map[string]Evaluated {
 	known := map[string]Evaluated{}
@@ -125,7 +146,7 @@ func (s *Source) evaluated(key string) map[string]Evaluated {
 	}
 	for attr, target := range kept {
 		if m := target.Missing; m != nil {
-			target.Err = &fault.Error{Op: m.Op, Code: fault.NotFound, Message: m.Message, Hint: m.Hint}
+			target.Err = m.err()
 		}
 		known[attr] = target.Evaluated
 	}

@@ -1,11 +1,13 @@
 package plan_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"homelab/internal/fault"
 	"homelab/internal/plan"
 )
 
@@ -57,4 +59,63 @@ func TestOrderForgetsWhatMayHaveChanged(t *testing.T) {
 	evaluate()
 	evaluate()
 	assert.Len(t, n.evals, 4, "the registry and the target, each time")
+}
+
+// What was evaluated before does not turn one broken target into the failure of
+// all.
+func TestOrderWithOneBrokenTarget(t *testing.T) {
+	t.Parallel()
+	_, n, p := flakeHomelab(t)
+	order, err := p.Order(t.Context(), plan.Request{Services: []string{"ha"}}, "")
+	require.NoError(t, err)
+	_, _, err = order.Evaluate(t.Context(), []string{ha}, false)
+	require.NoError(t, err)
+	n.fail = fault.New(fault.EvalFailed, "broken set", "mend it")
+	known, _, err := order.Evaluate(t.Context(), []string{ha, "packages.aarch64-linux.prom"}, false)
+	require.NoError(t, err)
+	assert.NoError(t, known[ha].Err)
+	assert.Equal(t, n.fail, known["packages.aarch64-linux.prom"].Err)
+	_, _, err = order.Evaluate(t.Context(), []string{ha}, true)
+	require.NoError(t, err)
+
+	n.fail = fault.New(fault.Precondition, "no daemon", "start it")
+	_, _, err = order.Evaluate(t.Context(), []string{"packages.aarch64-linux.prom"}, false)
+	assert.Equal(t, n.fail, err)
+}
+
+// Two flakes of one repository do not answer for each other, and a registry in a
+// file belongs to the flake beside it.
+func TestOrderOfAFlakeInAFolder(t *testing.T) {
+	t.Parallel()
+	r, n, p := flakeHomelab(t)
+	r.Write("sub/flake.nix", "{ }")
+	r.Write("sub/homelab.json", homelab)
+	r.Commit("sub")
+	var refs []string
+	n.asked = func(ref string) { refs = append(refs, ref) }
+	for _, setting := range []string{"", r.Path("sub/homelab.json"), "", r.Path("sub/homelab.json")} {
+		p.Source.Setting = setting
+		order, err := p.Order(t.Context(), plan.Request{Services: []string{"ha"}}, "")
+		require.NoError(t, err)
+		_, _, err = order.Evaluate(t.Context(), []string{ha}, false)
+		require.NoError(t, err)
+	}
+	require.Len(t, refs, 2, "each once")
+	assert.True(t, strings.HasSuffix(refs[0], "??"), refs[0])
+	assert.True(t, strings.HasSuffix(refs[1], "??sub"), refs[1])
+}
+
+// That a flake has no registry is remembered as what it has is.
+func TestFlakeWithoutARegistryIsRemembered(t *testing.T) {
+	t.Parallel()
+	r, n, p := flakeHomelab(t)
+	r.Write("homelab.json", homelab)
+	r.Commit("a file besides")
+	n.fail = fault.New(fault.NotFound, "the flake has no attribute homelab", "add it")
+	for range 2 {
+		got, err := p.Plan(t.Context(), plan.Request{})
+		require.NoError(t, err)
+		assert.Equal(t, "registryFallback", got.Warnings[0].Code)
+	}
+	assert.Len(t, n.evals, 1)
 }

@@ -1,9 +1,11 @@
 package plan
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -270,6 +272,12 @@ func (s *Source) readAt(ctx context.Context, where location, at state) (*Loaded,
 		with.FlakeDir = where.path
 	} else if !where.outside {
 		with.File = where.path
+		// A file beside a flake belongs to it; any other to the flake at the root.
+		if dir := path.Dir(where.path); dir != "." {
+			if _, err := at.snapshot.ReadFile(ctx, dir+"/flake.nix", registry.MaxSize); err == nil {
+				with.FlakeDir = dir
+			}
+		}
 	}
 	return &with, nil
 }
@@ -367,6 +375,9 @@ func (s *Source) evaluate(ctx context.Context, where location, at state) (*Loade
 			return loaded, nil
 		}
 		if raw, ok := s.disk().Get(key); ok {
+			if missing := parseMissing(raw); missing != nil {
+				return nil, missing
+			}
 			if loaded, err := s.parse(key, raw); err == nil {
 				return loaded, nil
 			}
@@ -378,6 +389,9 @@ func (s *Source) evaluate(ctx context.Context, where location, at state) (*Loade
 	}
 	raw, err := s.Nix.EvalJSON(ctx, s.Nix.GitRef(s.Root, commit, where.path), where.attr)
 	if err != nil {
+		if missing := missingOf(err); missing != nil && at.settled(ctx, key, keyOf) {
+			s.disk().Put(key, missing)
+		}
 		return nil, err
 	}
 	if !at.settled(ctx, key, keyOf) {
@@ -388,6 +402,33 @@ func (s *Source) evaluate(ctx context.Context, where location, at state) (*Loade
 		s.disk().Put(key, raw)
 	}
 	return loaded, err
+}
+
+// missingMark begins what is kept of a flake without the attribute: that, too, is
+// a property of the state.
+const missingMark = "missing "
+
+// missingOf is what is kept of a [fault.NotFound]; nil for other errors.
+func missingOf(err error) []byte {
+	e := (*fault.Error)(nil)
+	if !errors.As(err, &e) || e.Code != fault.NotFound {
+		return nil
+	}
+	raw, err := json.Marshal(missingAttr{e.Op, e.Message, e.Hint})
+	if err != nil {
+		return nil
+	}
+	return append([]byte(missingMark), raw...)
+}
+
+// parseMissing is the error that was kept; nil when a value was.
+func parseMissing(raw []byte) error {
+	kept, ok := bytes.CutPrefix(raw, []byte(missingMark))
+	m := missingAttr{}
+	if !ok || json.Unmarshal(kept, &m) != nil {
+		return nil
+	}
+	return m.err()
 }
 
 // evaluationKey identifies all that an evaluation of something can depend on: pure flakes

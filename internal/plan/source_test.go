@@ -26,6 +26,7 @@ type fakeNix struct {
 	fail  error
 
 	identity string
+	asked    func(ref string) // told of every flake whose targets are evaluated
 }
 
 func (n *fakeNix) Available(context.Context) error { return nil }
@@ -34,6 +35,9 @@ func (n *fakeNix) Identity() string { return n.identity }
 
 // Targets evaluates NAME to NAME.drv, and to /nix/store/COMMIT-NAME.
 func (n *fakeNix) Targets(_ context.Context, ref string, attrs []string) (map[string]plan.Evaluated, error) {
+	if n.asked != nil {
+		n.asked(ref)
+	}
 	_, commit, _ := strings.Cut(ref, "?")
 	commit, _, _ = strings.Cut(commit, "?")
 	n.evals = append(n.evals, fmt.Sprintf("%.7s targets %s", commit, strings.Join(attrs, " ")))
