@@ -172,6 +172,10 @@ func (p *indexParser) entry() error {
 		if n := len(ix.unmerged); n == 0 || ix.unmerged[n-1] != e.path {
 			ix.unmerged = append(ix.unmerged, e.path)
 		}
+	case extended&extIntent != 0 && (e.assumeValid || e.skipped):
+		// Git takes it for an empty file, whatever is there: no diff with the index
+		// says so.
+		return errForeignIndex("adds by intent what is taken for unchanged")
 	case extended&extIntent != 0:
 		ix.intents = append(ix.intents, e.path)
 	default:

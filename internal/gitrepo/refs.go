@@ -96,15 +96,18 @@ func (r *Repo) ask(ctx context.Context, rev string) (plan.Commit, error) {
 		}
 		rev = strings.TrimSpace(string(out))
 	}
-	out, err := r.git(ctx, "rev-parse", rev+"^{commit}", rev+"^{tree}")
+	// It must name something as it stands: with what is appended, HEAD@{1 would be
+	// an entry of the reflog. Before the dashes nothing is taken for a file or for a
+	// wildcard, which would be repeated as an answer.
+	out, err := r.git(ctx, "rev-parse", rev, rev+"^{commit}", rev+"^{tree}", "--")
 	if err != nil {
 		return plan.Commit{}, err
 	}
 	lines := strings.Fields(string(out))
-	if len(lines) != 2 { // a range, say
+	if len(lines) != 4 { // a range, say
 		return plan.Commit{}, fault.Newf(fault.InvalidArgument, revisionHint, "%q does not name one commit", rev)
 	}
-	return plan.Commit{ID: lines[0], Tree: lines[1]}, nil
+	return plan.Commit{ID: lines[1], Tree: lines[2]}, nil
 }
 
 func isUnknownRevision(err error) bool {

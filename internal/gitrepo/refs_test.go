@@ -75,6 +75,29 @@ func TestRevisionsGitRefuses(t *testing.T) {
 	}
 }
 
+// Where nothing has the name, git reads some of it as a wildcard for files, or as
+// a time in a reflog: the answer must be that nothing has the name.
+func TestRevisionsGitGuesses(t *testing.T) {
+	t.Parallel()
+	r := gittest.New(t)
+	r.Write("a/f", "1")
+	one := r.Commit("one thing")
+	r.Git("tag", "-a", "-m", "tag", "v1")
+	r.Write("v2", "a file")
+	r.Git("branch", "a{b")
+	r.Commit("two")
+	for _, repo := range engines(t, r) {
+		for _, rev := range []string{"v?", "v*", "release-*", "[v]1", "HEAD@{1", "main@{0", "HEAD@{", "HEAD@{0}~99", "v2"} {
+			_, err := repo.Resolve(t.Context(), rev)
+			require.Equal(t, fault.NotFound, fault.CodeOf(err), "%s: %v", rev, err)
+			assert.NotEmpty(t, fault.Of(err).Hint, rev)
+		}
+		for _, rev := range []string{"v1", "a{b", "HEAD@{1}", "main@{0}~1", "HEAD^{/on[e] t.*}", ":/on[e]"} {
+			assert.Equal(t, one, resolve(t, repo, rev).ID, rev)
+		}
+	}
+}
+
 // A failure without a known remedy is told by git's own words, not by a warning
 // that comes before them.
 func TestFailureOfGitIsItsError(t *testing.T) {

@@ -29,7 +29,7 @@ type scanner struct {
 	root      string
 	entries   []indexEntry
 	indexTime int64
-	known     map[string]bool // paths outside entries that are in the index all the same, and their folders
+	known     map[string]bool // paths outside entries that are in the index all the same
 	notifier  notifier        // told of every folder before it is looked at; may be nil
 	slots     chan struct{}   // free workers beyond the first
 	wait      sync.WaitGroup
@@ -47,9 +47,6 @@ func newScanner(ctx context.Context, root string, ix *index) *scanner {
 	}
 	for _, path := range slices.Concat(ix.intents, ix.unmerged) {
 		s.known[path] = true
-		for dir := filepath.Dir(path); dir != "."; dir = filepath.Dir(dir) {
-			s.known[dir] = true
-		}
 	}
 	return s
 }
@@ -206,7 +203,7 @@ func (s *scanner) subfolder(fd int, name string, where span, present bool, found
 	case err != nil:
 		// A file, a link or worse where a folder was.
 		found.tracked = append(found.tracked, where.prefix)
-		found.unknown = append(found.unknown, strings.TrimSuffix(where.prefix, "/"))
+		s.stranger(fd, strings.TrimSuffix(where.prefix, name+"/"), name, found)
 		return
 	}
 	select {

@@ -208,9 +208,6 @@ func (t *tree) Digest(_ context.Context, c plan.Change) (string, error) { return
 // Compared is part of [plan.Snapshot].
 func (t *tree) Compared(string) bool { return true }
 
-// Hidden is part of [plan.Snapshot].
-func (t *tree) Hidden(context.Context) (bool, error) { return false, nil }
-
 // Ignores is part of [plan.Snapshot].
 func (t *tree) Ignores(context.Context, string) (bool, error) { return false, nil }
 

@@ -27,7 +27,7 @@ type workTree struct {
 	untracked  []string               // nested repositories end in a slash
 	unmerged   []string
 	unreadable []string
-	ignored    []string
+	ignored    []string // what Ignores came across
 	warnings   []plan.Warning
 
 	listOnce sync.Once // only without an index
@@ -143,7 +143,6 @@ func (w *workTree) look(ctx context.Context) error {
 	w.unreadable = slices.Compact(w.unreadable)
 	slices.Sort(w.untracked)
 	w.untracked = slices.Compact(w.untracked)
-	w.ignored = w.leftOver(found.unknown)
 	return nil
 }
 
@@ -198,17 +197,26 @@ func (r *Repo) listUntracked(ctx context.Context, paths []string) (untracked, un
 	return untracked, warnedAbout(string(result.Stderr)), nil
 }
 
-// leftOver are those of the paths under which git saw nothing untracked: it
-// ignores them.
-func (w *workTree) leftOver(unknown []string) []string {
-	var left []string
-	for _, path := range unknown {
-		at, found := slices.BinarySearch(w.untracked, path)
-		if !found && (at == len(w.untracked) || !strings.HasPrefix(w.untracked[at], path)) {
-			left = append(left, path)
+// listIgnored lists the files that git ignores at and below a path, all of them
+// for an empty one; nested repositories end in a slash.
+func (r *Repo) listIgnored(ctx context.Context, path string) ([]string, error) {
+	args := []string{"ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--"}
+	if path != "" {
+		// With a path of the root beside it git keeps the whole index in sight, and
+		// the ignore files that are only there.
+		args = append(args, path, ".gitignore")
+	}
+	out, err := r.git(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for file := range records(out) {
+		if rest, ok := strings.CutPrefix(file, path); ok && (path == "" || rest == "" || rest[0] == '/') {
+			found = append(found, file)
 		}
 	}
-	return left
+	return found, nil
 }
 
 // maxPathspecs bounds how many paths git is given: it compares each with every
@@ -305,24 +313,8 @@ func (w *workTree) Compared(path string) bool {
 	return e != nil && !e.assumeValid && !e.skipped
 }
 
-// Hidden is part of [plan.Snapshot].
-func (w *workTree) Hidden(ctx context.Context) (bool, error) {
-	if w.index != nil {
-		return w.index.hidden, nil
-	}
-	out, err := w.repo.git(ctx, "ls-files", "-z", "-v")
-	if err != nil {
-		return false, err
-	}
-	for line := range records(out) {
-		if tag := line[:1]; tag == "S" || tag != strings.ToUpper(tag) {
-			return true, nil // skip-worktree, or in lower case assume-unchanged
-		}
-	}
-	return false, nil
-}
-
-// Ignores is part of [plan.Snapshot].
+// Ignores is part of [plan.Snapshot]. Of a folder with files that no rule ignores
+// it says whether others are ignored.
 func (w *workTree) Ignores(ctx context.Context, path string) (bool, error) {
 	if _, err := os.Lstat(filepath.Join(w.repo.root, path)); err != nil {
 		return false, nil //nolint:nilerr // it is not there
@@ -334,6 +326,12 @@ func (w *workTree) Ignores(ctx context.Context, path string) (bool, error) {
 	if inside, err := w.inSubmodule(ctx, path); inside || err != nil {
 		return false, err
 	}
+	found, err := w.repo.listIgnored(ctx, path)
+	if len(found) > 0 || path == "" || err != nil {
+		w.ignored = append(w.ignored, found...)
+		return len(found) > 0, err
+	}
+	// Rules can name what has no file: an empty folder, a pipe.
 	left, err := w.repo.notIgnored(ctx, []string{path})
 	return len(left) == 0, err
 }
@@ -356,7 +354,8 @@ func (w *workTree) inSubmodule(ctx context.Context, path string) (bool, error) {
 	return false, nil
 }
 
-// Ignored is part of [plan.Snapshot].
+// Ignored is part of [plan.Snapshot]: what was there when Ignores was asked of it
+// or of a folder above it.
 func (w *workTree) Ignored() []string { return w.ignored }
 
 // Warnings is part of [plan.Snapshot].

@@ -164,6 +164,22 @@ func TestChangeDetection(t *testing.T) {
 			warning untracked
 		`},
 
+		{"skip-worktree, and a FIFO in place of its folder", func(t *testing.T, r *gittest.Repo) {
+			r.Write("services/ha/deep/x", "1")
+			r.Commit("two")
+			r.Git("update-index", "--skip-worktree", "services/ha/deep/x")
+			r.Remove("services/ha/deep")
+			require.NoError(t, unix.Mkfifo(r.Path("services/ha/deep"), 0o644))
+		}, plan.Request{}, ``},
+
+		{"a socket where a folder was", func(t *testing.T, r *gittest.Repo) {
+			r.Remove("services/grafana")
+			require.NoError(t, unix.Mknod(r.Path("services/grafana"), unix.S_IFSOCK|0o644, 0))
+		}, plan.Request{}, `
+			grafana rebuild
+			  hint D services/grafana/g.ini services/grafana
+		`},
+
 		{"untracked, not ignored", func(_ *testing.T, r *gittest.Repo) {
 			r.Write("services/ha/new.yaml", "x")
 		}, plan.Request{}, `
@@ -269,6 +285,47 @@ func TestChangeDetection(t *testing.T) {
 		}, plan.Request{}, `
 			ha rebuild
 			  hint D services/ha/config.yaml services/ha
+		`},
+
+		{"intent-to-add, and a file in place of its folder", func(_ *testing.T, r *gittest.Repo) {
+			r.Write("services/ha/new/x", "x")
+			r.Git("add", "-N", "services/ha/new/x")
+			r.Remove("services/ha/new")
+			r.Write("services/ha/new", "x")
+		}, plan.Request{}, `
+			ha rebuild
+			  hint ? services/ha/new services/ha
+			warning untracked
+		`},
+
+		{"intent-to-add, and a link in place of its folder", func(_ *testing.T, r *gittest.Repo) {
+			r.Write("services/ha/new/deep/x", "x")
+			r.Git("add", "-N", "services/ha/new/deep/x")
+			r.Remove("services/ha/new")
+			r.Link("../prom", "services/ha/new")
+		}, plan.Request{}, `
+			ha rebuild
+			  hint ? services/ha/new services/ha
+			warning untracked
+		`},
+
+		{"intent-to-add and assume-unchanged", func(_ *testing.T, r *gittest.Repo) {
+			r.Write("services/ha/new.yaml", "x")
+			r.Git("add", "-N", "services/ha/new.yaml")
+			r.Git("update-index", "--assume-unchanged", "services/ha/new.yaml")
+		}, plan.Request{}, `
+			ha rebuild
+			  hint A services/ha/new.yaml services/ha
+		`},
+
+		{"intent-to-add and skip-worktree, then removed", func(_ *testing.T, r *gittest.Repo) {
+			r.Write("services/ha/new.yaml", "x")
+			r.Git("add", "-N", "services/ha/new.yaml")
+			r.Git("update-index", "--skip-worktree", "services/ha/new.yaml")
+			r.Remove("services/ha/new.yaml")
+		}, plan.Request{}, `
+			ha rebuild
+			  hint A services/ha/new.yaml services/ha
 		`},
 
 		{"unmerged path", func(_ *testing.T, r *gittest.Repo) {

@@ -266,8 +266,8 @@ func (c Change) opaque() bool {
 }
 
 // stale lists the hints none of whose patterns match anything: they are idle, and
-// no change was marked for them, nor seen through something opaque. Ignored paths
-// explain some.
+// no change was marked for them, nor seen through something opaque. Ignored says
+// whether a text names something that git ignores: that explains some.
 func (ix *hintIndex) stale(idle []int32, changes *hint.Matcher, through map[int32]bool, ignored func(text string) (bool, error)) ([]StaleHint, error) {
 	unused := make([]bool, len(ix.texts))
 	for _, at := range changes.Unused() {
@@ -279,7 +279,7 @@ func (ix *hintIndex) stale(idle []int32, changes *hint.Matcher, through map[int3
 		if h.beyond || slices.ContainsFunc(h.patterns, func(at int32) bool { return !unused[at] }) {
 			continue
 		}
-		isIgnored, err := ignored(h.text)
+		isIgnored, err := namesIgnored(h.text, ignored)
 		if err != nil {
 			return nil, err
 		}
@@ -291,4 +291,15 @@ func (ix *hintIndex) stale(idle []int32, changes *hint.Matcher, through map[int3
 	}
 	slices.SortStableFunc(out, func(a, b StaleHint) int { return strings.Compare(a.Service, b.Service) })
 	return out, nil
+}
+
+// namesIgnored says whether a hint names something that git ignores. What a glob
+// can name is known once its folder has been asked about.
+func namesIgnored(text string, ignored func(text string) (bool, error)) (bool, error) {
+	if folder, whole := hint.Literal(text); !whole {
+		if some, err := ignored(escapeGlob(folder)); !some || err != nil {
+			return false, err
+		}
+	}
+	return ignored(text)
 }

@@ -76,15 +76,17 @@ type Snapshot interface {
 	// one that git was told to take for unchanged.
 	Compared(path string) bool
 
-	// Hidden says whether git was told to take some tracked files for unchanged,
-	// so that Changes does not tell all that Nix sees.
-	Hidden(ctx context.Context) (bool, error)
+	// Unseen identifies the bytes and modes of all tracked files, where Changes
+	// does not tell all that Nix sees of them: git was told to take some for
+	// unchanged, or filters, line endings and permissions make different files
+	// equal. Empty where Changes tells all.
+	Unseen(ctx context.Context) (string, error)
 
 	// Ignores says whether something is on disk at a path and git ignores it;
 	// false for a commit.
 	Ignores(ctx context.Context, path string) (bool, error)
 
-	// Ignored lists paths that exist but that git ignores, as far as the look at
+	// Ignored lists paths that exist but that git ignores, as far as Ignores was
 	// the work tree came across them; folders end in a slash.
 	Ignored() []string
 

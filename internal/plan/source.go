@@ -438,8 +438,12 @@ func evaluationKey(ctx context.Context, what string, at state) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%s %s\n", what, at.commit.ID)
 	if at.work {
-		if hidden, err := at.snapshot.Hidden(ctx); hidden || err != nil {
+		unseen, err := at.snapshot.Unseen(ctx)
+		if err != nil {
 			return "", err
+		}
+		if unseen != "" {
+			fmt.Fprintf(sum, "%s\n", unseen)
 		}
 		for _, c := range at.edits {
 			switch c.Status {

@@ -174,17 +174,45 @@ func TestRegistryBelowAFile(t *testing.T) {
 	}
 }
 
-// Nix sees files that git was told to take for unchanged: nothing is remembered.
-func TestHiddenFilesAreNotRemembered(t *testing.T) {
+// Nix sees bytes and modes that git was told to look away from, or takes for
+// equal: each of them evaluates anew, and nothing else does.
+func TestWhatGitDoesNotSee(t *testing.T) {
 	t.Parallel()
-	r, n, p := flakeHomelab(t)
-	r.Git("update-index", "--assume-unchanged", "registry.json")
-	edit(r)
-	for range 2 {
-		_, err := p.Plan(t.Context(), plan.Request{})
-		require.NoError(t, err)
+	for name, c := range map[string]struct {
+		prepare func(r *gittest.Repo)
+		change  func(t *testing.T, r *gittest.Repo)
+	}{
+		"assume-unchanged": {
+			func(r *gittest.Repo) { r.Git("update-index", "--assume-unchanged", "README.md") },
+			func(_ *testing.T, r *gittest.Repo) { r.Write("README.md", "other") },
+		},
+		"permissions": {
+			func(r *gittest.Repo) { r.Git("config", "core.fileMode", "false") },
+			func(t *testing.T, r *gittest.Repo) { require.NoError(t, os.Chmod(r.Path("README.md"), 0o755)) },
+		},
+		"line endings": {
+			func(r *gittest.Repo) { r.Write(".gitattributes", "* text\n"); r.Commit("attributes") },
+			func(_ *testing.T, r *gittest.Repo) { r.Write("README.md", "README.md\r\n") },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, n, p := flakeHomelab(t)
+			c.prepare(r)
+			edit(r)
+			ask := func() {
+				n.evals = nil
+				_, err := p.Plan(t.Context(), plan.Request{})
+				require.NoError(t, err)
+			}
+			ask()
+			ask()
+			assert.Empty(t, n.evals, "remembered")
+			c.change(t, r)
+			ask()
+			assert.Equal(t, []string{" #homelab"}, n.evals)
+		})
 	}
-	assert.Len(t, n.evals, 3, "the work tree twice, the base once: %q", n.evals)
 }
 
 func TestBaseThatDoesNotEvaluate(t *testing.T) {
