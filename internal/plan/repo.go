@@ -87,7 +87,7 @@ type Snapshot interface {
 	Ignores(ctx context.Context, path string) (bool, error)
 
 	// Ignored lists paths that exist but that git ignores, as far as Ignores was
-	// the work tree came across them; folders end in a slash.
+	// asked; folders end in a slash.
 	Ignored() []string
 
 	// Warnings are what happened while looking.
