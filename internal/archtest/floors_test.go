@@ -72,6 +72,7 @@ var imports = []rule{
 	{"github.com/go-git", []string{"internal/gitrepo"}, "how a repository is read can change without the planner"},
 	{"github.com/docker", []string{"internal/engine/docker"}, "the client has a successor: it is replaced in one place"},
 	{"github.com/mark3labs/mcp-go", []string{"internal/mcpserver", "bench/emptyserver", "examples/mcpclient"}, "the SDK moves with the protocol: it is followed in one place"},
+	{"github.com/klauspost/compress", []string{"internal/image"}, "how archives are unpacked is a matter of reading them"},
 	{"github.com/spf13", []string{"internal/cli"}, "flags are a matter of the command line"},
 	{"github.com/invopop", []string{"schemas/gen"}, "at run time schemas are bytes"},
 }

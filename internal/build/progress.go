@@ -13,7 +13,7 @@ type progress struct {
 
 	mu      sync.Mutex
 	done    int
-	total   int // 0: not known yet, or nothing to build
+	total   int        // 0: not known yet, or nothing to build
 	current []activity // in the order they began
 	stopped bool
 }

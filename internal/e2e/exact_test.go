@@ -173,6 +173,34 @@ func TestExactAudit(t *testing.T) {
 	assert.Contains(t, check.MissingAttributes[0].Hint, "homelab-ha-oci")
 }
 
+// Of a commit Nix leaves an empty folder for a submodule, of edits only the
+// folder above it.
+func TestExactAuditWithSubmodule(t *testing.T) {
+	t.Parallel()
+	l := newLab(t).building()
+	l.replace("flake.nix", "homelab-ha-oci = import ./services/home-assistant { inherit oci; };",
+		`homelab-ha-oci = derivation { name = "ha"; inherit (import ./services/home-assistant { inherit oci; }) system builder; src = ./.; };`)
+	require.NoError(t, os.MkdirAll(filepath.Join(l.dir, "vendor/sub"), 0o755))
+	l.git("update-index", "--add", "--cacheinfo", "160000,"+l.git("rev-parse", "HEAD")+",vendor/sub")
+	l.commit()
+	l.write("motd.txt", "hello\n")
+	l.commit()
+	want := []plan.Missing{{Service: "home-assistant", Causes: []plan.Path{"."}, Candidates: []plan.Path{}, Hints: []string{}}}
+	for _, args := range [][]string{{"--base", "HEAD~1"}, {"--base", "HEAD~1", "--head", "HEAD"}} {
+		f := l.plan(append(args, "--mode", "audit")...).Audit
+		assert.Equal(t, want, f.Missing, "%q", args)
+		assert.Len(t, f.WholeFlake, 1, "%q", args)
+		assert.Nil(t, f.Patch, "%q", args)
+	}
+	var check plan.Check
+	require.NoError(t, json.Unmarshal(l.json("registry", "check", "--evaluate"), &check))
+	assert.Len(t, check.WholeFlake, 2, "for both systems")
+	l.write("motd.txt", "good morning\n")
+	f := l.plan("--mode", "audit").Audit
+	assert.Equal(t, want, f.Missing)
+	assert.Len(t, f.WholeFlake, 1)
+}
+
 // What does not evaluate is unknown, with the error; a flake that does not
 // evaluate is an error at the head, and a warning at the base.
 func TestExactFaults(t *testing.T) {

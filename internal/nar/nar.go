@@ -15,16 +15,17 @@ import (
 	"strings"
 )
 
-// File is a file or a symbolic link of a tree.
+// File is a file, a symbolic link or an empty folder of a tree.
 type File struct {
 	Path       string // in the tree, with slashes; empty: the tree is this file
 	Executable bool
 	Link       bool                   // Read gives its target
+	Folder     bool                   // empty unless others lead through it; Read is not called
 	Read       func() ([]byte, error) // its content
 }
 
-// Hash is the hash of a tree as Nix writes it: sha256-… in base64. Folders are
-// those that the paths name; no path leads through a file.
+// Hash is the hash of a tree as Nix writes it: sha256-… in base64. Folders
+// with something in them need no File; no path leads through a file.
 func Hash(files []File) (string, error) {
 	w := writer{sha256.New()}
 	w.text("nix-archive-1")
@@ -84,7 +85,7 @@ func (w writer) bytes(b []byte) {
 func (w writer) node(n *node) error {
 	w.text("(", "type")
 	defer w.text(")")
-	if n.file == nil {
+	if n.file == nil || n.file.Folder {
 		w.text("directory")
 		for _, name := range slices.Sorted(maps.Keys(n.entries)) {
 			w.text("entry", "(", "name", name, "node")

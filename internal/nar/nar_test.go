@@ -20,15 +20,20 @@ func load(t *testing.T, root string) []nar.File {
 	t.Helper()
 	var files []nar.File
 	require.NoError(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		if err != nil {
 			return err
+		}
+		if entry.IsDir() {
+			if below, err := os.ReadDir(path); err != nil || len(below) > 0 {
+				return err
+			}
 		}
 		info, err := entry.Info()
 		if err != nil {
 			return err
 		}
 		name, _ := strings.CutPrefix(strings.TrimPrefix(path, root), "/")
-		file := nar.File{Path: name, Executable: info.Mode()&0o100 != 0, Read: func() ([]byte, error) { return os.ReadFile(path) }}
+		file := nar.File{Path: name, Executable: info.Mode()&0o100 != 0, Folder: entry.IsDir(), Read: func() ([]byte, error) { return os.ReadFile(path) }}
 		if file.Link = info.Mode().Type() == fs.ModeSymlink; file.Link {
 			file.Read = func() ([]byte, error) {
 				target, err := os.Readlink(path)
@@ -57,8 +62,9 @@ func TestLikeNix(t *testing.T) {
 	write("bin/run", "#!/bin/sh\n", 0o755)
 	write("umlaut/ü\n", "odd", 0o644)
 	require.NoError(t, os.Symlink("../a/b", filepath.Join(root, "bin/link")))
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "vendor/empty"), 0o755))
 	require.NoError(t, os.Symlink("nowhere", filepath.Join(root, "dangling")))
-	for _, path := range []string{"", "a", "a.b", "a-b", "bin", "bin/run", "umlaut"} {
+	for _, path := range []string{"", "a", "a.b", "a-b", "bin", "bin/run", "umlaut", "vendor", "vendor/empty"} {
 		path = filepath.Join(root, path)
 		result, err := command.Run(t.Context(), command.Cmd{Name: "nix", Args: []string{"--extra-experimental-features", "nix-command", "hash", "path", path}})
 		require.NoError(t, err)
@@ -67,6 +73,17 @@ func TestLikeNix(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, strings.TrimSpace(string(result.Stdout)), got, path)
 	}
+}
+
+// An empty folder may turn out to have something in it.
+func TestFolderThatIsNotEmpty(t *testing.T) {
+	t.Parallel()
+	file := nar.File{Path: "a/b", Read: func() ([]byte, error) { return nil, nil }}
+	want, err := nar.Hash([]nar.File{file})
+	require.NoError(t, err)
+	got, err := nar.Hash([]nar.File{{Path: "a", Folder: true}, file})
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
 }
 
 func TestUnreadable(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,53 +17,73 @@ import (
 const maxHashed = 1 << 30
 
 // contents hashes files and folders of one state as Nix does, once it copied
-// them to its store. Submodules are left out, as Nix does unless asked.
+// them to its store.
 type contents struct {
 	at      state
 	root    string // of the work tree
 	entries []Entry
 	left    int64
+	guessed bool // whether some file is executable could not be told
 }
 
 func (a *analysis) contents(ctx context.Context, at state) (*contents, error) {
 	entries, err := at.snapshot.Entries(ctx)
-	return &contents{at, a.view.planner.Source.Root, entries, maxHashed}, err
+	return &contents{at: at, root: a.view.planner.Source.Root, entries: entries, left: maxHashed}, err
 }
 
-// hashes are the hashes that a path may have: one, or two for a file of a
-// commit, since it is not told whether that was executable. None when there is
-// nothing, or it cannot be read.
-func (c *contents) hashes(ctx context.Context, path string) []string {
-	files := c.files(ctx, path)
-	if len(files) == 0 {
+// hashes are the hashes that a path may have. None when there is nothing, or it
+// cannot be read. Of a file of a commit it is not told whether it was
+// executable: it has two. A folder with a submodule has two as well, since Nix
+// leaves an empty folder for it in a commit, and only the folder above it in a
+// work tree with edits.
+func (c *contents) hashes(ctx context.Context, name string) []string {
+	files := c.files(ctx, name)
+	edited := make([]nar.File, 0, len(files))
+	submodules := 0
+	for _, file := range files {
+		if file.Folder {
+			submodules++
+			if file.Path = path.Dir(file.Path); file.Path == "." {
+				continue
+			}
+		}
+		edited = append(edited, file)
+	}
+	if len(files) == submodules {
 		return nil
 	}
-	hash, err := nar.Hash(files)
-	if err != nil {
-		return nil
+	variants := [][]nar.File{files}
+	if submodules > 0 {
+		variants = append(variants, edited)
 	}
-	if len(files) > 1 || c.at.work || files[0].Path != "" {
-		return []string{hash}
+	if !c.at.work && len(files) == 1 && files[0].Path == "" {
+		other := slices.Clone(files)
+		other[0].Executable = !other[0].Executable
+		variants = append(variants, other)
 	}
-	files[0].Executable = !files[0].Executable
-	other, err := nar.Hash(files)
-	if err != nil {
-		return nil
+	hashes := make([]string, 0, len(variants))
+	for _, variant := range variants {
+		hash, err := nar.Hash(variant)
+		if err != nil {
+			return nil
+		}
+		hashes = append(hashes, hash)
 	}
-	return []string{hash, other}
+	return hashes
 }
 
-// files are the tracked files at and below a path.
-func (c *contents) files(ctx context.Context, path string) []nar.File {
+// files are the tracked files at and below a path, and the empty folders in
+// place of submodules.
+func (c *contents) files(ctx context.Context, at string) []nar.File {
 	var files []nar.File
 	from := 0
-	if path != "" {
-		from, _ = slices.BinarySearchFunc(c.entries, path, func(e Entry, p string) int { return strings.Compare(e.Path, p) })
+	if at != "" {
+		from, _ = slices.BinarySearchFunc(c.entries, at, func(e Entry, p string) int { return strings.Compare(e.Path, p) })
 	}
 	for _, entry := range c.entries[from:] {
 		name := entry.Path
-		if path != "" {
-			rest, below := strings.CutPrefix(name, path)
+		if at != "" {
+			rest, below := strings.CutPrefix(name, at)
 			if !below {
 				break
 			}
@@ -79,10 +100,16 @@ func (c *contents) files(ctx context.Context, path string) []nar.File {
 }
 
 func (c *contents) file(ctx context.Context, entry Entry, name string) (nar.File, bool) {
+	if entry.Kind == Submodule {
+		return nar.File{Path: name, Folder: true}, true
+	}
 	// Of a commit the executable bits are not told: those of now are likely.
 	info, err := os.Lstat(filepath.Join(c.root, entry.Path))
-	if c.at.work && errors.Is(err, fs.ErrNotExist) || entry.Kind == Submodule {
+	if c.at.work && errors.Is(err, fs.ErrNotExist) {
 		return nar.File{}, false
+	}
+	if !c.at.work && entry.Kind == Regular && (err != nil || !info.Mode().IsRegular()) {
+		c.guessed = true
 	}
 	isLink := entry.Kind == Link
 	if c.at.work && err == nil {

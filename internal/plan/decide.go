@@ -55,7 +55,7 @@ func (a *analysis) decide(ctx context.Context, out *Plan, q decideRequest) error
 		if err := a.decideByOutputs(verdicts, q); err != nil {
 			return err
 		}
-		needs = func(int) []string { return nil } // an output has its dependencies in it
+		needs = unlessCompared(needs, verdicts)
 	}
 	spread := newSpread(a.view.names, needs, verdicts)
 	for _, name := range q.selected {
@@ -68,6 +68,17 @@ func (a *analysis) decide(ctx context.Context, out *Plan, q decideRequest) error
 	}
 	out.Services = a.decided
 	return a.describe(ctx, out, q)
+}
+
+// unlessCompared leaves out the dependencies of services whose outputs were
+// compared: an output has them in it. The others are still decided by hints.
+func unlessCompared(needs func(int) []string, verdicts []verdict) func(int) []string {
+	return func(i int) []string {
+		if verdicts[i].out != nil {
+			return nil
+		}
+		return needs(i)
+	}
 }
 
 func (c *Counts) count(d Decision) {

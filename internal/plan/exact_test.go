@@ -67,12 +67,31 @@ func (n *contentNix) read(commit, path string) ([]byte, error) {
 // files are the tracked files at and below a path.
 func (n *contentNix) files(commit, path string) []nar.File {
 	args := []string{"ls-files", "--stage", "--", path}
+	if commit == "" && n.r.Git("status", "--porcelain", "-uno") == "" {
+		commit = "HEAD" // Nix takes a clean work tree for its commit
+	}
 	if commit != "" {
-		args = []string{"ls-tree", "-r", commit, "--", path}
+		args = []string{"ls-tree", "-r", "-z", commit, "--", path}
+	} else {
+		args = slices.Insert(args, 1, "-z")
 	}
 	var files []nar.File
-	for line := range strings.Lines(n.r.Git(args...)) {
-		meta, name, _ := strings.Cut(strings.TrimSpace(line), "\t")
+	for line := range strings.SplitSeq(strings.TrimSuffix(n.r.Git(args...), "\x00"), "\x00") {
+		meta, name, _ := strings.Cut(line, "\t")
+		below := strings.TrimPrefix(strings.TrimPrefix(name, path), "/")
+		if path == "." {
+			below = name
+		}
+		if strings.HasPrefix(meta, "160000") {
+			// Nix has an empty folder in its place, of edits the folder above it.
+			if commit == "" {
+				below = filepath.Dir(below)
+			}
+			if below != "." {
+				files = append(files, nar.File{Path: below, Folder: true})
+			}
+			continue
+		}
 		executable := strings.HasPrefix(meta, "100755")
 		if commit == "" {
 			info, err := os.Lstat(n.r.Path(name))
@@ -80,10 +99,6 @@ func (n *contentNix) files(commit, path string) []nar.File {
 				continue
 			}
 			executable = info.Mode()&0o100 != 0
-		}
-		below := strings.TrimPrefix(strings.TrimPrefix(name, path), "/")
-		if path == "." {
-			below = name
 		}
 		files = append(files, nar.File{Path: below, Executable: executable, Read: func() ([]byte, error) { return n.read(commit, name) }})
 	}
@@ -266,6 +281,18 @@ func TestExact(t *testing.T) {
 			  ! noTarget
 			warning noTarget
 		`},
+		{"no target, and a dependency changed", func(_ *testing.T, r *gittest.Repo) {
+			r.Write("homelab.json", strings.Replace(homelab, `"x86_64-linux": "packages.x86_64-linux.grafana"`, `"aarch64-linux": "grafana"`, 1))
+			r.Commit("elsewhere")
+			r.Write("services/prom/prometheus.yml", "edited")
+		}, plan.Request{}, `
+			grafana blocked
+			  dependency via prom
+			  ! noTarget
+			prom rebuild
+			  output
+			  hint M services/prom/prometheus.yml services/prom
+		`},
 		{"fails at the head", func(_ *testing.T, r *gittest.Repo) {
 			r.Write("flake/ha", "throw")
 			r.Write("services/prom/prometheus.yml", "edited")
@@ -334,6 +361,22 @@ func TestExact(t *testing.T) {
 			  hint M services/prom/prometheus.yml services/prom
 			warning baseRegistryUnreadable
 		`},
+		{"the registry of the base is broken, and the output is the same", func(_ *testing.T, r *gittest.Repo) {
+			r.Write("homelab.json", "{")
+			r.Commit("broken")
+			r.Write("homelab.json", homelab)
+		}, plan.Request{}, `
+			grafana unknown
+			  registry M homelab.json services.grafana
+			  ! baseRegistryUnreadable
+			ha unknown
+			  registry M homelab.json services.ha
+			  ! baseRegistryUnreadable
+			prom unknown
+			  registry M homelab.json services.prom
+			  ! baseRegistryUnreadable
+			warning baseRegistryUnreadable
+		`},
 		{"nothing committed: against the empty tree", func(*testing.T, *gittest.Repo) {}, plan.Request{Base: strings.Repeat("0", 40), Services: []string{"grafana"}}, `
 			grafana rebuild
 			  explicit
@@ -345,6 +388,7 @@ func TestExact(t *testing.T) {
 		{"a base that is not here", func(*testing.T, *gittest.Repo) {}, plan.Request{Base: strings.Repeat("1", 40)}, `
 			grafana unknown
 			  baseMissing
+			  dependency via prom
 			  ! baseMissing
 			ha unknown
 			  baseMissing

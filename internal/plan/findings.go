@@ -21,10 +21,10 @@ type OverWide struct {
 type Missing struct {
 	Service    string   `json:"service" jsonschema_description:"The service."`
 	Causes     []Path   `json:"causes" jsonschema_description:"Repository paths that changed and that its derivation is certainly made from: their content is that of one of its sources. . is the whole repository."`
-	Candidates []Path   `json:"candidates" jsonschema_description:"When no cause is certain: changed paths that none of its hints covers; the first of them. It is one or more of these."`
+	Candidates []Path   `json:"candidates" jsonschema_description:"Where a cause is not certain: changed paths with the content of one of its sources; when there are none of these either, all that none of its hints covers. The first of them: it is one or more of these."`
 	Count      int      `json:"count" jsonschema_description:"How many candidates there are."`
 	Excluded   bool     `json:"excluded,omitempty" jsonschema_description:"An exclude pattern of the service takes a cause, or the only candidate, out: drop or narrow the pattern."`
-	Hints      []string `json:"hints" jsonschema_description:"Hints to add: the causes, or the only candidate."`
+	Hints      []string `json:"hints" jsonschema_description:"Hints to add: the causes, or the only candidate; the folder of one whose name is not UTF-8."`
 }
 
 // WholeFlake is a service that is built from everything.

@@ -1,0 +1,292 @@
+package plan
+
+import (
+	"context"
+	"iter"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// search looks for what changed the outputs of services.
+type search struct {
+	*analysis
+	q     decideRequest
+	head  map[string][]StoreSource // by attribute
+	whole whole
+	told  bool // the whole is all of these, and nothing else
+}
+
+// lead is a service with the sources that it no longer, or newly, is made from.
+type lead struct {
+	name string
+	c    *comparison
+	new  []StoreSource
+	old  map[Commit][]StoreSource // by base
+}
+
+// causes finds the repository paths whose content is that of a source that
+// changed.
+func (s *search) causes(ctx context.Context, names []string) ([]Missing, error) {
+	leads, err := s.leads(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	var changes []Change
+	for _, l := range leads {
+		changes = append(changes, l.c.changes...)
+	}
+	wanted := map[string]bool{}
+	wantedOld := map[Commit]map[string]bool{}
+	for _, l := range leads {
+		note(wanted, l.new)
+		for commit, sources := range l.old {
+			if wantedOld[commit] == nil {
+				wantedOld[commit] = map[string]bool{}
+			}
+			note(wantedOld[commit], sources)
+		}
+	}
+	candidates := pathsOf(changes)
+	paths, err := s.find(ctx, s.view.state(), wanted, candidates)
+	if err != nil {
+		return nil, err
+	}
+	oldPaths := map[Commit]map[string][]string{}
+	for commit, hashes := range wantedOld {
+		tree, err := s.view.planner.Repo.Tree(ctx, commit)
+		if err != nil {
+			return nil, err
+		}
+		if oldPaths[commit], err = s.find(ctx, state{snapshot: tree, commit: commit}, hashes, candidates); err != nil {
+			return nil, err
+		}
+	}
+	found := make([]Missing, 0, len(leads))
+	for _, l := range leads {
+		var equals [][]string // one list for each source
+		for _, source := range l.new {
+			equals = append(equals, named(source, paths))
+			if s.whole[source.NarHash] {
+				equals = append(equals, []string{"."})
+			}
+		}
+		for commit, sources := range l.old {
+			for _, source := range sources {
+				equals = append(equals, named(source, oldPaths[commit]))
+			}
+		}
+		found = append(found, s.missing(l, equals))
+	}
+	return found, nil
+}
+
+func note(hashes map[string]bool, sources []StoreSource) {
+	for _, source := range sources {
+		hashes[source.NarHash] = true
+	}
+}
+
+// named are the paths with the content of a source: those of its name, when
+// there are some, since files can be equal.
+func named(source StoreSource, byHash map[string][]string) []string {
+	paths := byHash[source.NarHash]
+	same := slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return !strings.HasSuffix(source.Path, "-"+path.Base(p)) })
+	if len(same) > 0 {
+		return same
+	}
+	return paths
+}
+
+// leads compares the sources of services at the head with those at their bases,
+// asking Nix once for each base.
+func (s *search) leads(ctx context.Context, names []string) ([]lead, error) {
+	bases, attrs := s.q.outputs.bases, map[string][]string{}
+	for _, name := range names {
+		for commit, attr := range s.at(name) {
+			attrs[commit.ID] = append(attrs[commit.ID], attr)
+		}
+	}
+	sources := map[string]map[string][]StoreSource{} // by commit and attribute
+	for id, list := range attrs {
+		var err error
+		if sources[id], err = bases[id].sources(ctx, list); err != nil {
+			return nil, err
+		}
+	}
+	leads := make([]lead, 0, len(names))
+	for _, name := range names {
+		l := lead{name: name, c: s.q.bases.of(name), old: map[Commit][]StoreSource{}}
+		is := s.head[s.q.targets[name].Attr]
+		for commit, attr := range s.at(name) {
+			was := sources[commit.ID][attr]
+			if len(was) == 0 {
+				continue // new: what it is made from did not change
+			}
+			l.new = append(l.new, without(is, was)...)
+			l.old[commit] = without(was, is)
+		}
+		leads = append(leads, l)
+	}
+	return leads, nil
+}
+
+// at goes through the bases of a service that evaluated, with the attribute
+// that it had there.
+func (s *search) at(name string) iter.Seq2[Commit, string] {
+	return func(yield func(Commit, string) bool) {
+		c := s.q.bases.of(name)
+		for i, commit := range c.commits {
+			base := s.q.outputs.bases[commit.ID]
+			if base != nil && base.err == nil && !yield(commit, s.baseAttr(name, s.q.targets[name], c, i)) {
+				return
+			}
+		}
+	}
+}
+
+// without are the sources that are not among others.
+func without(sources, others []StoreSource) []StoreSource {
+	return slices.DeleteFunc(slices.Clone(sources), func(s StoreSource) bool {
+		return slices.ContainsFunc(others, func(o StoreSource) bool { return o.Path == s.Path })
+	})
+}
+
+// find hashes paths as of a state, and returns those that are wanted, by hash.
+func (s *search) find(ctx context.Context, at state, wanted map[string]bool, candidates []string) (map[string][]string, error) {
+	found := map[string][]string{}
+	if len(wanted) == 0 {
+		return found, nil
+	}
+	c, err := s.contents(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	for _, candidate := range candidates {
+		for _, hash := range c.hashes(ctx, candidate) {
+			if wanted[hash] {
+				found[hash] = append(found[hash], candidate)
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// missing says what is known of a service that no hint covers, from the paths
+// that are equal to each of its sources.
+func (s *search) missing(l lead, equals [][]string) Missing {
+	at, _ := slices.BinarySearch(s.view.names, l.name)
+	m := Missing{Service: l.name, Causes: []Path{}, Candidates: []Path{}, Hints: []string{}}
+	causes, open := s.settle(at, equals, l.c.changes)
+	for _, cause := range causes {
+		m.Causes = append(m.Causes, showPath(cause))
+	}
+	suspects := slices.DeleteFunc(causes, func(p string) bool { return p == "." })
+	if len(m.Causes) == 0 && len(open) == 0 {
+		for _, change := range l.c.changes {
+			if change.Status != Untracked {
+				open = append(open, change.Path)
+			}
+		}
+		// Where it may be made from everything, the only change says nothing.
+		if len(open) == 1 && open[0] != s.view.loaded.lockPath() && s.told {
+			suspects = open
+		}
+	}
+	m.Count = len(open)
+	for _, p := range cut(open, maxCandidates) {
+		m.Candidates = append(m.Candidates, showPath(p))
+	}
+	var folders []string
+	for _, suspect := range suspects {
+		if s.ofService(at, suspect, l.c.changes, s.excludes) {
+			m.Excluded = true
+		} else if folder := asText(suspect); folder != "." {
+			folders = append(folders, folder)
+		}
+	}
+	for _, folder := range outermost(folders) {
+		m.Hints = append(m.Hints, escapeGlob(folder))
+	}
+	return m
+}
+
+// settle tells the paths that a service is certainly made from. Of several that
+// are equal only one that its hints name, or that is certain anyway, is: else
+// they stay open.
+func (s *search) settle(service int, equals [][]string, changes []Change) (causes, open []string) {
+	var unsettled [][]string
+	for _, paths := range equals {
+		hinted := slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return !s.ofService(service, p, changes, s.hints) })
+		switch {
+		case len(paths) == 1:
+			causes = append(causes, paths[0])
+		case len(hinted) == 1:
+			causes = append(causes, hinted[0])
+		case len(paths) > 0:
+			unsettled = append(unsettled, paths)
+		}
+	}
+	for _, paths := range unsettled {
+		if !slices.ContainsFunc(paths, func(p string) bool { return slices.Contains(causes, p) }) {
+			open = append(open, paths...)
+		}
+	}
+	return outermost(causes), outermost(open)
+}
+
+// asText is a path, or where it is not text, which a hint must be, the first
+// folder above it that is.
+func asText(p string) string {
+	for !utf8.ValidString(p) {
+		p = path.Dir(p)
+	}
+	return p
+}
+
+// ofService says whether some pattern of a service, of a kind, matches a changed
+// path at or below one.
+func (s *search) ofService(service int, suspect string, changes []Change, kind func(o owner, service int) bool) bool {
+	m := s.index.set.Matcher()
+	return slices.ContainsFunc(changes, func(c Change) bool {
+		return under(c.Path, suspect) && slices.ContainsFunc(s.index.patternsAt(m, c), func(at int32) bool {
+			return slices.ContainsFunc(s.index.owners[at], func(o owner) bool { return kind(o, service) })
+		})
+	})
+}
+
+func (s *search) excludes(o owner, service int) bool { return o == owner{-1, int32(service)} }
+
+func (s *search) hints(o owner, service int) bool {
+	return o.hint >= 0 && s.index.hints[o.hint].service == service
+}
+
+// pathsOf are the changed paths that Nix can have copied, and the folders they
+// are in, but for the root; sorted, once each.
+func pathsOf(changes []Change) []string {
+	set := map[string]bool{}
+	for _, c := range changes {
+		if c.Status == Untracked || c.Status == Unreadable {
+			continue
+		}
+		for p := strings.TrimSuffix(c.Path, "/"); p != "." && !set[p]; p = path.Dir(p) {
+			set[p] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// outermost are the paths that are not below another one; sorted, once each.
+func outermost(paths []string) []string {
+	paths = slices.Compact(slices.Sorted(slices.Values(paths)))
+	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool {
+		return slices.ContainsFunc(paths, func(q string) bool { return q != p && q != "." && under(p, q) })
+	})
+}
+
+func under(p, folder string) bool { return p == folder || strings.HasPrefix(p, folder+"/") }
