@@ -27,7 +27,9 @@ type workTree struct {
 	untracked  []string               // nested repositories end in a slash
 	unmerged   []string
 	unreadable []string
-	ignored    []string // what Ignores came across
+	ignored    []string        // what Ignores came across
+	strangers  []string        // what the index does not have, before git was asked; only with an index
+	asked      map[string]bool // by Ignores: is anything there ignored
 	warnings   []plan.Warning
 
 	listOnce sync.Once // only without an index
@@ -110,6 +112,7 @@ func (w *workTree) look(ctx context.Context) error {
 	w.unmerged = w.index.unmerged
 	w.edited = map[string]plan.Change{}
 	tracked, unknown := found.tracked, found.unknown
+	w.strangers = found.unknown
 	if len(tracked)+len(unknown) > 0 {
 		if tracked, unknown, err = w.decide(ctx, found); err != nil {
 			return err
@@ -326,14 +329,45 @@ func (w *workTree) Ignores(ctx context.Context, path string) (bool, error) {
 	if inside, err := w.inSubmodule(ctx, path); inside || err != nil {
 		return false, err
 	}
-	found, err := w.repo.listIgnored(ctx, path)
-	if len(found) > 0 || path == "" || err != nil {
-		w.ignored = append(w.ignored, found...)
-		return len(found) > 0, err
+	if known, ok := w.asked[path]; ok {
+		return known, nil
 	}
-	// Rules can name what has no file: an empty folder, a pipe.
-	left, err := w.repo.notIgnored(ctx, []string{path})
-	return len(left) == 0, err
+	if w.index != nil && !w.strange(path) {
+		return false, nil
+	}
+	found, err := w.repo.listIgnored(ctx, path)
+	if err != nil {
+		return false, err
+	}
+	w.ignored = append(w.ignored, found...)
+	slices.Sort(w.ignored)
+	w.ignored = slices.Compact(w.ignored)
+	some := len(found) > 0
+	if !some && path != "" {
+		// Rules can name what has no file: an empty folder, a pipe.
+		left, err := w.repo.notIgnored(ctx, []string{path})
+		if err != nil {
+			return false, err
+		}
+		some = len(left) == 0
+	}
+	if w.asked == nil {
+		w.asked = map[string]bool{}
+	}
+	w.asked[path] = some
+	return some, nil
+}
+
+// strange says whether something is at, above or below a path that the index
+// does not have and that is not known to be untracked: only that can be ignored.
+func (w *workTree) strange(path string) bool {
+	return slices.ContainsFunc(w.strangers, func(name string) bool {
+		if _, told := slices.BinarySearch(w.untracked, name); told {
+			return false
+		}
+		name = strings.TrimSuffix(name, "/")
+		return path == "" || name == path || strings.HasPrefix(name, path+"/") || strings.HasPrefix(path, name+"/")
+	})
 }
 
 // inSubmodule says whether a path is below a submodule.
