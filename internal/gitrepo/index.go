@@ -29,6 +29,7 @@ type index struct {
 	entries   []indexEntry // stage 0, sorted; without intent-to-add
 	intents   []string     // paths added with git add -N
 	unmerged  []string     // paths with conflict stages, once each
+	besides   []plan.Entry // both of these, with the kind of the first stage
 	cacheTree *cacheTree   // nil when the index has none
 
 	attributes bool // it has a .gitattributes file
@@ -171,6 +172,7 @@ func (p *indexParser) entry() error {
 	case flags&flagStage != 0:
 		if n := len(ix.unmerged); n == 0 || ix.unmerged[n-1] != e.path {
 			ix.unmerged = append(ix.unmerged, e.path)
+			ix.besides = append(ix.besides, plan.Entry{Path: e.path, Kind: kindOf(e.mode)})
 		}
 	case extended&extIntent != 0 && (e.assumeValid || e.skipped):
 		// Git takes it for an empty file, whatever is there: no diff with the index
@@ -178,6 +180,7 @@ func (p *indexParser) entry() error {
 		return errForeignIndex("adds by intent what is taken for unchanged")
 	case extended&extIntent != 0:
 		ix.intents = append(ix.intents, e.path)
+		ix.besides = append(ix.besides, plan.Entry{Path: e.path, Kind: kindOf(e.mode)})
 	default:
 		ix.entries = append(ix.entries, e)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"homelab/internal/gitrepo/gittest"
+	"homelab/internal/plan"
 )
 
 // differs is what both engines say differs from HEAD, which must be the same.
@@ -65,5 +66,24 @@ func TestFlaggedIntent(t *testing.T) {
 		r.Remove("a")
 		assert.Equal(t, workTreeReference(r, "HEAD"), differs(t, r), flag)
 		assert.Contains(t, differs(t, r), "A a/n", flag)
+	}
+}
+
+// A link that is added by intent, or in conflict, is a link: a hint may lead
+// through it.
+func TestLinkBesidesTheEntries(t *testing.T) {
+	t.Parallel()
+	r := gittest.New(t)
+	r.Write("b/f", "1")
+	r.Link("b", "l")
+	r.Commit("one")
+	r.Git("rm", "-q", "--cached", "l")
+	r.Git("add", "-N", "l")
+	for _, repo := range engines(t, r) {
+		snapshot, err := repo.WorkTree(t.Context())
+		require.NoError(t, err)
+		entries, err := snapshot.Entries(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, []plan.Entry{{Path: "b/f", Kind: plan.Regular}, {Path: "l", Kind: plan.Link}}, entries)
 	}
 }

@@ -280,15 +280,13 @@ func (w *workTree) Entries(ctx context.Context) ([]plan.Entry, error) {
 // listing is every path of the index, made once.
 func (ix *index) listing() []plan.Entry {
 	ix.listOnce.Do(func() {
-		list := make([]plan.Entry, 0, len(ix.entries)+len(ix.intents)+len(ix.unmerged))
+		list := make([]plan.Entry, 0, len(ix.entries)+len(ix.besides))
 		for i := range ix.entries {
 			e := &ix.entries[i]
 			list = append(list, plan.Entry{Path: e.path, Kind: kindOf(e.mode)})
 		}
-		if extra := slices.Concat(ix.intents, ix.unmerged); len(extra) > 0 {
-			for _, path := range extra {
-				list = append(list, plan.Entry{Path: path, Kind: plan.Regular})
-			}
+		if len(ix.besides) > 0 {
+			list = append(list, ix.besides...)
 			slices.SortFunc(list, func(a, b plan.Entry) int { return cmp.Compare(a.Path, b.Path) })
 		}
 		ix.list = list
