@@ -2,20 +2,20 @@ package registry
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
+	"homelab/internal/lazy"
 	"homelab/internal/strictjson"
 )
 
 var (
 	// A part in quotes may hold what Nix itself does not read as the end of
 	// the attribute or as another part of the flake reference.
-	attrSyntax = regexp.MustCompile(`^(?:` + attrPart + `)(?:\.(?:` + attrPart + `))*$`)
+	attrSyntax = lazy.Regexp(`^(?:` + attrPart + `)(?:\.(?:` + attrPart + `))*$`)
 	// imageSyntax is the name of a repository in a reference to an image, as
 	// in the grammar of github.com/distribution/reference.
-	imageSyntax = regexp.MustCompile(`^(?:[a-zA-Z0-9.-]+(?::[0-9]+)?/)?` + imagePart + `(?:/` + imagePart + `)*$`)
+	imageSyntax = lazy.Regexp(`^(?:[a-zA-Z0-9.-]+(?::[0-9]+)?/)?` + imagePart + `(?:/` + imagePart + `)*$`)
 )
 
 const (
@@ -30,7 +30,7 @@ func attrFlaw(attr string) flaw {
 		return flawf(fix, "an empty flake attribute")
 	case strings.Contains(attr, "#"):
 		return flawf("write only what comes after the #: the flake is that of the repository", "not a flake attribute")
-	case !attrSyntax.MatchString(attr):
+	case !attrSyntax().MatchString(attr):
 		return flawf(fix, "not a flake attribute")
 	}
 	return flaw{}
@@ -38,7 +38,7 @@ func attrFlaw(attr string) flaw {
 
 func imageFlaw(image string) flaw {
 	switch {
-	case imageSyntax.MatchString(image):
+	case imageSyntax().MatchString(image):
 		return flaw{}
 	case strings.Contains(image, "@"):
 		return flawf("write the name without the digest", "not the name of a repository of images")

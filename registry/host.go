@@ -3,10 +3,10 @@ package registry
 import (
 	"net/url"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 
+	"homelab/internal/lazy"
 	"homelab/internal/strictjson"
 )
 
@@ -101,7 +101,7 @@ func socketFlaw(socket string) flaw {
 
 // hostSyntax leaves out what a program that is given the host or the user as
 // an argument could take for an option.
-var hostSyntax = regexp.MustCompile(`^[a-zA-Z0-9_\[:][^\s[:cntrl:]]*$`)
+var hostSyntax = lazy.Regexp(`^[a-zA-Z0-9_\[:][^\s[:cntrl:]]*$`)
 
 // remote reads an address with a host, and checks what every such address must
 // have.
@@ -116,9 +116,9 @@ func remote(address string) (*url.URL, flaw) {
 	switch {
 	case hasPassword:
 		return u, flawf("remove the password: the registry is read by many; use a key or a file of your own", "a password in the address")
-	case !hostSyntax.MatchString(u.Hostname()):
+	case !hostSyntax().MatchString(u.Hostname()):
 		return u, flawf("write scheme://user@host", "the host is missing or not valid")
-	case u.User != nil && !hostSyntax.MatchString(u.User.Username()):
+	case u.User != nil && !hostSyntax().MatchString(u.User.Username()):
 		return u, flawf("write scheme://user@host", "the user is missing or not valid")
 	case u.Port() != "" && (err != nil || port < 1 || port > 65535), strings.HasSuffix(u.Host, ":"):
 		return u, flawf("write a port from 1 to 65535", "the port is not valid")

@@ -1,20 +1,23 @@
 package registry
 
 import (
-	"regexp"
 	"strings"
 
+	"homelab/internal/lazy"
 	"homelab/internal/strictjson"
 )
 
 var (
-	nameSyntax   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
-	dockerSyntax = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+	nameSyntax   = lazy.Regexp(`^[a-z0-9][a-z0-9._-]*$`)
+	dockerSyntax = lazy.Regexp(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 )
+
+// maxName is the longest name of a service in bytes: that of a DNS label.
+const maxName = 63
 
 // nameFlaw checks the name of a service or a host, or an alias.
 func nameFlaw(name string) flaw {
-	if nameSyntax.MatchString(name) {
+	if len(name) <= maxName && nameSyntax().MatchString(name) {
 		return flaw{}
 	}
 	return flawf("use lowercase letters, digits, '.', '_' and '-', a letter or digit first, at most 63 characters",
@@ -80,7 +83,7 @@ func (v *validation) serviceFlaw(name string) flaw {
 // dockerNameFlaw checks the name of a container, a volume or a network, by the
 // rule of the Docker engine (daemon/names in its source).
 func dockerNameFlaw(name string) flaw {
-	if dockerSyntax.MatchString(name) {
+	if dockerSyntax().MatchString(name) {
 		return flaw{}
 	}
 	return flawf("use letters, digits, '.', '_' and '-', a letter or digit first, at least two characters",

@@ -2,15 +2,15 @@ package registry
 
 import (
 	"path"
-	"regexp"
 	"strings"
 
+	"homelab/internal/lazy"
 	"homelab/internal/strictjson"
 )
 
 // bucketSyntax is the rule for the names of buckets in the manual of Amazon
 // S3, general purpose buckets.
-var bucketSyntax = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+var bucketSyntax = lazy.Regexp(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
 // stores checks where bundles go.
 func (v *validation) stores(at strictjson.Path, stores []string) {
@@ -35,7 +35,7 @@ func storeFlaw(store string) flaw {
 		return flawf(forms, "not a place for bundles")
 	case scheme == "s3":
 		bucket, _, _ := strings.Cut(rest, "/")
-		if !bucketSyntax.MatchString(bucket) {
+		if !bucketSyntax().MatchString(bucket) {
 			return flawf("write s3://bucket/prefix, the bucket in lowercase letters, digits, '.' and '-'", "the name of the bucket is not valid")
 		}
 		return flaw{}

@@ -46,6 +46,7 @@ var floors = map[string]floor{
 	"internal/nar":        {0, "knows trees, not whose they are"},
 	"internal/command":    {0, "runs commands for every adapter"},
 	"internal/fault":      {0, "the error value of every floor"},
+	"internal/lazy":       {0, "puts off work, knows nothing of it"},
 	"schemas":             {0, "embedded bytes"},
 }
 

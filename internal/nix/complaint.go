@@ -1,9 +1,9 @@
 package nix
 
 import (
-	"regexp"
 	"strings"
-	"sync"
+
+	"homelab/internal/lazy"
 )
 
 // complaint is what Nix says on standard error when it fails, without colours,
@@ -19,21 +19,15 @@ type complaint struct {
 const maxMessage = 1000
 
 var (
-	escapeCodes = later("\x1b\\[[0-9;?]*[a-zA-Z]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
-	location    = later(`^at (.+:\d+:\d+):$`)
-	internal    = later(`^«(?:(?:nix|flakes)-internal|string)»`)
-	excerpt     = later(`^\d*\|`)
-	suggestion  = later(`^Did you mean (.+)\?$`)
+	escapeCodes = lazy.Regexp("\x1b\\[[0-9;?]*[a-zA-Z]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
+	location    = lazy.Regexp(`^at (.+:\d+:\d+):$`)
+	internal    = lazy.Regexp(`^«(?:(?:nix|flakes)-internal|string)»`)
+	excerpt     = lazy.Regexp(`^\d*\|`)
+	suggestion  = lazy.Regexp(`^Did you mean (.+)\?$`)
 
 	// The tree of a flake: a copy in the store, or its reference in guillemets.
-	treePrefix = later(`/nix/store/[0-9a-z]{32}-source/|«git\+file:[^»]*»/`)
+	treePrefix = lazy.Regexp(`/nix/store/[0-9a-z]{32}-source/|«git\+file:[^»]*»/`)
 )
-
-// later compiles a pattern when it is first used: a start of the program that
-// reads no complaint does not pay for it.
-func later(expression string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
-}
 
 // read takes standard error apart. Older versions put the error first and the
 // place below it, newer ones a trace first and the error last.

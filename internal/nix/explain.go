@@ -8,6 +8,7 @@ import (
 
 	"homelab/internal/command"
 	"homelab/internal/fault"
+	"homelab/internal/lazy"
 )
 
 // rule recognises a failure by its message in any version of Nix.
@@ -19,9 +20,9 @@ type rule struct {
 
 // These may happen whatever Nix does.
 var (
-	daemonDown  = later(`cannot connect to (?:socket|daemon)|Nix daemon disconnected|daemon-socket/socket['"]?: Permission denied`)
-	storeDenied = later(`/nix\b.*(?:Permission denied|Operation not permitted|Read-only file system)`)
-	diskFull    = later(`No space left on device|lack of free disk space`)
+	daemonDown  = lazy.Regexp(`cannot connect to (?:socket|daemon)|Nix daemon disconnected|daemon-socket/socket['"]?: Permission denied`)
+	storeDenied = lazy.Regexp(`/nix\b.*(?:Permission denied|Operation not permitted|Read-only file system)`)
+	diskFull    = lazy.Regexp(`No space left on device|lack of free disk space`)
 )
 
 const (
@@ -35,42 +36,42 @@ const (
 
 // rules are tried in order.
 var rules = []rule{
-	{later(`requires lock file changes|cannot write modified lock file|cannot find flake .* in the flake registries`),
+	{lazy.Regexp(`requires lock file changes|cannot write modified lock file|cannot find flake .* in the flake registries`),
 		fault.EvalFailed, lockHint},
-	{later(`json\.exception\.parse_error`),
+	{lazy.Regexp(`json\.exception\.parse_error`),
 		fault.EvalFailed, "look for an unresolved merge in flake.lock, or in a file given to builtins.fromJSON"},
-	{later(`cannot convert a function to JSON`),
+	{lazy.Regexp(`cannot convert a function to JSON`),
 		fault.EvalFailed, "make it plain data: call the function in flake.nix"},
-	{later(`pure eval(?:uation)? mode|attribute 'current(?:System|Time)' missing`),
+	{lazy.Regexp(`pure eval(?:uation)? mode|attribute 'current(?:System|Time)' missing`),
 		fault.EvalFailed, pureHint},
-	{later(`has an unfree license|is marked as (?:broken|insecure)`),
+	{lazy.Regexp(`has an unfree license|is marked as (?:broken|insecure)`),
 		fault.EvalFailed, "name packages by their attribute, as a string; to evaluate this one, allow it in the config of nixpkgs"},
-	{later(`unable to download|[Cc]ould(?: not|n't) resolve host|[Cc]onnection (?:refused|timed out)|Failed to open archive`),
+	{lazy.Regexp(`unable to download|[Cc]ould(?: not|n't) resolve host|[Cc]onnection (?:refused|timed out)|Failed to open archive`),
 		fault.EvalFailed, "an input of the flake is not here yet: run `nix flake archive` once with a network, after `nix flake lock` if flake.lock does not have it"},
-	{later(`does not appear to be a git repository|Git repository .* does not exist`),
+	{lazy.Regexp(`does not appear to be a git repository|Git repository .* does not exist`),
 		fault.EvalFailed, "check the folder of the flake, and those of its inputs"},
-	{later(`Cannot find Git revision|object not found - no match|bad object|not our ref`),
+	{lazy.Regexp(`Cannot find Git revision|object not found - no match|bad object|not our ref`),
 		fault.Precondition, "the revision is not in this clone: run `git fetch --unshallow`, or fetch the branch that has it"},
-	{later(`unknown object format 'sha256'|hash '[0-9a-f]{64}' has wrong length`),
+	{lazy.Regexp(`unknown object format 'sha256'|hash '[0-9a-f]{64}' has wrong length`),
 		fault.Precondition, "Nix reads only repositories with sha1 object names: keep the registry of this one in homelab.json"},
-	{later(`shallow (?:Git )?repositor(?:y|ies)|getting parent of Git commit .* object not found`),
+	{lazy.Regexp(`shallow (?:Git )?repositor(?:y|ies)|getting parent of Git commit .* object not found`),
 		fault.Precondition, "run `git fetch --unshallow`, or add shallow=1 to the flake reference"},
-	{later(`dubious ownership|is not owned by current user|Not a git repository`),
+	{lazy.Regexp(`dubious ownership|is not owned by current user|Not a git repository`),
 		fault.Precondition, "if the repository belongs to another user, tell git that you trust it: git config --global --add safe.directory FOLDER"},
-	{later(`executing 'git'`),
+	{lazy.Regexp(`executing 'git'`),
 		fault.Precondition, "install git: Nix needs it to read a repository"},
 	{daemonDown, fault.Precondition, daemonHint},
 	{storeDenied, fault.Precondition, storeHint},
 	{diskFull, fault.Precondition, spaceHint},
-	{later(`unrecognised flag|is not a recognised command`),
+	{lazy.Regexp(`unrecognised flag|is not a recognised command`),
 		fault.Precondition, InstallHint},
 }
 
 var (
-	noAttribute = later(`does not provide attribute`)
-	noFile      = later(`(?i)(?:getting status of|path) ['"]([^'"/][^'"]*)['"].*(?:No such file or directory|does not exist|is not tracked by Git)`)
-	gitFailed   = later(`program 'git' failed|resolving Git reference|Failed to fetch git repository`)
-	oddPath     = later(`couldn't find remote ref|does not appear to be a git repository`)
+	noAttribute = lazy.Regexp(`does not provide attribute`)
+	noFile      = lazy.Regexp(`(?i)(?:getting status of|path) ['"]([^'"/][^'"]*)['"].*(?:No such file or directory|does not exist|is not tracked by Git)`)
+	gitFailed   = lazy.Regexp(`program 'git' failed|resolving Git reference|Failed to fetch git repository`)
+	oddPath     = lazy.Regexp(`couldn't find remote ref|does not appear to be a git repository`)
 )
 
 // explain turns a failed evaluation into a fault.

@@ -12,6 +12,7 @@ import (
 
 	"homelab/internal/command"
 	"homelab/internal/fault"
+	"homelab/internal/lazy"
 )
 
 const realiseOp = "nix build"
@@ -42,8 +43,8 @@ type Realised struct {
 }
 
 var (
-	drvSyntax    = later(`^/.*/[0-9a-z]{32}-[^/!^]+\.drv$`)
-	outputSyntax = later(`^[A-Za-z0-9+._?=-]+$`)
+	drvSyntax    = lazy.Regexp(`^/.*/[0-9a-z]{32}-[^/!^]+\.drv$`)
+	outputSyntax = lazy.Regexp(`^[A-Za-z0-9+._?=-]+$`)
 )
 
 // Validate says what is wrong with the request: [fault.InvalidArgument], or

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"homelab/internal/lazy"
 )
 
 // sign is how a kind of failure is recognised by a message, in any version.
@@ -18,27 +20,27 @@ type sign struct {
 var signs = []sign{
 	{NoSpace, diskFull},
 	{DaemonUnreachable, daemonDown},
-	{HashMismatch, later(`hash mismatch in fixed-output derivation`)},
-	{PlatformMismatch, later(`is required to build '[^']+', but I am a|Reason: (?:platform mismatch|missing system features|required system or feature)`)},
-	{BuilderTimedOut, later(`timed out after \d+ seconds`)},
+	{HashMismatch, lazy.Regexp(`hash mismatch in fixed-output derivation`)},
+	{PlatformMismatch, lazy.Regexp(`is required to build '[^']+', but I am a|Reason: (?:platform mismatch|missing system features|required system or feature)`)},
+	{BuilderTimedOut, lazy.Regexp(`timed out after \d+ seconds`)},
 	{BuilderFailed, builderFailed},
-	{FetchFailed, later(`^some substitutes for`)},
-	{DrvMissing, later(`cannot build missing derivation|failed to obtain derivation of|is required, but there is no substituter|does not exist and cannot be created|\.drv' is not valid`)},
+	{FetchFailed, lazy.Regexp(`^some substitutes for`)},
+	{DrvMissing, lazy.Regexp(`cannot build missing derivation|failed to obtain derivation of|is required, but there is no substituter|does not exist and cannot be created|\.drv' is not valid`)},
 	{StoreRefused, storeDenied},
-	{StoreRefused, later(`(?:store|profiles|gcroots|opening lock file|creating directory|creating symlink) ?.*(?:Permission denied|Operation not permitted|Read-only file system)`)},
-	{BuildCanceled, later(`interrupted by the user`)},
+	{StoreRefused, lazy.Regexp(`(?:store|profiles|gcroots|opening lock file|creating directory|creating symlink) ?.*(?:Permission denied|Operation not permitted|Read-only file system)`)},
+	{BuildCanceled, lazy.Regexp(`interrupted by the user`)},
 }
 
 var (
-	builderFailed = later(`builder for '[^']+' failed|Reason: builder failed`)
-	exitCode      = later(`failed with exit code (\d+)`)
-	endSignal     = later(`failed due to signal (\d+)`)
-	drvPath       = later(`'(/[^'!^]+\.drv)`)
-	hashes        = later(`specified:\s*(\S+)\s+got:\s*(\S+)`)
-	oldPlatform   = later(`a '([^']*)' with features \{([^}]*)\} is required to build .* but I am a '([^']*)'(?: with features \{([^}]*)\})?`)
-	newSystem     = later(`Required system: '([^']*)'`)
-	newMachine    = later(`Current system: '([^']*)'`)
-	newFeatures   = later(`Required features: \{([^}]*)\}`)
+	builderFailed = lazy.Regexp(`builder for '[^']+' failed|Reason: builder failed`)
+	exitCode      = lazy.Regexp(`failed with exit code (\d+)`)
+	endSignal     = lazy.Regexp(`failed due to signal (\d+)`)
+	drvPath       = lazy.Regexp(`'(/[^'!^]+\.drv)`)
+	hashes        = lazy.Regexp(`specified:\s*(\S+)\s+got:\s*(\S+)`)
+	oldPlatform   = lazy.Regexp(`a '([^']*)' with features \{([^}]*)\} is required to build .* but I am a '([^']*)'(?: with features \{([^}]*)\})?`)
+	newSystem     = lazy.Regexp(`Required system: '([^']*)'`)
+	newMachine    = lazy.Regexp(`Current system: '([^']*)'`)
+	newFeatures   = lazy.Regexp(`Required features: \{([^}]*)\}`)
 )
 
 // Exit statuses of nix-store --realise: 100, and a bit for each of these.

@@ -11,6 +11,7 @@ import (
 
 	"homelab/internal/command"
 	"homelab/internal/fault"
+	"homelab/internal/lazy"
 )
 
 const storeOp = "nix store"
@@ -88,7 +89,7 @@ func (n Nix) AddRoot(ctx context.Context, path, link string) error {
 	return err
 }
 
-var notValid = later(`is not valid|does not exist|no substituter that can build it|don't know how to build|^build of '[^']+' failed|is not in the Nix store`)
+var notValid = lazy.Regexp(`is not valid|does not exist|no substituter that can build it|don't know how to build|^build of '[^']+' failed|is not in the Nix store`)
 
 // query runs nix-store and returns the lines it prints.
 func (n Nix) query(ctx context.Context, args []string) ([]string, error) {

@@ -4,18 +4,14 @@ import (
 	"context"
 	"net/http"
 	"time"
-
-	"github.com/docker/docker/client"
-
-	"homelab/internal/fault"
 )
 
 // Engine is a handle of a Docker engine. It may be used from several goroutines.
 type Engine struct {
-	endpoint  Endpoint
-	link      *link
-	transport *http.Transport
-	api       *client.Client
+	endpoint Endpoint
+	link     *link
+	base     string // of the URLs that are asked for
+	client   *http.Client
 }
 
 // Dial makes a handle of the engine. It reads the certificate files but does
@@ -27,36 +23,30 @@ func Dial(ctx context.Context, e Endpoint) (*Engine, error) {
 		return nil, err
 	}
 	transport := &http.Transport{MaxIdleConns: 6, IdleConnTimeout: 30 * time.Second}
-	// Where the link alone knows the way, the client only needs a name to put
-	// into the Host header and its messages.
-	host := "tcp://docker"
+	// Where the link alone knows the way, only the Host header needs a name.
+	base := "http://docker"
 	switch a.scheme {
 	case "unix":
 		transport.DisableCompression = true
 	case "tcp":
-		host = a.String()
+		base = "http://" + a.hostport()
 		if transport.TLSClientConfig, err = tlsConfig(e); err != nil {
 			return nil, err
+		}
+		if e.TLS != nil {
+			base = "https://" + a.hostport()
 		}
 	}
 	link := newLink(ctx, e, a)
 	transport.DialContext = link.dial
-
-	// The host comes first: it configures the transport that ours replaces.
-	api, err := client.NewClientWithOpts(
-		client.WithHost(host),
-		client.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}),
-		client.WithAPIVersionNegotiation(),
-	)
-	if err != nil {
-		return nil, fault.Newf(fault.InvalidArgument, addressForms, "Docker engine %s: %w", e, err)
-	}
-	return &Engine{endpoint: e, link: link, transport: transport, api: api}, nil
+	// An engine sends nobody elsewhere.
+	direct := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Engine{endpoint: e, link: link, base: base, client: &http.Client{Transport: transport, CheckRedirect: direct}}, nil
 }
 
 // Close ends the connections and waits for the ssh commands behind them.
 func (e *Engine) Close() error {
-	e.transport.CloseIdleConnections()
+	e.client.CloseIdleConnections()
 	e.link.close()
 	return nil
 }

@@ -3,8 +3,7 @@
 //
 // [Resolve] finds the engine the docker command would talk to, [Dial] makes a
 // handle that connects when it is first used, over a socket, TCP or ssh, and
-// [Engine.Server] asks who is there. It is the only importer of the Docker API
-// client.
+// [Engine.Server] asks who is there.
 package docker
 
 import (

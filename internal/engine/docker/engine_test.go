@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -30,6 +31,16 @@ func TestRealEngine(t *testing.T) {
 	assert.Equal(t, runtime.GOARCH, local.Arch)
 	assert.NotEmpty(t, local.Version)
 	assert.Regexp(t, `^1\.\d+$`, local.APIVersion)
+
+	t.Run("as Docker's own client reads it", func(t *testing.T) {
+		api, err := client.NewClientWithOpts(client.WithHost("unix://"+socket), client.WithAPIVersionNegotiation())
+		require.NoError(t, err)
+		defer api.Close()
+		want, err := api.ServerVersion(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, []string{want.Version, want.APIVersion, want.Os, want.Arch},
+			[]string{local.Version, local.APIVersion, local.OS, local.Arch})
+	})
 
 	t.Run("through ssh", func(t *testing.T) {
 		assert.Equal(t, local, ask(t, docker.Endpoint{URL: ssh.URL(socket)}))

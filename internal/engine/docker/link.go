@@ -6,18 +6,15 @@ import (
 	"io/fs"
 	"net"
 	"sync"
-	"sync/atomic"
 	"syscall"
 
 	"homelab/internal/fault"
 )
 
-// link makes the connections of one engine and remembers why the last one
-// failed: of some causes the API client keeps only "cannot connect".
+// link makes the connections of one engine.
 type link struct {
 	endpoint Endpoint
 	address  address
-	failure  atomic.Pointer[fault.Error]
 
 	// life ends the ssh commands; running counts them.
 	life    context.Context
@@ -32,41 +29,25 @@ func newLink(ctx context.Context, e Endpoint, a address) *link {
 	return &link{endpoint: e, address: a, life: life, end: end}
 }
 
-// dial connects. The network and the address it is given come from the client,
-// which only knows those of a tcp:// engine.
+// dial connects. The network and the address it is given come from the HTTP
+// client, which only knows those of a tcp:// engine. Its errors are faults.
 func (l *link) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	l.failure.Store(nil)
-	var (
-		conn   net.Conn
-		err    error
-		dialer net.Dialer
-	)
+	var dialer net.Dialer
 	switch l.address.scheme {
 	case "unix":
-		if conn, err = dialer.DialContext(ctx, "unix", l.address.path); err != nil {
-			err = l.failed(ctx, socketFailure(l.endpoint, err))
+		conn, err := dialer.DialContext(ctx, "unix", l.address.path)
+		if err != nil {
+			return nil, socketFailure(l.endpoint, err)
 		}
+		return conn, nil
 	case "tcp":
-		if conn, err = dialer.DialContext(ctx, network, address); err != nil {
-			err = l.failed(ctx, networkFailure(l.endpoint, err))
+		conn, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, networkFailure(l.endpoint, err)
 		}
-	case "ssh":
-		if conn, err = l.dialSSH(); err != nil {
-			err = l.failed(ctx, fault.Of(err))
-		}
+		return conn, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return conn, nil
-}
-
-// failed records the failure, unless it is the caller who gave up.
-func (l *link) failed(ctx context.Context, f *fault.Error) error {
-	if ctx.Err() == nil {
-		l.failure.Store(f)
-	}
-	return f
+	return l.dialSSH()
 }
 
 // enter counts one more ssh command in; false once the link is closed.

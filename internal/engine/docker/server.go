@@ -2,13 +2,14 @@ package docker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
-
-	"github.com/docker/docker/client"
 
 	"homelab/internal/fault"
 	"homelab/registry"
@@ -44,30 +45,68 @@ func (e *Engine) Server(ctx context.Context) (Server, error) {
 	deadline, _ := ctx.Deadline() // that of the caller may be sooner
 	patience = time.Until(deadline)
 
-	// Asked for on its own, since the negotiation that the client would do
-	// drops the error of its ping and then connects, and waits, once more. An
-	// engine that answers the ping with an error says more in its next answer.
-	ping, err := e.api.Ping(ctx)
-	if err == nil {
-		e.api.NegotiateAPIVersionPing(ping)
-	} else if client.IsErrConnectionFailed(err) || ctx.Err() != nil {
-		return Server{}, e.explain(ctx, patience, err)
-	}
-	v, err := e.api.ServerVersion(ctx)
+	v, err := e.version(ctx)
 	if err != nil {
 		return Server{}, e.explain(ctx, patience, err)
 	}
-	if v.Version == "" || v.Os == "" || v.Arch == "" {
+	if v.Version == "" || v.OS == "" || v.Arch == "" {
 		return Server{}, fault.Newf(fault.EngineUnavailable, engineRemedy,
 			"what answers at %s is not a Docker engine: it names no version, system and architecture", e.endpoint)
 	}
 	return Server{
 		Version: v.Version, APIVersion: v.APIVersion,
-		OS: v.Os, Arch: v.Arch, System: registry.SystemOf(v.Os, v.Arch),
+		OS: v.OS, Arch: v.Arch, System: registry.SystemOf(v.OS, v.Arch),
 	}, nil
 }
 
-// explain turns an error of the API client into a fault.
+// version is what homelab reads of the answer to GET /version. It is the one
+// question asked without Docker's API client: every plan may ask it, and linking
+// the client costs each run of the program a millisecond and a half. Engines
+// answer it at the bare path whichever API versions they speak.
+// See https://docs.docker.com/reference/api/engine/version/v1.51/#tag/System/operation/SystemVersion
+type version struct{ Version, APIVersion, OS, Arch string }
+
+// How many bytes are read of an answer, where that of an engine has 1 KB, and
+// shown of one that is no JSON.
+const (
+	maxAnswer  = 1 << 20
+	maxRefusal = 300
+)
+
+func (e *Engine) version(ctx context.Context) (version, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.base+"/version", nil)
+	if err != nil {
+		return version{}, err
+	}
+	response, err := e.client.Do(request)
+	if err != nil {
+		return version{}, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	switch {
+	case err != nil:
+		return version{}, err
+	case response.StatusCode != http.StatusOK:
+		return version{}, refusal(response.Status, body)
+	}
+	var v version
+	return v, json.Unmarshal(body, &v)
+}
+
+// refusal is the engine's own word on why it does not answer, or the status.
+func refusal(status string, body []byte) error {
+	var answer struct{ Message string }
+	if json.Unmarshal(body, &answer) != nil {
+		answer.Message = strings.TrimSpace(strings.ToValidUTF8(string(body[:min(len(body), maxRefusal)]), ""))
+	}
+	if answer.Message == "" {
+		return errors.New(status)
+	}
+	return fmt.Errorf("%s: %s", status, answer.Message)
+}
+
+// explain turns an error of the HTTP client into a fault.
 func (e *Engine) explain(ctx context.Context, patience time.Duration, err error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("ask the Docker engine at %s: %w", e.endpoint, ctx.Err())
@@ -75,11 +114,8 @@ func (e *Engine) explain(ctx context.Context, patience time.Duration, err error)
 	if ctx.Err() != nil {
 		return e.silent(patience)
 	}
-	if f := e.link.failure.Load(); f != nil && client.IsErrConnectionFailed(err) {
-		return f
-	}
 	if f := (*fault.Error)(nil); errors.As(err, &f) {
-		return f // the connection broke in the middle of an answer
+		return f // from the link
 	}
 	if f := tlsFailure(e.endpoint, err); f != nil {
 		return f

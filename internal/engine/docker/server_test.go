@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,37 +22,34 @@ import (
 
 var quiet = log.New(io.Discard, "", 0)
 
-// engineLike answers as an engine does, for the API version in the URL.
-var engineLike = answering("1.51", `{"Version":"28.5.2","ApiVersion":"1.51","Os":"linux","Arch":"amd64"}`)
+// engineLike answers as an engine does.
+var engineLike = answering(`{"Version":"28.5.2","ApiVersion":"1.51","Os":"linux","Arch":"amd64"}`)
 
-func answering(api, version string) http.HandlerFunc {
+func answering(version string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", api)
-		switch r.URL.Path {
-		case "/_ping":
-		case "/v" + api + "/version":
-			fmt.Fprint(w, version)
-		default:
+		if r.URL.Path != "/version" {
 			http.Error(w, r.Method+" "+r.URL.Path, http.StatusNotFound)
+			return
 		}
+		fmt.Fprint(w, version)
 	}
 }
 
 func TestServer(t *testing.T) {
 	rows := map[string]struct {
-		api, version string
-		want         docker.Server
+		version string
+		want    docker.Server
 	}{
-		"of our time": {"1.51", `{"Version":"28.5.2","ApiVersion":"1.51","Os":"linux","Arch":"arm64"}`,
+		"of our time": {`{"Version":"28.5.2","ApiVersion":"1.51","Os":"linux","Arch":"arm64"}`,
 			docker.Server{Version: "28.5.2", APIVersion: "1.51", OS: "linux", Arch: "arm64", System: "aarch64-linux"}},
-		"old": {"1.24", `{"Version":"1.12.6","ApiVersion":"1.24","Os":"linux","Arch":"amd64"}`,
+		"old": {`{"Version":"1.12.6","ApiVersion":"1.24","Os":"linux","Arch":"amd64"}`,
 			docker.Server{Version: "1.12.6", APIVersion: "1.24", OS: "linux", Arch: "amd64", System: "x86_64-linux"}},
-		"no Nix system": {"1.51", `{"Version":"28.5.2","ApiVersion":"1.51","Os":"windows","Arch":"amd64"}`,
+		"no Nix system": {`{"Version":"28.5.2","ApiVersion":"1.51","Os":"windows","Arch":"amd64"}`,
 			docker.Server{Version: "28.5.2", APIVersion: "1.51", OS: "windows", Arch: "amd64"}},
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, row.want, ask(t, listen(t, answering(row.api, row.version))))
+			assert.Equal(t, row.want, ask(t, listen(t, answering(row.version))))
 		})
 	}
 }
@@ -65,35 +63,37 @@ func TestServerFailures(t *testing.T) {
 			func(w http.ResponseWriter, r *http.Request) {
 				http.Error(w, "out of order", http.StatusInternalServerError)
 			},
-			"gives no usable answer: Error response from daemon: out of order",
+			"gives no usable answer: 500 Internal Server Error: out of order",
 		},
 		"broken without a word": {
 			func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
 			"500 Internal Server Error",
 		},
-		"broken after the ping": {
+		"broken, in JSON": {
 			func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path != "/_ping" {
-					w.Header().Set("Content-Type", "application/json")
-					w.WriteHeader(http.StatusInternalServerError)
-					fmt.Fprint(w, `{"message":"out of order"}`)
-				}
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusInternalServerError)
+				fmt.Fprint(w, `{"message":"out of order"}`)
 			},
-			"out of order",
+			"gives no usable answer: 500 Internal Server Error: out of order",
 		},
-		"newer than we can speak": {
+		"broken at length": {
 			func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path != "/_ping" {
-					http.Error(w, "client version 1.51 is too old. Minimum supported API version is 1.99", http.StatusBadRequest)
-				}
+				http.Error(w, strings.Repeat("é", 4000), http.StatusInternalServerError)
 			},
-			"Minimum supported API version is 1.99",
+			": " + strings.Repeat("é", 150),
 		},
-		"some other server":   {answering("1.51", `<html>welcome</html>`), "invalid character '<'"},
-		"half an answer":      {answering("1.51", `{"Version":"28.5.2"`), "unexpected EOF"},
-		"a nameless answer":   {answering("1.51", `{"Os":"linux","Arch":"amd64"}`), "is not a Docker engine"},
-		"a homeless answer":   {answering("1.51", `{"Version":"1","Arch":"amd64"}`), "is not a Docker engine"},
-		"an empty answer":     {answering("1.51", `{}`), "is not a Docker engine"},
+		"leads elsewhere": {
+			func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "http://elsewhere/", http.StatusFound)
+			},
+			"302 Found",
+		},
+		"some other server":   {answering(`<html>welcome</html>`), "invalid character '<'"},
+		"half an answer":      {answering(`{"Version":"28.5.2"`), "unexpected end of JSON"},
+		"a nameless answer":   {answering(`{"Os":"linux","Arch":"amd64"}`), "is not a Docker engine"},
+		"a homeless answer":   {answering(`{"Version":"1","Arch":"amd64"}`), "is not a Docker engine"},
+		"an empty answer":     {answering(`{}`), "is not a Docker engine"},
 		"an answer too early": {garbage, "malformed HTTP"},
 		"hangs up": {
 			func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) },
@@ -107,6 +107,7 @@ func TestServerFailures(t *testing.T) {
 			assert.Equal(t, fault.EngineUnavailable, f.Code)
 			assert.Contains(t, f.Message, row.message)
 			assert.Contains(t, f.Message, e.URL)
+			assert.Less(t, len(f.Message), 600)
 			assert.NotContains(t, f.Message, `"http://docker`, "an invented address means nothing to people")
 			assert.NotEmpty(t, f.Hint)
 		})

@@ -124,9 +124,7 @@ func (c *sshConn) explain(err error) error {
 	if result.Exit == 0 || c.link.life.Err() != nil {
 		return err
 	}
-	f := sshFailure(c.link.endpoint, c.link.address, result)
-	c.link.failure.Store(f)
-	return f
+	return sshFailure(c.link.endpoint, c.link.address, result)
 }
 
 // Exit statuses of ssh: its own failure, else that of the remote shell.
