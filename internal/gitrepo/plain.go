@@ -35,6 +35,9 @@ func (w *workTree) decide(ctx context.Context, found *suspects) (tracked, unknow
 			w.unreadable = append(w.unreadable, path) // git would give up
 			continue
 		}
+		if w.looped(path) {
+			continue
+		}
 		if plain {
 			if decided, err = w.decideTracked(ctx, s, path); err != nil {
 				return nil, nil, err
@@ -62,6 +65,18 @@ func (w *workTree) decide(ctx context.Context, found *suspects) (tracked, unknow
 		}
 	}
 	return tracked, unknown, nil
+}
+
+// looped settles a file below what is now a link to itself: it is deleted, as
+// git says of any other that is gone, while git diff leaves this one out.
+func (w *workTree) looped(path string) bool {
+	var st unix.Stat_t
+	e := w.index.find(path)
+	if e == nil || e.assumeValid || e.skipped || !errors.Is(unix.Lstat(filepath.Join(w.repo.root, path), &st), unix.ELOOP) {
+		return false
+	}
+	w.edited[path] = plan.Change{Path: path, Status: plan.Deleted, Old: kindOf(e.mode)}
+	return true
 }
 
 // maxHashed is the size in bytes above which git hashes.

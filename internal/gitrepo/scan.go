@@ -202,7 +202,15 @@ func (s *scanner) subfolder(fd int, name string, where span, present bool, found
 		return
 	case err != nil:
 		// A file, a link or worse where a folder was.
-		found.tracked = append(found.tracked, where.prefix)
+		var st unix.Stat_t
+		if errors.Is(unix.Fstatat(fd, name, &st, 0), unix.ELOOP) {
+			// Git has no answer for what is below a link to itself: see decide.
+			for i := where.lo; i < where.hi; i++ {
+				found.tracked = append(found.tracked, s.entries[i].path)
+			}
+		} else {
+			found.tracked = append(found.tracked, where.prefix)
+		}
 		s.stranger(fd, strings.TrimSuffix(where.prefix, name+"/"), name, found)
 		return
 	}

@@ -48,6 +48,7 @@ func (w *workTree) sees(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	attributes := w.index.attributes || slices.ContainsFunc(w.untracked, func(name string) bool { return path.Base(name) == ".gitattributes" })
+	// One that git ignores works all the same.
+	attributes := w.index.attributes || slices.ContainsFunc(w.strangers, func(name string) bool { return path.Base(name) == ".gitattributes" })
 	return s.Plain && !s.Odd && s.FileMode && !attributes && !w.index.hidden, nil
 }

@@ -446,6 +446,34 @@ func TestChangeDetection(t *testing.T) {
 			edit(r)
 		}, plan.Request{}, ``},
 
+		{"a link to itself in place of a folder", func(t *testing.T, r *gittest.Repo) {
+			require.NoError(t, os.RemoveAll(r.Path("services/ha")))
+			r.Link("ha", "services/ha")
+		}, plan.Request{}, `
+			ha rebuild
+			  hint ? services/ha services/ha
+			  hint D services/ha/config.yaml services/ha
+			warning untracked
+		`},
+		{"links to each other in place of folders", func(t *testing.T, r *gittest.Repo) {
+			require.NoError(t, os.RemoveAll(r.Path("services")))
+			r.Link("b", "services")
+			r.Link("services", "b")
+			r.Git("add", "b")
+		}, plan.Request{}, `
+			grafana rebuild
+			  hint ? services services/grafana
+			  hint D services/grafana/g.ini services/grafana
+			  dependency via prom
+			ha rebuild
+			  hint ? services services/ha
+			  hint D services/ha/config.yaml services/ha
+			prom rebuild
+			  hint ? services services/prom
+			  hint D services/prom/prometheus.yml services/prom
+			unmatched b
+			warning untracked
+		`},
 		{"a link in place of a submodule", func(_ *testing.T, r *gittest.Repo) {
 			r.Git("update-index", "--add", "--cacheinfo", "160000,"+strings.Repeat("ab", 20)+",services/ha/lib")
 			r.Git("commit", "-q", "-m", "submodule")

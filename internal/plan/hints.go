@@ -265,41 +265,19 @@ func (c Change) opaque() bool {
 	return c.Old == Link || c.New == Link || c.Old == Submodule || c.New == Submodule || c.Status == Unreadable
 }
 
-// stale lists the hints none of whose patterns match anything: they are idle, and
-// no change was marked for them, nor seen through something opaque. Ignored says
-// whether a text names something that git ignores: that explains some.
-func (ix *hintIndex) stale(idle []int32, changes *hint.Matcher, through map[int32]bool, ignored func(text string) (bool, error)) ([]StaleHint, error) {
+// unmatched lists the hints none of whose patterns match anything: they are idle,
+// and no change was marked for them, nor seen through something opaque.
+func (ix *hintIndex) unmatched(idle []int32, changes *hint.Matcher, through map[int32]bool) []ownHint {
 	unused := make([]bool, len(ix.texts))
 	for _, at := range changes.Unused() {
 		_, isIdle := slices.BinarySearch(idle, at)
 		unused[at] = isIdle && !through[at]
 	}
-	out := []StaleHint{}
+	var out []ownHint
 	for _, h := range ix.hints {
-		if h.beyond || slices.ContainsFunc(h.patterns, func(at int32) bool { return !unused[at] }) {
-			continue
-		}
-		isIgnored, err := namesIgnored(h.text, ignored)
-		if err != nil {
-			return nil, err
-		}
-		stale := StaleHint{Hint: h.text, Ignored: isIgnored}
-		if h.service != global {
-			stale.Service = ix.names[h.service]
-		}
-		out = append(out, stale)
-	}
-	slices.SortStableFunc(out, func(a, b StaleHint) int { return strings.Compare(a.Service, b.Service) })
-	return out, nil
-}
-
-// namesIgnored says whether a hint names something that git ignores. What a glob
-// can name is known once its folder has been asked about.
-func namesIgnored(text string, ignored func(text string) (bool, error)) (bool, error) {
-	if folder, whole := hint.Literal(text); !whole {
-		if some, err := ignored(escapeGlob(folder)); !some || err != nil {
-			return false, err
+		if !h.beyond && !slices.ContainsFunc(h.patterns, func(at int32) bool { return !unused[at] }) {
+			out = append(out, h)
 		}
 	}
-	return ignored(text)
+	return out
 }

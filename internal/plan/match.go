@@ -244,34 +244,62 @@ func fileOf(c Change) File {
 	return File{Path: showPath(c.Path), PathBase64: pathBase64(c.Path), Status: c.Status}
 }
 
-// stale lists the hints that match nothing.
+// stale lists the hints that match nothing, and says of which git ignores what
+// they name.
 func (a *analysis) stale(ctx context.Context) ([]StaleHint, error) {
-	return a.index.stale(a.idle, a.marks, a.through, func(text string) (bool, error) { return a.ignored(ctx, text) })
+	hints := a.index.unmatched(a.idle, a.marks, a.through)
+	ignored, err := a.ignored(ctx, hints)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]StaleHint, len(hints))
+	for i, h := range hints {
+		out[i] = StaleHint{Hint: h.text, Ignored: ignored[i]}
+		if h.service != global {
+			out[i].Service = a.view.names[h.service]
+		}
+	}
+	slices.SortStableFunc(out, func(a, b StaleHint) int { return strings.Compare(a.Service, b.Service) })
+	return out, nil
 }
 
-// ignored says whether a hint that matches nothing names something that exists
-// and that git ignores.
-func (a *analysis) ignored(ctx context.Context, text string) (bool, error) {
-	if prefix, whole := hint.Literal(hint.Clean(text)); whole {
-		ignored, err := a.view.snapshot.Ignores(ctx, prefix)
-		if ignored || err != nil {
-			return ignored, err
+// ignored says of each hint that matches nothing whether it names something that
+// exists and that git ignores.
+func (a *analysis) ignored(ctx context.Context, hints []ownHint) ([]bool, error) {
+	out := make([]bool, len(hints))
+	texts := make([]string, len(hints))
+	open := make([]bool, len(hints)) // to be held against what is ignored
+	for i, h := range hints {
+		texts[i] = hint.Clean(h.text)
+		// What a glob can name is known once its folder has been asked about.
+		prefix, whole := hint.Literal(texts[i])
+		some, err := a.view.snapshot.Ignores(ctx, prefix)
+		if err != nil {
+			return nil, err
 		}
+		out[i] = whole && some
+		open[i] = whole != some
 	}
-	if len(a.view.snapshot.Ignored()) == 0 {
-		return false, nil
+	found := a.view.snapshot.Ignored()
+	if len(found) == 0 || !slices.Contains(open, true) {
+		return out, nil
 	}
-	set, err := hint.Compile([]string{hint.Clean(text)})
+	set, err := hint.Compile(texts)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	m := set.Matcher()
-	return slices.ContainsFunc(a.view.snapshot.Ignored(), func(name string) bool {
-		if folder, isFolder := strings.CutSuffix(name, "/"); isFolder {
-			return m.Dir(folder) != hint.None
+	for _, name := range found {
+		folder, isFolder := strings.CutSuffix(name, "/")
+		matched := m.Match(folder)
+		if isFolder {
+			matched = slices.Concat(matched, set.Above(folder))
 		}
-		return m.Covers(name)
-	}), nil
+		for _, at := range matched {
+			out[at] = out[at] || open[at]
+		}
+	}
+	return out, nil
 }
 
 func sortChanges(changes []Change) {

@@ -194,6 +194,14 @@ func TestWhatGitDoesNotSee(t *testing.T) {
 			func(r *gittest.Repo) { r.Write(".gitattributes", "* text\n"); r.Commit("attributes") },
 			func(_ *testing.T, r *gittest.Repo) { r.Write("README.md", "README.md\r\n") },
 		},
+		"line endings, by attributes that git ignores": {
+			func(r *gittest.Repo) {
+				r.Write(".gitignore", ".gitattributes\n")
+				r.Write(".gitattributes", "* text\n")
+				r.Git("add", ".gitignore")
+			},
+			func(_ *testing.T, r *gittest.Repo) { r.Write("README.md", "README.md\r\n") },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
