@@ -172,7 +172,7 @@ func (p *indexParser) entry() error {
 	case flags&flagStage != 0:
 		if n := len(ix.unmerged); n == 0 || ix.unmerged[n-1] != e.path {
 			ix.unmerged = append(ix.unmerged, e.path)
-			ix.besides = append(ix.besides, plan.Entry{Path: e.path, Kind: kindOf(e.mode)})
+			ix.besides = append(ix.besides, entryOf(e.path, e.mode))
 		}
 	case extended&extIntent != 0 && (e.assumeValid || e.skipped):
 		// Git takes it for an empty file, whatever is there: no diff with the index
@@ -180,7 +180,7 @@ func (p *indexParser) entry() error {
 		return errForeignIndex("adds by intent what is taken for unchanged")
 	case extended&extIntent != 0:
 		ix.intents = append(ix.intents, e.path)
-		ix.besides = append(ix.besides, plan.Entry{Path: e.path, Kind: kindOf(e.mode)})
+		ix.besides = append(ix.besides, entryOf(e.path, e.mode))
 	default:
 		ix.entries = append(ix.entries, e)
 	}

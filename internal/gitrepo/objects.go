@@ -188,6 +188,11 @@ func kindOf(mode filemode.FileMode) plan.Kind {
 	return plan.NoKind
 }
 
+// entryOf is a path as the planner lists it.
+func entryOf(path string, mode filemode.FileMode) plan.Entry {
+	return plan.Entry{Path: path, Kind: kindOf(mode), Executable: mode == filemode.Executable}
+}
+
 // statusOf is the letter for a path that has two different versions.
 func statusOf(old, new filemode.FileMode) plan.Status {
 	if kindOf(old) != kindOf(new) {

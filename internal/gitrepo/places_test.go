@@ -1,6 +1,7 @@
 package gitrepo_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -69,14 +70,26 @@ func TestFlaggedIntent(t *testing.T) {
 	}
 }
 
-// A link that is added by intent, or in conflict, is a link: a hint may lead
-// through it.
-func TestLinkBesidesTheEntries(t *testing.T) {
+// Of a commit and of a work tree, both engines tell kinds and modes. A link that is
+// added by intent, or in conflict, is a link: a hint may lead through it.
+func TestEntries(t *testing.T) {
 	t.Parallel()
 	r := gittest.New(t)
 	r.Write("b/f", "1")
+	r.Write("b/run", "1")
+	require.NoError(t, os.Chmod(r.Path("b/run"), 0o755))
 	r.Link("b", "l")
 	r.Commit("one")
+	want := []plan.Entry{{Path: "b/f", Kind: plan.Regular}, {Path: "b/run", Kind: plan.Regular, Executable: true}, {Path: "l", Kind: plan.Link}}
+	for _, repo := range engines(t, r) {
+		head, err := repo.Head(t.Context())
+		require.NoError(t, err)
+		snapshot, err := repo.Tree(t.Context(), head)
+		require.NoError(t, err)
+		entries, err := snapshot.Entries(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, want, entries)
+	}
 	r.Git("rm", "-q", "--cached", "l")
 	r.Git("add", "-N", "l")
 	for _, repo := range engines(t, r) {
@@ -84,6 +97,6 @@ func TestLinkBesidesTheEntries(t *testing.T) {
 		require.NoError(t, err)
 		entries, err := snapshot.Entries(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, []plan.Entry{{Path: "b/f", Kind: plan.Regular}, {Path: "l", Kind: plan.Link}}, entries)
+		assert.Equal(t, want, entries)
 	}
 }

@@ -26,7 +26,7 @@ func parseRaw(out []byte) ([]plan.Change, error) {
 		}
 		c := plan.Change{
 			Path: record, Status: plan.Status(fields[4][:1]),
-			Old: kindOfText(fields[0]), New: kindOfText(fields[1]),
+			Old: kindOf(modeOfText(fields[0])), New: kindOf(modeOfText(fields[1])),
 		}
 		if strings.Trim(fields[3], "0") != "" {
 			c.Blob = fields[3]
@@ -53,7 +53,7 @@ func parseStages(out []byte) ([]plan.Entry, error) {
 		if n := len(entries); n > 0 && entries[n-1].Path == path {
 			continue // another stage of an unmerged path
 		}
-		entries = append(entries, plan.Entry{Path: path, Kind: kindOfText(mode)})
+		entries = append(entries, entryOf(path, modeOfText(mode)))
 	}
 	return entries, nil
 }
@@ -71,12 +71,12 @@ func records(out []byte) func(func(string) bool) {
 	}
 }
 
-func kindOfText(octal string) plan.Kind {
+func modeOfText(octal string) filemode.FileMode {
 	mode, err := filemode.New(octal)
 	if err != nil {
-		return plan.NoKind
+		return filemode.Empty
 	}
-	return kindOf(canonical(mode))
+	return canonical(mode)
 }
 
 func malformed(what, line string) error {

@@ -74,7 +74,7 @@ func (t *tree) list(ctx context.Context) ([]plan.Entry, error) {
 		}
 		var entries []plan.Entry
 		err := t.repo.objects.walkTree("", plumbing.NewHash(t.commit.Tree), func(l leaf) error {
-			entries = append(entries, plan.Entry{Path: l.path, Kind: kindOf(l.mode)})
+			entries = append(entries, entryOf(l.path, l.mode))
 			return ctx.Err()
 		})
 		if err == nil || ctx.Err() != nil {

@@ -283,7 +283,7 @@ func (ix *index) listing() []plan.Entry {
 		list := make([]plan.Entry, 0, len(ix.entries)+len(ix.besides))
 		for i := range ix.entries {
 			e := &ix.entries[i]
-			list = append(list, plan.Entry{Path: e.path, Kind: kindOf(e.mode)})
+			list = append(list, entryOf(e.path, e.mode))
 		}
 		if len(ix.besides) > 0 {
 			list = append(list, ix.besides...)

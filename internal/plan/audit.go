@@ -143,8 +143,8 @@ func (a *analysis) wholeFlake(ctx context.Context) (whole, error) {
 }
 
 // wholeSource hashes the repository, and the folder of the flake. It is not told
-// when they cannot be read, are too large, or are those of a commit with files
-// that are gone by now: then an equal hash is still proof, and another is none.
+// when they cannot be read or are too large: then an equal hash is still proof,
+// and another is none.
 func (a *analysis) wholeSource(ctx context.Context) (w whole, told bool, err error) {
 	w, told = whole{}, true
 	for _, dir := range slices.Compact([]string{"", a.view.loaded.FlakeDir}) {
@@ -156,7 +156,7 @@ func (a *analysis) wholeSource(ctx context.Context) (w whole, told bool, err err
 		if err := ctx.Err(); err != nil {
 			return nil, false, err
 		}
-		told = told && hashes != nil && !c.guessed
+		told = told && hashes != nil
 		for _, hash := range hashes {
 			w[hash] = true
 		}

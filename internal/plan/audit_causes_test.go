@@ -143,7 +143,7 @@ func submodule(t *testing.T, r *gittest.Repo, path string) {
 	r.Git("commit", "-q", "-m", "submodule")
 }
 
-// Whether a file of a commit is executable can be told while it is on disk.
+// An old commit is hashed as it was, whatever became of its files.
 func TestWholeFlakeOfAnOldCommit(t *testing.T) {
 	t.Parallel()
 	r, _, p := newContent(t, homelab)
@@ -154,12 +154,16 @@ func TestWholeFlakeOfAnOldCommit(t *testing.T) {
 	r.Write("README.md", "edited")
 	r.Commit("edited")
 	old := plan.Request{Mode: plan.Audit, Base: "HEAD~1", Head: "HEAD"}
-	f := audited(t, p, old)
-	require.Len(t, f.WholeFlake, 1)
+	require.Len(t, audited(t, p, old).WholeFlake, 1)
+	blob := r.Rev("HEAD:run.sh")
 
 	r.Remove("run.sh")
 	r.Commit("gone")
 	old.Base, old.Head = "HEAD~2", "HEAD~1"
+	require.Len(t, audited(t, p, old).WholeFlake, 1)
+
+	// What cannot be read whole proves nothing.
+	require.NoError(t, os.Remove(r.Path(".git/objects/"+blob[:2]+"/"+blob[2:])))
 	got, err := p.Plan(t.Context(), old)
 	require.NoError(t, err)
 	require.NotEmpty(t, got.Warnings)

@@ -23,7 +23,6 @@ type contents struct {
 	root    string // of the work tree
 	entries []Entry
 	left    int64
-	guessed bool // whether some file is executable could not be told
 }
 
 func (a *analysis) contents(ctx context.Context, at state) (*contents, error) {
@@ -32,10 +31,9 @@ func (a *analysis) contents(ctx context.Context, at state) (*contents, error) {
 }
 
 // hashes are the hashes that a path may have. None when there is nothing, or it
-// cannot be read. Of a file of a commit it is not told whether it was
-// executable: it has two. A folder with a submodule has two as well, since Nix
-// leaves an empty folder for it in a commit, and only the folder above it in a
-// work tree with edits.
+// cannot be read. A folder with a submodule has two, since Nix leaves an empty
+// folder for it in a commit, and only the folder above it in a work tree with
+// edits.
 func (c *contents) hashes(ctx context.Context, name string) []string {
 	files := c.files(ctx, name)
 	edited := make([]nar.File, 0, len(files))
@@ -55,11 +53,6 @@ func (c *contents) hashes(ctx context.Context, name string) []string {
 	variants := [][]nar.File{files}
 	if submodules > 0 {
 		variants = append(variants, edited)
-	}
-	if !c.at.work && len(files) == 1 && files[0].Path == "" {
-		other := slices.Clone(files)
-		other[0].Executable = !other[0].Executable
-		variants = append(variants, other)
 	}
 	hashes := make([]string, 0, len(variants))
 	for _, variant := range variants {
@@ -103,20 +96,19 @@ func (c *contents) file(ctx context.Context, entry Entry, name string) (nar.File
 	if entry.Kind == Submodule {
 		return nar.File{Path: name, Folder: true}, true
 	}
-	// Of a commit the executable bits are not told: those of now are likely.
-	info, err := os.Lstat(filepath.Join(c.root, entry.Path))
-	if c.at.work && errors.Is(err, fs.ErrNotExist) {
-		return nar.File{}, false
-	}
-	if !c.at.work && entry.Kind == Regular && (err != nil || !info.Mode().IsRegular()) {
-		c.guessed = true
-	}
-	isLink := entry.Kind == Link
-	if c.at.work && err == nil {
-		isLink = info.Mode().Type() == fs.ModeSymlink
+	isLink, executable := entry.Kind == Link, entry.Executable
+	if c.at.work {
+		info, err := os.Lstat(filepath.Join(c.root, entry.Path))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nar.File{}, false
+		}
+		if err == nil {
+			isLink = info.Mode().Type() == fs.ModeSymlink
+			executable = info.Mode().IsRegular() && info.Mode()&0o100 != 0
+		}
 	}
 	return nar.File{
-		Path: name, Link: isLink, Executable: err == nil && info.Mode().IsRegular() && info.Mode()&0o100 != 0,
+		Path: name, Link: isLink, Executable: executable,
 		Read: func() ([]byte, error) {
 			if err := ctx.Err(); err != nil {
 				return nil, err

@@ -106,8 +106,9 @@ const (
 
 // Entry is one tracked path.
 type Entry struct {
-	Path string
-	Kind Kind
+	Path       string
+	Kind       Kind
+	Executable bool // of a regular file, as git has it
 }
 
 // Change is one path that differs.
