@@ -1,7 +1,6 @@
 package build
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -22,7 +21,7 @@ type progress struct {
 type activity struct{ service, doing string }
 
 func (p *progress) begin(service string) {
-	p.change(func() { p.current = append(p.current, activity{service: service}) })
+	p.change(func() { p.current = append(p.current, activity{service, "building"}) })
 }
 
 // doing says what is being built or fetched for a service.
@@ -62,15 +61,11 @@ func (p *progress) change(what func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	what()
-	parts := []string{}
-	for _, a := range p.current {
-		part := a.service
-		if a.doing != "" {
-			part += " (" + a.doing + ")"
-		}
-		parts = append(parts, part)
+	parts := make([]string, len(p.current))
+	for i, a := range p.current {
+		parts[i] = a.service + ": " + a.doing
 	}
-	p.tell(fmt.Sprintf("building %s", strings.Join(parts, ", ")))
+	p.tell(strings.Join(parts, "; "))
 }
 
 func (p *progress) tell(message string) {

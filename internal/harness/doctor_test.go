@@ -195,8 +195,7 @@ func fill(t *testing.T, dir, registry string) {
 func engine(t *testing.T, system, arch string) string {
 	t.Helper()
 	mux := http.NewServeMux()
-	mux.HandleFunc("/_ping", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Api-Version", "1.51") })
-	mux.HandleFunc("/{version}/version", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/version", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		assert.NoError(t, json.NewEncoder(w).Encode(map[string]string{"Version": "28.5.2", "ApiVersion": "1.51", "Os": system, "Arch": arch}))
 	})

@@ -64,7 +64,7 @@ func Jobs() *job.Listing {
 	return &job.Listing{Count: 7, Jobs: []job.Job{
 		{
 			ID: "build-20260301-091500000-x2m7", Tool: "build", Services: []string{"grafana", "prometheus"}, State: job.Running, Background: true,
-			Created: "2026-03-01T09:15:00Z", Progress: job.Progress{Done: 1, Total: 2, Message: "building grafana (" + Hostile + ")"},
+			Created: "2026-03-01T09:15:00Z", Progress: job.Progress{Done: 1, Total: 2, Message: "grafana: building " + Hostile},
 		},
 		{
 			ID: JobID, Tool: "build", Services: []string{"adguard", "grafana", "home-assistant", "zigbee"}, State: job.Failed,
