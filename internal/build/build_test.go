@@ -43,10 +43,11 @@ type fakeNix struct {
 	hash      string        // of everything; empty: its name
 	vanishing string        // collected as garbage when a root is made for it
 
-	mu        sync.Mutex
-	evaluated []string
-	built     []string
-	collected map[string]bool // derivations that garbage collection took
+	mu          sync.Mutex
+	evaluated   []string
+	evaluations int
+	built       []string
+	collected   map[string]bool // derivations that garbage collection took
 }
 
 func (n *fakeNix) Available(context.Context) error { return nil }
@@ -63,6 +64,7 @@ func (n *fakeNix) Targets(_ context.Context, _ string, attrs []string) (map[stri
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.evaluated = append(n.evaluated, attrs...)
+	n.evaluations++
 	if n.edit != nil {
 		n.edit()
 	}
@@ -82,7 +84,10 @@ func (n *fakeNix) Targets(_ context.Context, _ string, attrs []string) (map[stri
 }
 
 func (n *fakeNix) Valid(_ context.Context, paths []string) ([]string, error) {
-	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool { _, err := os.Stat(path); return err == nil }), nil
+	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool {
+		_, err := os.Stat(path)
+		return err == nil || strings.HasSuffix(path, ".drv") && !n.collected[path]
+	}), nil
 }
 
 func (n *fakeNix) File(storePath string) string {
@@ -101,6 +106,8 @@ func (n *fakeNix) Hashes(_ context.Context, paths []string) (map[string]build.Pa
 }
 
 func (n *fakeNix) AddRoot(_ context.Context, path, link string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if filepath.Base(path) == n.vanishing {
 		n.vanishing = ""
 		return errors.Join(os.Remove(path), fault.New(fault.NotFound, "it is not there", "build it first"))
@@ -109,39 +116,53 @@ func (n *fakeNix) AddRoot(_ context.Context, path, link string) error {
 	return os.Symlink(path, link)
 }
 
-func (n *fakeNix) Realise(ctx context.Context, r build.Realisation) (build.Realised, error) {
+func (n *fakeNix) Realise(ctx context.Context, asked []build.Realisation, how build.How) ([]build.Realised, error) {
+	done := make([]build.Realised, len(asked))
+	for i, r := range asked {
+		if done[i] = n.realise(ctx, r, how); done[i].Err == nil && ctx.Err() == nil {
+			continue
+		}
+		if ctx.Err() != nil || how.FailFast {
+			for rest := i + 1; rest < len(asked); rest++ {
+				done[rest].Skipped = true
+			}
+			done[i].Skipped = ctx.Err() != nil
+			return done, ctx.Err()
+		}
+	}
+	return done, nil
+}
+
+func (n *fakeNix) realise(ctx context.Context, r build.Realisation, how build.How) build.Realised {
 	attr := strings.TrimSuffix(r.Drv, ".drv")
-	n.mu.Lock()
 	n.built = append(n.built, attr)
-	gone := n.collected[r.Drv]
-	n.mu.Unlock()
-	r.Doing("building " + attr)
-	r.Warn("the cache is down")
+	how.Step(build.Step{Drv: r.Drv, Name: attr})
+	defer how.Step(build.Step{Drv: r.Drv, Name: attr, Ended: true})
+	how.Warn("the cache is down")
 	fmt.Fprintf(r.Log, "this is %s\n", attr)
 	content, tail := "#!/bin/sh\n", n.tail
 	if tail == nil {
 		tail = []string{"this is " + attr}
 	}
 	switch {
-	case gone:
-		return build.Realised{}, &build.Failure{
-			Err: fault.New(fault.Precondition, "no such derivation", "build again"), Kind: "drvMissing", Collected: true,
-		}
+	case n.collected[r.Drv]:
+		return build.Realised{Err: fault.New(fault.Precondition, "no such derivation", "build again")}
 	case strings.HasPrefix(attr, "fails"):
-		return build.Realised{}, &build.Failure{
+		return build.Realised{Err: &build.Failure{
 			Err: fault.New(fault.BuildFailed, "the builder failed", "read the log"), Kind: "builderFailed", Drv: "dependency.drv", Exit: 3, Tail: tail,
-		}
+		}}
 	case strings.HasPrefix(attr, "hangs"):
 		close(n.hang)
 		<-ctx.Done()
-		return build.Realised{}, fmt.Errorf("nix: %w", ctx.Err())
+		return build.Realised{}
 	case strings.HasPrefix(attr, "odd"):
 		content = "no image"
 	}
-	if err := os.WriteFile(n.out(attr), []byte(content), 0o755); err != nil {
-		return build.Realised{}, err
+	err := os.WriteFile(n.out(attr), []byte(content), 0o755)
+	if err == nil {
+		err = n.AddRoot(ctx, n.out(attr), r.Root)
 	}
-	return build.Realised{Built: !strings.HasPrefix(attr, "fetched"), Fetched: strings.HasPrefix(attr, "fetched"), Duration: time.Second}, n.AddRoot(ctx, n.out(attr), r.Root)
+	return build.Realised{Built: !strings.HasPrefix(attr, "fetched"), Fetched: strings.HasPrefix(attr, "fetched"), Err: err}
 }
 
 // lab is a repository with a service for each attribute, all of them edited.
@@ -235,8 +256,8 @@ func TestBuild(t *testing.T) {
 
 	assert.Equal(t, []plan.Warning{{Code: "nix", Message: "the cache is down", Hint: "see the log of the service"}}, report.Warnings, "once")
 	assert.Equal(t, "0/0 evaluating", l.said[0])
-	assert.Contains(t, l.said, "0/4 fails: building fails", "the one that throws is not to be built")
-	assert.Contains(t, l.said, "1/4 fails: failed")
+	assert.Contains(t, l.said, "0/4 building fails", "the one that throws is not to be built")
+	assert.Contains(t, l.said, "1/4 fails finished")
 
 	again := l.want(build.Request{MaxJobs: 1})
 	assert.Equal(t, []string{"fails failed", "fetched cached", "good cached", "odd failed", "throws failed"}, brief(again))
@@ -313,11 +334,13 @@ func TestPlanThatMoved(t *testing.T) {
 // A derivation that was remembered may have been collected as garbage.
 func TestCollectedDerivation(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, "a")
+	l := newLab(t, "a", "b", "c")
 	l.want(build.Request{DryRun: true})
-	l.nix.collected = map[string]bool{"a.drv": true}
-	assert.Equal(t, []string{"a built"}, brief(l.want(build.Request{})))
-	assert.Equal(t, []string{"a", "a"}, l.nix.evaluated)
+	l.nix.collected = map[string]bool{"a.drv": true, "b.drv": true}
+	l.nix.evaluations = 0
+	assert.Equal(t, []string{"a built", "b built", "c built"}, brief(l.want(build.Request{})))
+	assert.Equal(t, []string{"a", "b", "c", "a", "b"}, l.nix.evaluated)
+	assert.Equal(t, 1, l.nix.evaluations, "all that are gone at once")
 }
 
 // The last three artifacts of a service are kept; those of what is no service

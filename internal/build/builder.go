@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
-	"runtime"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
-	"homelab/internal/durable"
+	"golang.org/x/sync/errgroup"
+
 	"homelab/internal/fault"
 	"homelab/internal/plan"
 )
@@ -20,10 +19,10 @@ import (
 type Nix interface {
 	// Valid returns those of paths that are not in the store, or not complete.
 	Valid(ctx context.Context, paths []string) (invalid []string, err error)
-	// Realise builds an output of a derivation, or takes it from a cache. The
-	// error is a fault, in a [*Failure] where a build was tried. When ctx
-	// ends, or this process, so do the builders.
-	Realise(ctx context.Context, r Realisation) (Realised, error)
+	// Realise builds outputs of derivations, or takes them from a cache. The error
+	// is about all of them; when ctx ends, or this process, so do the builders,
+	// and the results say which were done before.
+	Realise(ctx context.Context, asked []Realisation, how How) ([]Realised, error)
 	// Hashes returns hash and size of valid store paths.
 	Hashes(ctx context.Context, paths []string) (map[string]PathInfo, error)
 	// File is where a store path is on this machine; empty when it is on another.
@@ -36,17 +35,35 @@ type Nix interface {
 // Realisation asks for one output of a derivation.
 type Realisation struct {
 	Drv, Output string
-	Root        string            // link to make
-	Log         io.Writer         // gets all that builders print
-	Doing       func(what string) // told what is built or fetched, by a short name
-	Warn        func(text string) // told what Nix warns of
+	Out         string    // its store path
+	Root        string    // link to make
+	Log         io.Writer // gets all that builders print
+}
+
+// How says how outputs are realised.
+type How struct {
+	MaxJobs  int               // most builders at a time; 0: as Nix is configured
+	FailFast bool              // end when one fails
+	Step     func(Step)        // told what is built and fetched
+	Warn     func(text string) // told what Nix warns of
+}
+
+// Step is the beginning or the end of a build or of a fetch, or the progress of
+// a fetch.
+type Step struct {
+	Drv            string // derivation that is built, or
+	Path           string // store path that is fetched
+	Name           string // short, of either
+	Done, Expected int64  // bytes fetched; Expected 0: not known
+	Ended          bool
 }
 
 // Realised says where an output came from: neither Built nor Fetched when it
 // was there.
 type Realised struct {
 	Built, Fetched bool
-	Duration       time.Duration
+	Err            error // a fault, in a [*Failure] where a build was tried
+	Skipped        bool  // not tried to its end
 }
 
 // PathInfo is what the store knows about a path: hash (SRI) and size in bytes.
@@ -57,12 +74,11 @@ type PathInfo struct {
 
 // Failure is the fault of a build that failed, with what else is known of it.
 type Failure struct {
-	Err       error
-	Kind      string
-	Drv       string
-	Exit      int
-	Tail      []string
-	Collected bool // the derivation was collected as garbage after it was evaluated
+	Err  error
+	Kind string
+	Drv  string
+	Exit int
+	Tail []string
 }
 
 func (f *Failure) Error() string { return f.Err.Error() }
@@ -102,7 +118,7 @@ func (b *Builder) Build(ctx context.Context, o *plan.Order, r Request, w Watch) 
 	run := &run{Builder: b, order: o, request: r, watch: w, report: report}
 	err := run.all(ctx)
 	if err != nil && ctx.Err() != nil {
-		err = fault.Newf(fault.Canceled, "build again: what was built is kept", "build: %w", ctx.Err())
+		err = &fault.Error{Code: fault.Canceled, Message: "the build was canceled", Hint: "build again: what was built is kept", Err: ctx.Err()}
 		run.skip("the build was canceled")
 	} else if err != nil {
 		run.skip("the build ended before it was reached")
@@ -150,11 +166,11 @@ func (r *run) all(ctx context.Context) error {
 	r.progress = progress{report: r.watch.Report}
 	defer r.progress.stop()
 	r.progress.say("evaluating")
-	targets, err := r.evaluate(ctx, false)
+	targets, err := r.evaluate(ctx, r.open(), false)
 	if err != nil {
 		return err
 	}
-	if err := r.findCached(ctx); err != nil {
+	if err := r.findCached(ctx, targets); err != nil {
 		return err
 	}
 	r.progress.expect(len(r.open()))
@@ -178,11 +194,11 @@ func (r *run) all(ctx context.Context) error {
 	return nil
 }
 
-// evaluate finds the derivation of each service. A service of which that fails
-// has failed; what keeps all from evaluating is the error.
-func (r *run) evaluate(ctx context.Context, fresh bool) (map[string]plan.Evaluated, error) {
+// evaluate finds the derivations of services. A service of which that fails has
+// failed; what keeps all from evaluating is the error.
+func (r *run) evaluate(ctx context.Context, services []*Outcome, fresh bool) (map[string]plan.Evaluated, error) {
 	attrs := []string{}
-	for _, s := range r.open() {
+	for _, s := range services {
 		attrs = append(attrs, s.Target.Attr)
 	}
 	if len(attrs) == 0 {
@@ -198,7 +214,7 @@ func (r *run) evaluate(ctx context.Context, fresh bool) (map[string]plan.Evaluat
 			Hint: "build again; with planId the edits would have been a conflict",
 		})
 	}
-	for _, s := range r.open() {
+	for _, s := range services {
 		e := targets[s.Target.Attr]
 		if e.Err != nil {
 			s.fail(e.Err)
@@ -209,11 +225,13 @@ func (r *run) evaluate(ctx context.Context, fresh bool) (map[string]plan.Evaluat
 	return targets, nil
 }
 
-// findCached settles what is in the store already, and keeps it there.
-func (r *run) findCached(ctx context.Context) error {
+// findCached settles what is in the store already, and keeps it there. What is
+// to be built, and was evaluated before its derivation was collected as garbage,
+// is evaluated once more.
+func (r *run) findCached(ctx context.Context, targets map[string]plan.Evaluated) error {
 	paths := []string{}
 	for _, s := range r.open() {
-		paths = append(paths, s.Out)
+		paths = append(paths, s.Out, s.Drv)
 	}
 	slices.Sort(paths)
 	if paths = slices.Compact(paths); len(paths) == 0 {
@@ -223,132 +241,121 @@ func (r *run) findCached(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var there, collected []*Outcome
 	for _, s := range r.open() {
-		if slices.Contains(invalid, s.Out) {
-			continue
-		}
-		if r.request.DryRun {
-			s.Status = Cached
-			continue
-		}
-		switch err := r.root(ctx, s); {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case fault.CodeOf(err) == fault.NotFound: // collected as garbage just now
-		case err != nil:
-			s.fail(err)
-		default:
-			s.Status = Cached
+		switch {
+		case !slices.Contains(invalid, s.Out):
+			there = append(there, s)
+		case slices.Contains(invalid, s.Drv):
+			collected = append(collected, s)
 		}
 	}
-	return nil
+	if r.request.DryRun {
+		for _, s := range there {
+			s.Status = Cached
+		}
+		return nil
+	}
+	if err := r.rootAll(ctx, there); err != nil {
+		return err
+	}
+	again, err := r.evaluate(ctx, collected, true)
+	maps.Copy(targets, again)
+	return err
 }
+
+// rootAll keeps artifacts that are there.
+func (r *run) rootAll(ctx context.Context, there []*Outcome) error {
+	var group errgroup.Group
+	group.SetLimit(maxRooting)
+	for _, s := range there {
+		group.Go(func() error {
+			switch err := r.root(ctx, s); {
+			case ctx.Err() != nil || fault.CodeOf(err) == fault.NotFound: // collected as garbage just now
+			case err != nil:
+				s.fail(err)
+			default:
+				s.Status = Cached
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // never fails
+	return ctx.Err()
+}
+
+// maxRooting is how many roots are made at a time: each takes a process.
+const maxRooting = 4
 
 func (s *Outcome) fail(err error) {
 	s.Status, s.Problem = Failed, problemOf(err)
 }
 
-// realise builds what is not there, several services at a time.
+// realise builds what is not there.
 func (r *run) realise(ctx context.Context, targets map[string]plan.Evaluated) error {
-	building, stop := context.WithCancel(ctx)
-	defer stop()
-	slots := make(chan struct{}, r.jobs())
-	var wait sync.WaitGroup
+	var services []*Outcome
+	var asked []Realisation
+	var logs []*log
 	for _, s := range r.open() {
-		select {
-		case slots <- struct{}{}:
-		case <-building.Done():
+		link, err := r.link(s)
+		if err != nil {
+			s.fail(err)
+			continue
 		}
-		if building.Err() != nil {
-			break
-		}
-		wait.Go(func() {
-			defer func() { <-slots }()
-			r.one(building, s, targets[s.Target.Attr])
-			if s.Status == Failed && !r.request.keepGoing() {
-				stop()
-			}
-		})
+		to := r.log(s)
+		services, logs = append(services, s), append(logs, to)
+		asked = append(asked, Realisation{Drv: s.Drv, Output: targets[s.Target.Attr].Output, Out: s.Out, Root: link, Log: to})
 	}
-	wait.Wait()
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if len(asked) == 0 {
+		return nil
+	}
+	r.progress.begin(services)
+	how := How{MaxJobs: r.request.MaxJobs, FailFast: !r.request.keepGoing(), Step: r.progress.step, Warn: r.warn}
+	realised, err := r.Nix.Realise(ctx, asked, how)
+	for i := range realised {
+		r.record(services[i], realised[i], asked[i].Root)
+	}
+	for i, to := range logs {
+		r.close(services[i], to)
+	}
+	if err != nil {
+		return err
 	}
 	r.skip("another service failed")
 	return nil
+}
+
+// record says what came of a service.
+func (r *run) record(s *Outcome, done Realised, root string) {
+	switch {
+	case done.Skipped:
+		return
+	case done.Err != nil:
+		s.fail(done.Err)
+		if failure := (*Failure)(nil); errors.As(done.Err, &failure) {
+			s.Problem.Kind, s.Problem.Exit, s.Problem.Tail = failure.Kind, failure.Exit, failure.Tail
+			if failure.Drv != s.Drv {
+				s.Problem.Drv = failure.Drv
+			}
+		}
+		return
+	case done.Built:
+		s.Status = Built
+	case done.Fetched:
+		s.Status = Fetched
+	default:
+		s.Status = Cached // by another process, meanwhile
+	}
+	s.Root = root
+	if s.Status != Cached {
+		s.Seconds = seconds(r.progress.took(s))
+	}
 }
 
 func (r *run) skip(why string) {
 	for _, s := range r.open() {
 		s.Problem = &Problem{Code: fault.Canceled, Message: why, Hint: "build it again"}
 	}
-}
-
-func (r *run) jobs() int {
-	if r.request.MaxJobs > 0 {
-		return r.request.MaxJobs
-	}
-	return min(runtime.NumCPU(), 4)
-}
-
-// one builds one service.
-func (r *run) one(ctx context.Context, s *Outcome, e plan.Evaluated) {
-	begun := time.Now()
-	r.progress.begin(s.Name)
-	realised, err := r.realiseOne(ctx, s, e)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		s.Status = Skipped // stopped from outside: said once for all
-	case err != nil:
-		s.fail(err)
-		if failure := (*Failure)(nil); errors.As(err, &failure) {
-			s.Problem.Kind, s.Problem.Exit, s.Problem.Tail = failure.Kind, failure.Exit, failure.Tail
-			if failure.Drv != s.Drv {
-				s.Problem.Drv = failure.Drv
-			}
-		}
-	case realised.Built:
-		s.Status = Built
-	case realised.Fetched:
-		s.Status = Fetched
-	default:
-		s.Status = Cached // by another process, meanwhile
-	}
-	if s.Status == Built || s.Status == Fetched {
-		s.Seconds = seconds(time.Since(begun))
-	}
-	r.progress.end(s.Name, s.Status)
-}
-
-func (r *run) realiseOne(ctx context.Context, s *Outcome, e plan.Evaluated) (Realised, error) {
-	link, err := r.link(s)
-	if err != nil {
-		return Realised{}, err
-	}
-	log, err := r.log(s)
-	if err != nil {
-		return Realised{}, err
-	}
-	ask := Realisation{Drv: e.Drv, Output: e.Output, Root: link, Log: log, Doing: func(what string) { r.progress.doing(s.Name, what) }, Warn: r.warn}
-	realised, err := r.Nix.Realise(ctx, ask)
-	if failure := (*Failure)(nil); errors.As(err, &failure) && failure.Collected {
-		// What it was evaluated to before is gone: once more, from the start.
-		again, _, failed := r.order.Evaluate(ctx, []string{s.Target.Attr}, true)
-		if failed == nil {
-			failed = again[s.Target.Attr].Err
-		}
-		if failed != nil {
-			return Realised{}, errors.Join(failed, log.Close())
-		}
-		realised, err = r.Nix.Realise(ctx, ask)
-	}
-	if err == nil {
-		s.Root = link
-	}
-	if closed := log.Close(); err == nil && closed != nil {
-		err = durable.Explain(closed)
-	}
-	return realised, err
 }
 
 // maxWarnings is how many different warnings of Nix are told; all are in the log.
@@ -363,51 +370,6 @@ func (r *run) warn(text string) {
 	r.warned = append(r.warned, text)
 	r.report.Warnings = append(r.report.Warnings, plan.Warning{Code: "nix", Message: text, Hint: "see the log of the service"})
 }
-
-// log is the file for what the builders of a service print.
-func (r *run) log(s *Outcome) (io.WriteCloser, error) {
-	if r.watch.Logs == "" {
-		return discard{io.Discard}, nil
-	}
-	file, err := os.OpenFile(filepath.Join(r.watch.Logs, s.Name+".log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, durable.Explain(err)
-	}
-	s.Log = file.Name()
-	return &bounded{file: file, room: maxLog}, nil
-}
-
-type discard struct{ io.Writer }
-
-func (discard) Close() error { return nil }
-
-// maxLog is how much of what a service's builders print is kept.
-const maxLog = 64 << 20
-
-// bounded keeps the beginning of what is written. A disk that is full does not
-// end a build: the log is cut, and says so where it can.
-type bounded struct {
-	file *os.File
-	room int
-}
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if b.room <= 0 {
-		return len(p), nil
-	}
-	part := p[:min(len(p), b.room)]
-	b.room -= len(part)
-	if _, err := b.file.Write(part); err != nil {
-		b.room = 0
-		return len(p), nil //nolint:nilerr // see above
-	}
-	if b.room <= 0 {
-		_, _ = io.WriteString(b.file, "\n… cut\n")
-	}
-	return len(p), nil
-}
-
-func (b *bounded) Close() error { return b.file.Close() }
 
 func seconds(d time.Duration) float64 {
 	return float64(d.Round(time.Millisecond)) / float64(time.Second)

@@ -3,6 +3,9 @@
 package build
 
 import (
+	"slices"
+	"strings"
+
 	"homelab/internal/fault"
 	"homelab/internal/image"
 	"homelab/internal/plan"
@@ -16,7 +19,8 @@ type Report struct {
 	Head     plan.Side      `json:"head" jsonschema_description:"What it was built from."`
 	DryRun   bool           `json:"dryRun" jsonschema_description:"True when nothing was built."`
 	Counts   Counts         `json:"counts" jsonschema_description:"Number of services by status."`
-	Services []Outcome      `json:"services" jsonschema_description:"What came of each service, by name."`
+	Services []Outcome      `json:"services" jsonschema_description:"What came of each service, by name: at most 100, failures before others."`
+	More     int            `json:"more,omitempty" jsonschema_description:"Services that are left out of the list: name them to see them."`
 	Warnings []plan.Warning `json:"warnings" jsonschema_description:"What to know before trusting the answer."`
 }
 
@@ -109,6 +113,9 @@ func (c *Counts) add(s Status) {
 // Code classifies a report: empty when all went well, else the most telling
 // failure.
 func (r *Report) Code() fault.Code {
+	if r.State == "canceled" {
+		return fault.Canceled
+	}
 	var code fault.Code
 	for _, s := range r.Services {
 		if s.Status == Failed && (code == "" || s.Problem.Code == fault.BuildFailed) {
@@ -116,6 +123,25 @@ func (r *Report) Code() fault.Code {
 		}
 	}
 	return code
+}
+
+// maxOutcomes bounds the list of services in an answer.
+const maxOutcomes = 100
+
+// Bounded is the report as it is answered and kept: with the services that matter
+// most, where there are many.
+func (r *Report) Bounded() *Report {
+	if r == nil || len(r.Services) <= maxOutcomes {
+		return r
+	}
+	bounded := *r
+	weight := []Status{Failed, Skipped, Pending, Built, Fetched, Cached}
+	byWeight := slices.Clone(r.Services)
+	slices.SortStableFunc(byWeight, func(a, b Outcome) int { return slices.Index(weight, a.Status) - slices.Index(weight, b.Status) })
+	bounded.Services = byWeight[:maxOutcomes]
+	slices.SortFunc(bounded.Services, func(a, b Outcome) int { return strings.Compare(a.Name, b.Name) })
+	bounded.More = len(r.Services) - maxOutcomes
+	return &bounded
 }
 
 // maxTails bounds the last lines of all failures together, in bytes. Those of the

@@ -16,7 +16,7 @@ type Request struct {
 	Mode       plan.Mode `json:"mode,omitempty" jsonschema:"enum=hints,enum=exact,enum=audit,default=hints" jsonschema_description:"As in plan (default hints)."`
 	DryRun     bool      `json:"dryRun,omitempty" jsonschema_description:"Evaluate, and say what would be built."`
 	KeepGoing  *bool     `json:"keepGoing,omitempty" jsonschema:"default=true" jsonschema_description:"Build the others when one fails (default true)."`
-	MaxJobs    int       `json:"maxJobs,omitempty" jsonschema:"minimum=1,maximum=64" jsonschema_description:"Most services to build at the same time (default: one for each processor, at most 4)."`
+	MaxJobs    int       `json:"maxJobs,omitempty" jsonschema:"minimum=1,maximum=64" jsonschema_description:"Most builders at the same time on this machine (default: max-jobs of nix.conf)."`
 	Background bool      `json:"background,omitempty" jsonschema_description:"Return at once with a jobId; the build outlives this call and this server."`
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -216,15 +217,22 @@ func TestKilledInTheMiddleOfABuild(t *testing.T) {
 	assert.Equal(t, []string{report.Services[0].Root}, roots)
 }
 
-// A signal ends the build, and leaves no builder.
+// A signal ends the build, and leaves no builder. What was built before is told.
 func TestInterruptedBuild(t *testing.T) {
 	t.Parallel()
 	l, _, builder := slow(t)
-	p, err := command.Start(context.Background(), l.command(filepath.Join(bin, "homelab"), "build", "slow"))
+	p, err := command.Start(context.Background(), l.command(filepath.Join(bin, "homelab"), "build", "--json", "--max-jobs", "2", "quick", "slow"))
 	require.NoError(t, err)
 	pid := builder()
+	require.Eventually(t, func() bool { return l.jobs().Jobs[0].Progress.Done == 1 }, 30*time.Second, 20*time.Millisecond)
 	require.NoError(t, syscall.Kill(p.PID, syscall.SIGTERM))
+	answer, err := io.ReadAll(p)
+	require.NoError(t, err)
 	result := p.Wait()
+	var report build.Report
+	require.NoError(t, json.Unmarshal(answer, &report), "%s", answer)
+	assert.Equal(t, "canceled", report.State)
+	assert.Equal(t, build.Counts{Total: 2, Built: 1, Skipped: 1}, report.Counts)
 	assert.Equal(t, fault.Canceled.Exit(), result.Exit, "%s", result.Stderr)
 	gone(t, pid)
 	require.NoError(t, p.Close())

@@ -74,30 +74,35 @@ func (flakes) GitRef(root, commit, dir string) string { return nix.GitRef(root, 
 // builders is the [build.Nix] on the nix command.
 type builders struct{ nix.Nix }
 
-func (b builders) Realise(ctx context.Context, r build.Realisation) (build.Realised, error) {
-	realised, err := b.Nix.Realise(ctx, nix.Realisation{
-		Drv: r.Drv, Output: r.Output, Root: r.Root, Log: r.Log,
-		Event: func(e nix.Event) {
-			switch e.Kind {
-			case nix.BuildStarted:
-				r.Doing("building " + nix.ShortName(e.Drv))
-			case nix.FetchStarted:
-				r.Doing("fetching " + nix.ShortName(e.Path))
-			case nix.Message:
-				// What is tried again is not worth a word yet.
-				if e.Level == 1 && !strings.Contains(e.Text, "; retrying in") {
-					r.Warn(e.Text)
-				}
-			}
-		},
-	})
-	if failure := (*nix.Failure)(nil); errors.As(err, &failure) {
-		err = &build.Failure{
-			Err: err, Kind: string(failure.Kind), Drv: failure.Drv, Exit: failure.Exit, Tail: failure.Tail,
-			Collected: failure.Kind == nix.DrvMissing,
+func (b builders) Realise(ctx context.Context, asked []build.Realisation, how build.How) ([]build.Realised, error) {
+	each := make([]nix.Realisation, len(asked))
+	for i, r := range asked {
+		each[i] = nix.Realisation(r)
+	}
+	done, err := b.Nix.Realise(ctx, each, nix.How{MaxJobs: how.MaxJobs, FailFast: how.FailFast, Event: func(e nix.Event) { tell(how, e) }})
+	all := make([]build.Realised, len(done))
+	for i, d := range done {
+		all[i] = build.Realised{Built: d.Built, Fetched: d.Substituted, Err: d.Err, Skipped: d.Skipped}
+		if failure := (*nix.Failure)(nil); errors.As(d.Err, &failure) {
+			all[i].Err = &build.Failure{Err: d.Err, Kind: string(failure.Kind), Drv: failure.Drv, Exit: failure.Exit, Tail: failure.Tail}
 		}
 	}
-	return build.Realised{Built: realised.Built, Fetched: realised.Substituted, Duration: realised.Duration}, err
+	return all, err
+}
+
+// tell tells an event of Nix to whoever builds.
+func tell(how build.How, e nix.Event) {
+	switch e.Kind {
+	case nix.BuildStarted, nix.BuildFinished:
+		how.Step(build.Step{Drv: e.Drv, Name: nix.ShortName(e.Drv), Ended: e.Kind == nix.BuildFinished})
+	case nix.FetchStarted, nix.FetchFinished, nix.DownloadedBytes:
+		how.Step(build.Step{Path: e.Path, Name: nix.ShortName(e.Path), Done: e.Done, Expected: e.Expected, Ended: e.Kind == nix.FetchFinished})
+	case nix.Message:
+		// What is tried again is not worth a word yet.
+		if e.Level == 1 && !strings.Contains(e.Text, "; retrying in") {
+			how.Warn(e.Text)
+		}
+	}
 }
 
 func (b builders) Hashes(ctx context.Context, paths []string) (map[string]build.PathInfo, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"homelab/internal/build"
 	"homelab/internal/command"
@@ -64,7 +65,8 @@ func (h *Harness) build(ctx context.Context, r build.Request, report tools.Repor
 	spec := job.Spec{Tool: "build", Services: services, Input: r}
 	switch {
 	case r.DryRun || len(services) == 0:
-		return h.builder(jobs, planner).Build(ctx, order, r, build.Watch{Report: telling(report)})
+		result, err := h.builder(jobs, planner).Build(ctx, order, r, build.Watch{Report: telling(report)})
+		return result.Bounded(), err
 	case r.Background:
 		// What is carried out later is what there is to do now, or nothing.
 		r.PlanID, r.Background = order.Plan.PlanID, false
@@ -85,7 +87,7 @@ func (h *Harness) build(ctx context.Context, r build.Request, report tools.Repor
 
 // runBuild carries out a build as a job.
 func (h *Harness) runBuild(ctx context.Context, jobs *job.Store, planner *plan.Planner, orderOf func(context.Context) (*plan.Order, error), r build.Request, run *job.Run, tell func(int, int, string)) (*build.Report, error) {
-	return job.Do(ctx, run, func(ctx context.Context) (*build.Report, bool, error) {
+	result, err := job.Do(ctx, run, func(ctx context.Context) (*build.Report, bool, error) {
 		order, err := orderOf(ctx)
 		if err != nil {
 			return nil, false, err
@@ -104,8 +106,16 @@ func (h *Harness) runBuild(ctx context.Context, jobs *job.Store, planner *plan.P
 		if result != nil {
 			result.JobID = run.ID
 		}
-		return result, err == nil && result.Code() == "", err
+		return result.Bounded(), err == nil && result.Code() == "", err
 	})
+	switch {
+	case err == nil || result == nil:
+		return result, err
+	case result.State == "canceled":
+		return result, nil // it says so, and what was built before
+	}
+	f := fault.Of(err)
+	return nil, &fault.Error{Op: f.Op, Code: f.Code, Message: f.Message, Hint: strings.TrimPrefix(f.Hint+"; what was done before: homelab job get "+run.ID, "; "), Err: err}
 }
 
 func (h *Harness) builder(jobs *job.Store, planner *plan.Planner) *build.Builder {

@@ -8,8 +8,7 @@ const (
 	BuildStarted    EventKind = "buildStarted"    // the builder of Drv runs; Text is the machine, empty: this one
 	BuildFinished   EventKind = "buildFinished"   // the builder of Drv ended, well or not
 	LogLine         EventKind = "log"             // the builder of Drv printed Text
-	BuildPhase      EventKind = "phase"           // the builder of Drv entered the phase Text
-	BuildProgress   EventKind = "buildProgress"   // Done of Expected derivations are built
+	BuildsCounted   EventKind = "buildsCounted"   // Done of Expected derivations are built
 	FetchStarted    EventKind = "fetchStarted"    // Path is being taken from the store Text
 	FetchFinished   EventKind = "fetchFinished"   // and no more, well or not
 	DownloadedBytes EventKind = "downloadedBytes" // Done of Expected bytes of the store path Path are here

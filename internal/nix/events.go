@@ -19,7 +19,6 @@ const (
 	waiting    = 111
 
 	logLine  = 101
-	setPhase = 104
 	progress = 105
 )
 
@@ -31,7 +30,7 @@ type EventWriter struct {
 	each       func(Event)
 	line       line
 	activities map[uint64]activity
-	counted    Event // the last BuildProgress
+	counted    Event // the last BuildsCounted
 }
 
 // activity is something that Nix does for a while.
@@ -151,16 +150,14 @@ func (w *EventWriter) result(s said, of activity) {
 	switch {
 	case of.kind == build && s.Type == logLine:
 		w.each(Event{Kind: LogLine, Drv: of.subject, Text: s.field(0)})
-	case of.kind == build && s.Type == setPhase:
-		w.each(Event{Kind: BuildPhase, Drv: of.subject, Text: s.field(0)})
-	case of.kind == copyPath && s.Type == progress:
-		w.each(Event{Kind: DownloadedBytes, Path: of.subject, Done: s.number(0), Expected: s.number(1)})
 	case of.kind == builds && s.Type == progress:
-		e := Event{Kind: BuildProgress, Done: s.number(0), Expected: s.number(1)}
+		e := Event{Kind: BuildsCounted, Done: s.number(0), Expected: s.number(1)}
 		if e != w.counted {
 			w.counted = e
 			w.each(e)
 		}
+	case of.kind == copyPath && s.Type == progress:
+		w.each(Event{Kind: DownloadedBytes, Path: of.subject, Done: s.number(0), Expected: s.number(1)})
 	}
 }
 

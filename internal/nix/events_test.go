@@ -54,13 +54,12 @@ func TestEvents(t *testing.T) {
 			[]nix.Event{
 				{Kind: nix.BuildStarted, Drv: drv, Text: "ssh://b"},
 				{Kind: nix.LogLine, Drv: drv, Text: "hello"},
-				{Kind: nix.BuildPhase, Drv: drv, Text: "buildPhase"},
 				{Kind: nix.BuildFinished, Drv: drv},
 			}},
 		{"counts", `@nix {"action":"start","id":1,"level":0,"text":"","type":104}` + "\n" +
 			strings.Repeat(`@nix {"action":"result","fields":[1,3,1,0],"id":1,"type":105}`+"\n", 3) +
 			`@nix {"action":"result","fields":[2,3,1,0],"id":1,"type":105}` + "\n",
-			[]nix.Event{{Kind: nix.BuildProgress, Done: 1, Expected: 3}, {Kind: nix.BuildProgress, Done: 2, Expected: 3}}},
+			[]nix.Event{{Kind: nix.BuildsCounted, Done: 1, Expected: 3}, {Kind: nix.BuildsCounted, Done: 2, Expected: 3}}},
 		{"a fetch", `@nix {"action":"start","fields":["/nix/store/x","https://c"],"id":1,"type":108}` + "\n" +
 			`@nix {"action":"start","fields":["/nix/store/x","https://c","local"],"id":2,"type":100}` + "\n" +
 			`@nix {"action":"result","fields":[10,200,0,0],"id":2,"type":105}` + "\n" +

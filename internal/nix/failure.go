@@ -1,6 +1,7 @@
 package nix
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -26,7 +27,7 @@ const (
 )
 
 // Failure is why a derivation could not be realised. It is the cause of the
-// fault that [Nix.Realise] returns: errors.As finds it.
+// fault in [Realised]: errors.As finds it.
 type Failure struct {
 	Kind      FailureKind
 	Drv       string   // that failed: the one asked for, or one it needs; empty when none did
@@ -38,15 +39,22 @@ type Failure struct {
 	Machine   string   // the system of this machine; empty when unknown
 	Specified string   // hash that Drv promises, as Nix writes it: sha256-…
 	Got       string   // hash of what it made
+	Refused   []string // by other machines: the address of each, and why
 	Message   string   // what Nix says, one line
 
-	cause error
+	own bool // about what was asked for, or something that it needs
 }
 
 func (f *Failure) Error() string { return f.Message }
 
-// Unwrap is what ended the build from outside, if something did.
-func (f *Failure) Unwrap() error { return f.cause }
+// failureIn is the failure of a build that an error tells; nil when it tells none.
+func failureIn(err error) *Failure {
+	var f *Failure
+	if !errors.As(err, &f) {
+		return nil
+	}
+	return f
+}
 
 // fault says it to the user who asked for a derivation.
 func (f *Failure) fault(asked string, advice func(system string) string) *fault.Error {
@@ -56,6 +64,9 @@ func (f *Failure) fault(asked string, advice func(system string) string) *fault.
 		who = fmt.Sprintf("%s needs %s, and its builder", ShortName(asked), ShortName(f.Drv))
 	}
 	logHint := "its last lines say why; all of them: nix-store --read-log " + f.Drv
+	if len(f.Tail) == 0 {
+		logHint = "it printed nothing: see what it runs with nix show-derivation " + f.Drv
+	}
 	switch f.Kind {
 	case BuilderFailed:
 		e.Message, e.Hint = who+" "+f.end(), logHint
@@ -117,6 +128,9 @@ func (f *Failure) platform(asked string) string {
 	}
 	if f.Machine != "" && f.Machine != f.System {
 		message += ", and this is " + f.Machine
+	}
+	if len(f.Refused) > 0 {
+		message += "; not taken by " + strings.Join(f.Refused, ", nor by ")
 	}
 	return message
 }

@@ -1,6 +1,7 @@
 package nix_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -37,7 +38,7 @@ func TestBuildWording(t *testing.T) {
 				require.Contains(t, files, version)
 				t.Setenv("FAKE_NIX_STDERR", files[version])
 				t.Setenv("FAKE_NIX_EXIT", strings.TrimSpace(files[version+" exit"]))
-				_, err := nix.Nix{}.Realise(t.Context(), nix.Realisation{Drv: strings.TrimSpace(string(archive.Comment))})
+				_, err := realise(t, nix.Nix{}, nix.Realisation{Drv: strings.TrimSpace(string(archive.Comment))})
 				var f *nix.Failure
 				require.ErrorAs(t, err, &f)
 				fields, jsonErr := json.MarshalIndent(f, "", "  ")
@@ -56,6 +57,20 @@ func TestBuildWording(t *testing.T) {
 			}
 		})
 	}
+}
+
+// realise realises one.
+func realise(t *testing.T, n nix.Nix, r nix.Realisation) (nix.Realised, error) {
+	t.Helper()
+	return realiseIn(t.Context(), n, r, nil)
+}
+
+func realiseIn(ctx context.Context, n nix.Nix, r nix.Realisation, event func(nix.Event)) (nix.Realised, error) {
+	done, err := n.Realise(ctx, []nix.Realisation{r}, nix.How{Event: event})
+	if err != nil {
+		return nix.Realised{}, err
+	}
+	return done[0], done[0].Err
 }
 
 // failure is the cause of an error of Realise.

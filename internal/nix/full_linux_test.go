@@ -23,7 +23,7 @@ func TestRealDiskIsFull(t *testing.T) {
 	// Since Nix 2.30 builds do not follow TMPDIR.
 	t.Setenv("NIX_CONFIG", os.Getenv("NIX_CONFIG")+"build-dir = "+small+"\n")
 
-	_, err := nix.Nix{}.Realise(t.Context(), nix.Realisation{Drv: target.Drv})
+	_, err := realise(t, nix.Nix{}, nix.Realisation{Drv: target.Drv})
 	assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
 	assert.Equal(t, nix.NoSpace, failure(t, err).Kind)
 	assert.Equal(t, target.Drv, failure(t, err).Drv)

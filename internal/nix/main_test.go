@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	case "nix", "nix-store":
 		os.Exit(playNix())
 	case "realise":
-		_, _ = nix.Nix{}.Realise(context.Background(), nix.Realisation{Drv: os.Args[1], Log: os.Stdout})
+		_, _ = nix.Nix{}.Realise(context.Background(), []nix.Realisation{{Drv: os.Args[1], Log: os.Stdout}}, nix.How{})
 		os.Exit(1)
 	}
 	os.Exit(m.Run())

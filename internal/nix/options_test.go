@@ -71,7 +71,7 @@ func TestOptionsReachEveryCommand(t *testing.T) {
 		_, _ = n.EvalJSON(t.Context(), lab, 1<<20)
 		_, _ = n.Targets(t.Context(), lab.Flake, []string{"packages.x.a"})
 		_, _ = n.Systems(t.Context())
-		_, _ = n.Realise(t.Context(), nix.Realisation{Drv: "/nix/store/00000000000000000000000000000000-a.drv"})
+		_, _ = realise(t, n, nix.Realisation{Drv: "/nix/store/00000000000000000000000000000000-a.drv"})
 		_, _ = n.Valid(t.Context(), []string{"/nix/store/a"})
 		_, _ = n.Hashes(t.Context(), []string{"/nix/store/a"})
 		_ = n.AddRoot(t.Context(), "/nix/store/a", filepath.Join(t.TempDir(), "root"))
@@ -109,7 +109,7 @@ func TestRealOptions(t *testing.T) {
 	target := evaluated[broken.attr("good")].Target
 	require.NotEmpty(t, target.Drv, "%v", evaluated)
 	assert.FileExists(t, folder+target.Drv, "evaluated into another store")
-	_, err = n.Realise(t.Context(), nix.Realisation{Drv: target.Drv, Log: t.Output()})
+	_, err = realise(t, n, nix.Realisation{Drv: target.Drv, Log: t.Output()})
 	if err != nil {
 		// A store in a folder of its own needs a sandbox to build in.
 		assert.NotContains(t, err.Error(), "option")

@@ -7,8 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"homelab/internal/command"
 	"homelab/internal/fault"
@@ -21,25 +25,36 @@ const realiseOp = "nix build"
 type Realisation struct {
 	Drv    string // /nix/store/….drv, of a [Target]
 	Output string // name of the output; empty: out
+	Out    string // store path of the output, of the same target
 	// Root is an absolute path where a link to the output keeps it from garbage
 	// collection; an older link is replaced. Empty: nothing keeps it.
 	Root string
 	// Log gets every line that a builder prints, and what Nix warns of, after
-	// "nix> ". Lines of other derivations than Drv start with their name and
-	// "> ". A Write that fails ends the log, not the build. May be nil.
+	// "nix> ". Lines of other derivations that Drv needs start with their name
+	// and "> ". A Write that fails ends the log, not the build. May be nil.
 	Log io.Writer
-	// Event is called for each event, from one goroutine. May be nil.
-	Event func(Event)
+}
+
+// How says how several outputs are realised. The zero value builds as many at
+// a time as nix.conf says, and goes on when one fails.
+type How struct {
+	MaxJobs  int         // most builders at a time on this machine; 0: the setting max-jobs
+	FailFast bool        // end when one fails
+	Event    func(Event) // called for each event, from one goroutine; may be nil
 }
 
 // Realised says where an output came from: neither Built nor Substituted when
 // it was there.
 type Realised struct {
-	Out         string        // store path of the output
-	Built       bool          // by the builder of the derivation
-	Substituted bool          // taken from a cache
-	Others      int           // derivations that were built for it
-	Duration    time.Duration // of it all
+	Built       bool // by the builder of the derivation
+	Substituted bool // taken from a cache
+	// Err is why there is none: a fault whose cause is a [*Failure]:
+	// [fault.BuildFailed], [fault.Precondition] (platform, daemon, permission,
+	// space, a .drv file that is gone), or [fault.Timeout].
+	Err error
+	// Skipped means that it was not tried to its end, because another one failed
+	// ([How.FailFast]).
+	Skipped bool
 }
 
 var (
@@ -63,56 +78,206 @@ func (r Realisation) Validate() error {
 
 func matches(syntax func() *regexp.Regexp, s string) bool { return syntax().MatchString(s) }
 
-// Realise builds an output of a derivation, or takes it from a cache, with all
-// that it needs. Several may run in parallel: Nix builds nothing twice.
-//
-// The error is a fault; when a build was tried its cause is a [*Failure]:
-// [fault.BuildFailed], [fault.Precondition] (platform, daemon, permission,
-// space, a .drv file that is gone), [fault.Timeout], or [fault.Canceled]. When
-// ctx is canceled, or this process dies, the builders end.
-func (n Nix) Realise(ctx context.Context, r Realisation) (Realised, error) {
+// installable is what nix-store is asked for.
+func (r Realisation) installable() string {
 	if r.Output == "" {
-		r.Output = "out"
+		return r.Drv + "!out"
 	}
-	if err := r.Validate(); err != nil {
-		return Realised{}, err
+	return r.Drv + "!" + r.Output
+}
+
+// Realise builds outputs of derivations, or takes them from a cache, with all
+// that they need, in one process of Nix: what several need is built once, a
+// cache is asked once, and max-jobs bounds them all. The results are in the
+// order of asked.
+//
+// The error is a fault about all of them: a bad request, no Nix, or
+// [fault.Canceled] and [fault.Timeout] when ctx ended; the results then say which
+// were done before. When ctx is canceled, or this process dies, the builders end.
+func (n Nix) Realise(ctx context.Context, asked []Realisation, how How) ([]Realised, error) {
+	for _, r := range asked {
+		if err := r.Validate(); err != nil {
+			return nil, err
+		}
 	}
-	began := time.Now()
-	seen := observe(r)
+	r := &realising{Nix: n, asked: asked, how: how, results: make([]Realised, len(asked))}
+	for i := range asked {
+		r.open = append(r.open, i)
+	}
+	for len(r.open) > 0 {
+		if err := r.pass(ctx); err != nil {
+			return r.results, err
+		}
+	}
+	return r.results, nil
+}
+
+// realising is a call of Realise.
+type realising struct {
+	Nix
+	asked   []Realisation
+	how     How
+	results []Realised
+	open    []int // of asked, without a result yet
+}
+
+// pass runs Nix once, for all that is open. Some failures make Nix give up on all
+// (older versions: a derivation for another system): what is left then without
+// a reason of its own stays open.
+func (r *realising) pass(ctx context.Context) error {
+	seen := r.observe(ctx)
 	events := NewEventWriter(seen.see)
-	c := n.nixStore(append([]string{"--realise", r.Drv + "!" + r.Output, "--log-format", "internal-json", "--no-gc-warning"}, rootArgs(r.Root)...)...)
+	c := r.nixStore(r.args()...)
 	c.Stderr = events
 	result, err := command.Run(ctx, c)
 	_ = events.Close() // never fails
 	switch {
 	case ctx.Err() != nil:
-		return Realised{}, canceled(ctx, seen)
+		r.keepWhatIsThere(ctx, seen)
+		return canceled(ctx)
 	case err != nil:
-		return Realised{}, fmt.Errorf("%s: %w", realiseOp, err)
-	case result.Exit != 0:
-		f := seen.failureOf(result.Exit)
-		return Realised{}, f.fault(r.Drv, func(system string) string { return n.advice(ctx, system, f.Features) })
+		return fmt.Errorf("%s: %w", realiseOp, err)
+	case result.Exit == 0:
+		return r.done(ctx, seen, r.open, strings.TrimSpace(string(result.Stdout)))
 	}
-	out, err := n.keepRoot(ctx, r, strings.TrimSpace(string(result.Stdout)))
+	return r.settle(ctx, seen, result.Exit)
+}
+
+func (r *realising) args() []string {
+	args := []string{"--realise"}
+	for _, i := range r.open {
+		if one := r.asked[i].installable(); !slices.Contains(args, one) {
+			args = append(args, one)
+		}
+	}
+	args = append(args, "--log-format", "internal-json", "--no-gc-warning")
+	if !r.how.FailFast {
+		args = append(args, "--keep-going")
+	}
+	if r.how.MaxJobs > 0 {
+		args = append(args, "--max-jobs", strconv.Itoa(r.how.MaxJobs))
+	}
+	if len(r.open) == 1 {
+		args = append(args, rootArgs(r.asked[r.open[0]].Root)...)
+	}
+	return args
+}
+
+// done records what is there, and keeps it there. Made is what nix-store says it
+// made, where it was asked for one: it made the root as well.
+func (r *realising) done(ctx context.Context, seen *observer, there []int, made string) error {
+	group, inGroup := errgroup.WithContext(ctx)
+	group.SetLimit(maxParallel)
+	for _, i := range there {
+		r.results[i] = seen.realised(i)
+		root := r.asked[i].Root
+		group.Go(func() error {
+			switch {
+			case root == "":
+				return nil
+			case len(r.open) == 1 && made != "":
+				return r.keepRoot(inGroup, r.asked[i], made)
+			}
+			err := r.AddRoot(inGroup, r.asked[i].Out, root)
+			if fault.CodeOf(err) == fault.NotFound { // garbage was collected just now
+				r.results[i] = Realised{Err: err}
+				return nil
+			}
+			return err
+		})
+	}
+	err := group.Wait()
+	r.close(there)
+	return err
+}
+
+// lastLook is how long a build that was canceled may take to see what is there.
+const lastLook = 2 * time.Second
+
+// keepWhatIsThere says of what has been built when the context ended that it
+// was; its roots are made by the next build.
+func (r *realising) keepWhatIsThere(ctx context.Context, seen *observer) {
+	outs := make([]string, 0, len(r.open))
+	for _, i := range r.open {
+		outs = append(outs, r.asked[i].Out)
+	}
+	left, stop := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer stop()
+	invalid, err := r.Valid(left, outs)
+	for _, i := range r.open {
+		if err != nil || slices.Contains(invalid, r.asked[i].Out) {
+			r.results[i] = Realised{Skipped: true}
+		} else {
+			r.results[i] = seen.realised(i)
+		}
+	}
+}
+
+// settle tells apart what is there, what failed, and what was not tried.
+func (r *realising) settle(ctx context.Context, seen *observer, exit int) error {
+	if len(r.open) == 1 {
+		r.fail(ctx, r.open[0], seen.failureOf(r.open[0], exit))
+		r.close(r.open)
+		return nil
+	}
+	outs := make([]string, 0, len(r.open))
+	for _, i := range r.open {
+		outs = append(outs, r.asked[i].Out)
+	}
+	invalid, err := r.Valid(ctx, outs)
 	if err != nil {
-		return Realised{}, err
+		return err
 	}
-	done := Realised{Out: out, Built: seen.built[r.Drv], Others: len(seen.built), Duration: time.Since(began)}
-	if done.Built {
-		done.Others--
+	var there, failed, rest []int
+	for _, i := range r.open {
+		if !slices.Contains(invalid, r.asked[i].Out) {
+			there = append(there, i)
+		} else if f := seen.failureOf(i, exit); f.own {
+			r.fail(ctx, i, f)
+			failed = append(failed, i)
+		} else {
+			rest = append(rest, i)
+		}
 	}
-	done.Substituted = seen.fetched[out] && !done.Built
-	return done, nil
+	r.close(failed)
+	if err := r.done(ctx, seen, there, ""); err != nil {
+		return err
+	}
+	switch {
+	case r.how.FailFast && len(failed) > 0:
+		for _, i := range rest {
+			r.results[i] = Realised{Skipped: true}
+		}
+		r.close(rest)
+	case len(there)+len(failed) == 0 || slices.ContainsFunc(failed, func(i int) bool { return endsAll(r.results[i].Err) }):
+		for _, i := range rest {
+			r.fail(ctx, i, seen.failureOf(i, exit))
+		}
+		r.close(rest)
+	}
+	return nil
+}
+
+// endsAll says whether what one failed of keeps the others from being built.
+func endsAll(err error) bool {
+	f := failureIn(err)
+	return f != nil && (f.Kind == NoSpace || f.Kind == DaemonUnreachable || f.Kind == StoreRefused)
+}
+
+func (r *realising) fail(ctx context.Context, i int, f *Failure) {
+	drv := r.asked[i].Drv
+	r.results[i] = Realised{Err: f.fault(drv, func(system string) string { return r.advice(ctx, system, f.Features) })}
+}
+
+func (r *realising) close(settled []int) {
+	r.open = slices.DeleteFunc(slices.Clone(r.open), func(i int) bool { return slices.Contains(settled, i) })
 }
 
 // canceled is the fault of a build whose context ended.
-func canceled(ctx context.Context, seen *observer) error {
-	f := &Failure{Kind: BuildCanceled, Tail: []string{}, Features: []string{}, cause: ctx.Err()}
-	f.Message = "the build was canceled"
-	e := f.fault(seen.Drv, nil)
-	e.Code = fault.CodeOf(ctx.Err())
+func canceled(ctx context.Context) error {
+	e := &fault.Error{Op: realiseOp, Code: fault.CodeOf(ctx.Err()), Message: "the build was canceled", Hint: "start it again: what is built stays built", Err: ctx.Err()}
 	if e.Code == fault.Timeout {
-		f.Message, e.Message = "the build ran out of time", "the build ran out of time"
+		e.Message = "the build ran out of time"
 	}
 	return e
 }
@@ -133,21 +298,20 @@ func rootArgs(root string) []string {
 	return []string{"--add-root", root, "--indirect"}
 }
 
-// keepRoot returns the store path of what nix-store says it made: the path, or
-// its link. For outputs other than out it adds their name to that of the link;
-// the link has to be the one that was asked for.
-func (n Nix) keepRoot(ctx context.Context, r Realisation, made string) (string, error) {
-	if r.Root == "" {
-		return made, nil
+// keepRoot gives the link that nix-store made the name that was asked for: for
+// outputs other than out it adds their name to it.
+func (n Nix) keepRoot(ctx context.Context, r Realisation, made string) error {
+	if made == r.Root {
+		return nil
 	}
 	out, err := os.Readlink(made)
-	if err != nil || made == r.Root {
-		return out, err
+	if err != nil {
+		return err
 	}
 	if err := n.AddRoot(ctx, out, r.Root); err != nil {
-		return "", err
+		return err
 	}
-	return out, os.Remove(made)
+	return os.Remove(made)
 }
 
 // checkRoot says whether a link can be made at a path.

@@ -3,6 +3,7 @@ package nix
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,7 +23,7 @@ var signs = []sign{
 	{DaemonUnreachable, daemonDown},
 	{HashMismatch, lazy.Regexp(`hash mismatch in fixed-output derivation`)},
 	{PlatformMismatch, lazy.Regexp(`is required to build '[^']+', but I am a|Reason: (?:platform mismatch|missing system features|required system or feature)`)},
-	{BuilderTimedOut, lazy.Regexp(`timed out after \d+ seconds`)},
+	{BuilderTimedOut, timedOut},
 	{BuilderFailed, builderFailed},
 	{FetchFailed, lazy.Regexp(`^some substitutes for`)},
 	{DrvMissing, lazy.Regexp(`cannot build missing derivation|failed to obtain derivation of|is required, but there is no substituter|does not exist and cannot be created|\.drv' is not valid`)},
@@ -33,6 +34,9 @@ var signs = []sign{
 
 var (
 	builderFailed = lazy.Regexp(`builder for '[^']+' failed|Reason: builder failed`)
+	timedOut      = lazy.Regexp(`timed out after \d+ seconds`)
+	summary       = lazy.Regexp(`^\d+ dependenc(?:y|ies) of derivation '[^']+' failed|Reason: \d+ dependenc(?:y|ies) failed|^build of .* failed$`)
+	refusal       = lazy.Regexp(`^cannot build on '([^']*)': (?:error: )?(.*)`)
 	exitCode      = lazy.Regexp(`failed with exit code (\d+)`)
 	endSignal     = lazy.Regexp(`failed due to signal (\d+)`)
 	drvPath       = lazy.Regexp(`'(/[^'!^]+\.drv)`)
@@ -49,43 +53,98 @@ const (
 	exitHashMismatch = 0b1100110
 )
 
-// failureOf says why nix-store ended with an exit status.
-func (o *observer) failureOf(exit int) *Failure {
-	f := &Failure{Kind: OtherFailure, Tail: []string{}, Features: []string{}}
-	var message string
-	for _, sign := range signs {
-		if message = o.firstError(sign.in()); message != "" {
-			f.Kind = sign.kind
-			break
+// failureOf says why one that was asked for is not there, from all that Nix said:
+// what is about it or about something that it needs, else what is about no
+// derivation at all.
+func (o *observer) failureOf(i, exit int) *Failure {
+	if len(o.open) == 1 {
+		f := o.classify(o.errors)
+		switch {
+		case exit == exitTimedOut:
+			f.Kind = BuilderTimedOut
+		case exit == exitHashMismatch:
+			f.Kind = HashMismatch
+		case f.Message == "":
+			f.Message = fmt.Sprintf("nix-store ended with exit status %d and no message", exit)
+		}
+		return o.complete(f)
+	}
+	var own, common []told
+	for _, e := range o.errors {
+		if isSummary(e.text) {
+			continue
+		}
+		switch drv := e.drv(); {
+		case drv == "":
+			common = append(common, e)
+		case drv == o.asked[i].Drv || slices.Contains(o.needs()[drv], i):
+			own = append(own, e)
 		}
 	}
-	switch {
-	case exit == exitTimedOut:
-		f.Kind = BuilderTimedOut
-	case exit == exitHashMismatch:
-		f.Kind = HashMismatch
-	case message == "" && len(o.errors) > 0:
-		message = o.errors[0]
-	case message == "":
-		message = fmt.Sprintf("nix-store ended with exit status %d and no message", exit)
+	if len(own) > 0 {
+		f := o.complete(o.classify(own))
+		f.own = true
+		return f
 	}
-	f.read(message)
-	if f.Drv == "" && (f.Kind == BuilderTimedOut || f.Kind == BuilderFailed) {
-		f.Drv = o.lastBuild // some versions do not name it
+	f := o.classify(common)
+	if f.Message == "" {
+		f.Message = fmt.Sprintf("nix-store ended with exit status %d before it was built", exit)
 	}
+	return o.complete(f)
+}
+
+// drv is the derivation that an error is about; empty: about none, or about all.
+func (e told) drv() string {
+	if drv := first(drvPath(), e.text); drv != "" {
+		return drv
+	}
+	if timedOut().MatchString(e.text) || builderFailed().MatchString(e.text) {
+		return e.after // some versions do not name it
+	}
+	return ""
+}
+
+// isSummary says whether an error only tells that there were others.
+func isSummary(text string) bool { return summary().MatchString(text) }
+
+// classify finds the kind of a failure. The most telling error counts: what is
+// told first need not be the cause.
+func (o *observer) classify(errors []told) *Failure {
+	f := &Failure{Kind: OtherFailure, Tail: []string{}, Features: []string{}}
+	for _, sign := range signs {
+		for _, e := range errors {
+			if sign.in().MatchString(e.text) {
+				f.Kind = sign.kind
+				f.read(e)
+				return f
+			}
+		}
+	}
+	if len(errors) > 0 {
+		f.read(errors[0])
+	}
+	return f
+}
+
+// complete adds what the builder printed.
+func (o *observer) complete(f *Failure) *Failure {
 	if tail := o.tails[f.Drv]; tail != nil {
 		f.Tail = tail.lines
 	}
 	if f.Kind == BuilderFailed && diskFull().MatchString(strings.Join(f.Tail, "\n")) {
 		f.Kind = NoSpace
 	}
+	if f.Kind == PlatformMismatch {
+		f.Refused = o.refused
+	}
 	return f
 }
 
 // read takes the fields from a message of Nix.
-func (f *Failure) read(message string) {
+func (f *Failure) read(e told) {
+	message := e.text
 	f.Message = cut(strings.Join(strings.Fields(message), " "), maxMessage)
-	f.Drv = first(drvPath(), message)
+	f.Drv = e.drv()
 	switch f.Kind {
 	case BuilderFailed, NoSpace:
 		f.Exit, _ = strconv.Atoi(first(exitCode(), message))

@@ -19,7 +19,7 @@ func TestRealStore(t *testing.T) {
 	lab := broken(t)
 	targets := lab.targets(t, "good", "image")
 	good := targets["good"]
-	_, err := nix.Nix{}.Realise(t.Context(), nix.Realisation{Drv: good.Drv})
+	_, err := realise(t, nix.Nix{}, nix.Realisation{Drv: good.Drv})
 	require.NoError(t, err)
 
 	paths := []string{targets["image"].Out, good.Out}
@@ -63,7 +63,7 @@ func TestRealRoots(t *testing.T) {
 	lab := broken(t)
 	targets := lab.targets(t, "good", "image")
 	good := targets["good"]
-	_, err := nix.Nix{}.Realise(t.Context(), nix.Realisation{Drv: good.Drv})
+	_, err := realise(t, nix.Nix{}, nix.Realisation{Drv: good.Drv})
 	require.NoError(t, err)
 	link := filepath.Join(t.TempDir(), "new", "folder", "good")
 	for range 2 {

@@ -97,6 +97,19 @@ func (s Systems) builders(system string) []string {
 	return uris
 }
 
+// listBuilders names the first builders, and what they build.
+func (s Systems) listBuilders() string {
+	const most = 5
+	var list []string
+	for _, b := range s.Builders[:min(len(s.Builders), most)] {
+		list = append(list, b.URI+" for "+strings.Join(b.Systems, ", "))
+	}
+	if more := len(s.Builders) - most; more > 0 {
+		list = append(list, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(list, "; ")
+}
+
 // Advice is what to configure so that derivations of a system, or that need
 // features of a machine, can be built from here.
 func (s Systems) Advice(system string, features []string) string {
@@ -105,12 +118,15 @@ func (s Systems) Advice(system string, features []string) string {
 
 func (s Systems) advice(goos, system string, features []string) string {
 	remote := "name a machine that can in the setting builders of Nix, such as builders=ssh-ng://HOST " + system
+	if len(s.Builders) > 0 {
+		remote += " (there are " + s.listBuilders() + ")"
+	}
 	uris := s.builders(system)
 	switch {
 	case len(features) > 0 && (system == "" || s.Builds(system)):
 		return "add " + strings.Join(features, " ") + " to system-features in nix.conf if this machine can, or name a machine that can in the setting builders"
 	case len(uris) > 0:
-		return "the machine for it did not take it: see `nix store ping --store " + uris[0] + "`"
+		return "the machine for it did not take it: try `nix --extra-experimental-features nix-command store ping --store " + uris[0] + "`"
 	case goos == "darwin" && strings.HasSuffix(system, "-linux"):
 		return "run the Linux builder of nixpkgs (nix run nixpkgs#darwin.linux-builder, or nix.linux-builder.enable in nix-darwin), or " + remote
 	case goos == "linux" && strings.HasSuffix(system, "-linux"):

@@ -22,6 +22,10 @@ rec {
   "with.dot" = run "with.dot" "echo dot >$out";
   "a\${b}" = run "dollar" "echo dollar >$out";
   two = make "two" "echo lib >$lib; echo bin >$bin" { outputs = [ "lib" "bin" ]; };
+  nap1 = run "nap1" nap;
+  nap2 = run "nap2" nap;
+  nap3 = run "nap3" nap;
+  nap = "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; echo >$out";
   image = run "ha.tar.gz" "echo image >$out" // { imageName = "homelab/ha"; imageTag = "1.2"; };
   stream = run "stream-ha" "echo stream >$out" // { imageName = "homelab/ha"; imageTag = null; isExe = true; };
 
@@ -39,6 +43,7 @@ rec {
     exit 3
   '';
   needsExits = run "needs-exits" "echo >$out; read line <${exits}";
+  alsoNeedsExits = run "also-needs-exits" "echo >$out; read line <${exits}";
   killed = run "killed" "echo going; kill -9 $$";
   endless = run "endless" "echo begun; while :; do :; done";
   silent = run "silent" "echo begun; while :; do :; done; echo ${good}";
