@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -159,6 +161,61 @@ func TestHowAJobEnds(t *testing.T) {
 		})
 	}
 }
+
+// A panic of the work goes on, to whoever keeps the process alive. The job has
+// failed then, and holds nothing.
+func TestPanicOfTheWork(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		work  func()
+		seen  any
+		stack string
+		says  string
+	}{
+		"a panic":                      {explode, "a sack of flour", "job_test.explode", "panic: a sack of flour"},
+		"a goroutine that ends itself": {runtime.Goexit, nil, "", "the work ended itself"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := newStore(t)
+			run, err := store.Begin(spec("ha"))
+			require.NoError(t, err)
+			var seen any
+			var stack string
+			var working context.Context
+			var caller sync.WaitGroup
+			caller.Go(func() {
+				defer func() {
+					if seen = recover(); seen != nil {
+						stack = string(debug.Stack())
+					}
+				}()
+				_, _ = job.Do(t.Context(), run, func(ctx context.Context) (*answer, bool, error) {
+					working = ctx
+					run.Report(job.Progress{Done: 1, Total: 2, Message: "half"})
+					c.work()
+					return nil, true, nil
+				})
+			})
+			caller.Wait()
+			assert.Equal(t, c.seen, seen)
+			assert.Contains(t, stack, c.stack, "where it came from is still known")
+			assert.Error(t, working.Err(), "nobody watches any more")
+
+			j := get(t, store, run.ID)
+			assert.Equal(t, job.Failed, j.State)
+			require.NotNil(t, j.Problem)
+			assert.Equal(t, fault.Internal, j.Problem.Code)
+			assert.Equal(t, c.says, j.Problem.Message)
+			assert.Equal(t, job.Progress{Done: 1, Total: 2, Message: "half"}, j.Progress)
+			again, err := store.Begin(spec("ha"))
+			require.NoError(t, err, "its services are free again")
+			require.Error(t, again.Fail(errors.New("never mind")))
+		})
+	}
+}
+
+func explode() { panic("a sack of flour") }
 
 // One job at a time works on a service, whichever process it is in.
 func TestOneWriterForEachService(t *testing.T) {

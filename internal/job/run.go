@@ -112,16 +112,24 @@ func (s *Store) run(j *Job, held *os.File) *Run {
 	return &Run{ID: j.ID, Dir: s.folder(j.ID), store: s, job: j, held: held}
 }
 
-// Do does the work and records how it ended: with an error, or with a result
-// that went well or not. It returns what the work returned, and an error of its
-// own when that could not be recorded.
+// Do does the work and records how it ended: with an error, with a result that
+// went well or not, or with a panic, which goes on. It returns what the work
+// returned, and an error of its own when that could not be recorded.
 func Do[R any](ctx context.Context, r *Run, work func(ctx context.Context) (*R, bool, error)) (*R, error) {
 	working, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { r.watch(working, stop) })
+	rest := func() { stop(); watch.Wait() }
+	over := false
+	defer func() {
+		if !over {
+			rest()
+			r.crashed(recover())
+		}
+	}()
 	result, well, err := work(working)
-	stop()
-	watch.Wait()
+	over = true
+	rest()
 	var recorded any
 	if result != nil {
 		recorded = result
@@ -130,6 +138,21 @@ func Do[R any](ctx context.Context, r *Run, work func(ctx context.Context) (*R, 
 		err = failed
 	}
 	return result, err
+}
+
+// crashed records a panic and lets it go on; nil is that of a goroutine that
+// ended itself. This process may live on, and must not keep the services.
+func (r *Run) crashed(value any) {
+	message := "the work ended itself"
+	if value != nil {
+		message = fmt.Sprintf("panic: %v", value)
+	}
+	// The panic says more than why it could not be recorded: then the job counts
+	// as interrupted.
+	_ = r.finish(nil, false, fault.New(fault.Internal, message, "this is a defect of homelab: please report it with the call that led here"))
+	if value != nil {
+		panic(value)
+	}
 }
 
 // Fail records that the job ended before its work began, and returns err.
