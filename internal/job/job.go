@@ -56,12 +56,4 @@ func problemOf(err error) *Problem {
 	return &Problem{Code: e.Code, Message: e.Error(), Hint: e.Hint}
 }
 
-// Err is the problem as an error; nil when there is none.
-func (j *Job) Err() error {
-	if j.Problem == nil {
-		return nil
-	}
-	return fault.New(j.Problem.Code, j.Problem.Message, j.Problem.Hint)
-}
-
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -170,9 +170,6 @@ func (s *Store) List(r ListRequest) (*Listing, error) {
 	return out, nil
 }
 
-// Names lists the names of all jobs, newest first.
-func (s *Store) Names() ([]string, error) { return s.ids() }
-
 // Result decodes what a job answered; false while it has not.
 func (s *Store) Result(id string, into any) (bool, error) {
 	return s.decode(id, "result.json", into)
