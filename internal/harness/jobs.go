@@ -71,13 +71,13 @@ func (h *Harness) build(ctx context.Context, r build.Request, report tools.Repor
 		// What is carried out later is what there is to do now, or nothing.
 		r.PlanID, r.Background = order.Plan.PlanID, false
 		spec.Input = r
-		started, err := jobs.Detach(spec, h.starter(jobs, planner))
+		started, err := jobs.Detach(ctx, spec, h.starter(jobs, planner))
 		if err != nil {
 			return nil, err
 		}
 		return build.Started(order, started.ID), nil
 	}
-	run, err := jobs.Begin(spec)
+	run, err := jobs.Begin(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func (h *Harness) jobList(ctx context.Context, r job.ListRequest) (*job.Listing,
 	if err != nil {
 		return nil, err
 	}
-	return jobs.List(r)
+	return jobs.List(ctx, r)
 }
 
 func (h *Harness) jobGet(ctx context.Context, r job.GetRequest, report tools.Report) (*tools.JobAnswer, error) {

@@ -1,13 +1,16 @@
 package job
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,8 +18,10 @@ import (
 	"homelab/internal/fault"
 )
 
-// claims takes the lock under which jobs begin, end and are repaired.
-func (s *Store) claims() (unlock func(), err error) {
+// claims takes the lock under which jobs begin, end and are repaired. It is held
+// for a moment, but a process that is stopped in that moment holds it for as
+// long as it is: nobody waits for it longer than ctx.
+func (s *Store) claims(ctx context.Context) (unlock func(), err error) {
 	for _, folder := range []string{s.Dir, filepath.Join(s.Dir, "jobs"), filepath.Join(s.Dir, "active")} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, durable.Explain(err)
@@ -26,10 +31,24 @@ func (s *Store) claims() (unlock func(), err error) {
 	if err != nil {
 		return nil, durable.Explain(err)
 	}
-	if err := flock(file, unix.LOCK_EX); err != nil {
+	if err := waitFor(ctx, file); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return func() { _ = file.Close() }, nil
+	return func() { _ = file.Close() }, nil // nothing was written: it only lets go of the lock
+}
+
+// waitFor takes the lock on a file when nobody has it.
+func waitFor(ctx context.Context, file *os.File) error {
+	for {
+		if err := flock(file, unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the lock %s: %w", file.Name(), context.Cause(ctx))
+		case <-time.After(lockPoll):
+		}
+	}
 }
 
 func flock(file *os.File, how int) error {
@@ -92,8 +111,8 @@ func (s *Store) write(j *Job) error {
 
 // claim makes the record of a new job and takes its lock, unless an active job
 // works on one of its services.
-func (s *Store) claim(j *Job, input []byte) (*os.File, error) {
-	unlock, err := s.claims()
+func (s *Store) claim(ctx context.Context, j *Job, input []byte) (*os.File, error) {
+	unlock, err := s.claims(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func beProcess(dir string) error {
 	if id := os.Getenv("HOMELAB_TEST_ADOPT"); id != "" {
 		run, err = store.Adopt(id, os.NewFile(3, "lock"))
 	} else {
-		run, err = store.Begin(spec("ha"))
+		run, err = store.Begin(context.Background(), spec("ha"))
 	}
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func start(t *testing.T, store *job.Store, adopt string, lock *os.File) *process
 
 func get(t *testing.T, store *job.Store, id string) *job.Job {
 	t.Helper()
-	j, err := store.Get(id)
+	j, err := store.Get(t.Context(), id)
 	require.NoError(t, err)
 	return j
 }
@@ -143,7 +143,7 @@ func TestHowAJobEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := newStore(t)
-			run, err := store.Begin(spec("ha"))
+			run, err := store.Begin(t.Context(), spec("ha"))
 			require.NoError(t, err)
 			assert.Equal(t, job.Running, get(t, store, run.ID).State)
 			got, err := job.Do(t.Context(), run, func(context.Context) (*answer, bool, error) { return c.result, c.well, c.err })
@@ -163,7 +163,7 @@ func TestHowAJobEnds(t *testing.T) {
 			require.NoError(t, store.Input(run.ID, &input))
 			assert.Equal(t, map[string][]string{"services": {"ha"}}, input)
 
-			again, err := store.Begin(spec("ha"))
+			again, err := store.Begin(t.Context(), spec("ha"))
 			require.NoError(t, err, "its services are free again")
 			require.Error(t, again.Fail(errors.New("never mind")))
 		})
@@ -186,7 +186,7 @@ func TestPanicOfTheWork(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store := newStore(t)
-			run, err := store.Begin(spec("ha"))
+			run, err := store.Begin(t.Context(), spec("ha"))
 			require.NoError(t, err)
 			var seen any
 			var stack string
@@ -215,7 +215,7 @@ func TestPanicOfTheWork(t *testing.T) {
 			require.Equal(t, fault.Internal, codeOf(j))
 			assert.Equal(t, c.says, j.Problem.Message)
 			assert.Equal(t, job.Progress{Done: 1, Total: 2, Message: "half"}, j.Progress)
-			again, err := store.Begin(spec("ha"))
+			again, err := store.Begin(t.Context(), spec("ha"))
 			require.NoError(t, err, "its services are free again")
 			require.Error(t, again.Fail(errors.New("never mind")))
 		})
@@ -229,17 +229,17 @@ func TestOneWriterForEachService(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)
 	p := start(t, store, "", nil)
-	_, err := store.Begin(spec("grafana", "ha"))
+	_, err := store.Begin(t.Context(), spec("grafana", "ha"))
 	assert.Equal(t, fault.Locked, fault.CodeOf(err))
 	assert.ErrorContains(t, err, "ha: job "+p.id+" works on it")
 	assert.NotContains(t, err.Error(), "grafana")
-	other, err := store.Begin(spec("grafana"))
+	other, err := store.Begin(t.Context(), spec("grafana"))
 	require.NoError(t, err)
 	require.Error(t, other.Fail(errors.New("never mind")))
 
 	require.NoError(t, p.stdin.Close())
 	assert.Equal(t, job.Succeeded, wait(t, store, p.id).State)
-	listing, err := store.List(job.ListRequest{})
+	listing, err := store.List(t.Context(), job.ListRequest{})
 	require.NoError(t, err)
 	assert.Equal(t, 2, listing.Count, "what was refused left nothing")
 }
@@ -253,7 +253,7 @@ func TestKilledProcess(t *testing.T) {
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGKILL))
 	_ = p.cmd.Wait()
 
-	run, err := store.Begin(spec("ha"))
+	run, err := store.Begin(t.Context(), spec("ha"))
 	require.NoError(t, err, "a new job repairs what it finds")
 	j := get(t, store, p.id)
 	assert.Equal(t, job.Interrupted, j.State)
@@ -288,7 +288,7 @@ func TestDetachedJob(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)
 	var p *process
-	j, err := store.Detach(spec("ha"), func(id string, lock *os.File) error {
+	j, err := store.Detach(t.Context(), spec("ha"), func(id string, lock *os.File) error {
 		assert.Equal(t, job.Queued, get(t, store, id).State, "locked before its process is there")
 		p = start(t, store, id, lock)
 		return nil
@@ -297,7 +297,7 @@ func TestDetachedJob(t *testing.T) {
 	assert.True(t, j.Background)
 	assert.Equal(t, j.ID, p.id)
 	assert.Equal(t, job.Running, get(t, store, j.ID).State)
-	_, err = store.Begin(spec("ha"))
+	_, err = store.Begin(t.Context(), spec("ha"))
 	assert.Equal(t, fault.Locked, fault.CodeOf(err))
 	require.NoError(t, p.stdin.Close())
 	assert.Equal(t, job.Succeeded, wait(t, store, j.ID).State)
@@ -306,14 +306,14 @@ func TestDetachedJob(t *testing.T) {
 func TestDetachedJobThatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)
-	_, err := store.Detach(spec("ha"), func(string, *os.File) error { return errors.New("no more processes") })
+	_, err := store.Detach(t.Context(), spec("ha"), func(string, *os.File) error { return errors.New("no more processes") })
 	require.ErrorContains(t, err, "no more processes")
-	listing, err := store.List(job.ListRequest{})
+	listing, err := store.List(t.Context(), job.ListRequest{})
 	require.NoError(t, err)
 	assert.Equal(t, &job.Listing{Jobs: []job.Job{}}, listing)
 
 	// A process that ends before it takes over.
-	j, err := store.Detach(spec("ha"), func(string, *os.File) error { return nil })
+	j, err := store.Detach(t.Context(), spec("ha"), func(string, *os.File) error { return nil })
 	require.NoError(t, err)
 	assert.Equal(t, job.Interrupted, get(t, store, j.ID).State)
 }
@@ -322,16 +322,16 @@ func TestJobThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)
 	for _, id := range []string{"build-1", "", ".", "..", "../state", "a/b"} {
-		_, err := store.Get(id)
+		_, err := store.Get(t.Context(), id)
 		assert.Equal(t, fault.NotFound, fault.CodeOf(err), id)
 	}
-	run, err := store.Begin(spec("ha"))
+	run, err := store.Begin(t.Context(), spec("ha"))
 	require.NoError(t, err)
 	require.Error(t, run.Fail(errors.New("never mind")))
-	_, err = store.Get(run.ID[:len(run.ID)-1])
+	_, err = store.Get(t.Context(), run.ID[:len(run.ID)-1])
 	assert.Equal(t, "did you mean "+run.ID+"?", fault.Of(err).Hint)
 
-	_, err = store.Get(strings.Repeat("x", 300))
+	_, err = store.Get(t.Context(), strings.Repeat("x", 300))
 	assert.Equal(t, fault.NotFound, fault.CodeOf(err))
 }
 
@@ -345,21 +345,70 @@ func TestDamagedRecord(t *testing.T) {
 	whole, err := os.ReadFile(record)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(record, whole[:10], 0o600))
-	_, err = store.Get(p.id)
+	_, err = store.Get(t.Context(), p.id)
 	assert.ErrorContains(t, err, "damaged")
 	assert.Contains(t, fault.Of(err).Hint, filepath.Dir(record))
-	_, err = store.Begin(spec("grafana"))
+	_, err = store.Begin(t.Context(), spec("grafana"))
 	assert.Equal(t, fault.Locked, fault.CodeOf(err))
-	listing, err := store.List(job.ListRequest{})
+	listing, err := store.List(t.Context(), job.ListRequest{})
 	require.NoError(t, err)
 	assert.Equal(t, p.id, listing.Jobs[0].ID)
 	assert.NotNil(t, listing.Jobs[0].Problem)
 
 	require.NoError(t, p.cmd.Process.Kill())
 	_ = p.cmd.Wait()
-	run, err := store.Begin(spec("ha"))
+	run, err := store.Begin(t.Context(), spec("ha"))
 	require.NoError(t, err)
 	require.Error(t, run.Fail(errors.New("never mind")))
+}
+
+// Nobody waits for the lock of the store longer than the call it is for: whoever
+// holds it may be stopped. The end of a job is recorded all the same.
+func TestTheLockOfTheStoreIsHeld(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	run, err := store.Begin(t.Context(), spec("ha"))
+	require.NoError(t, err)
+	lock, err := os.OpenFile(filepath.Join(store.Dir, "claims.lock"), os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer lock.Close()
+	require.NoError(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+
+	for name, call := range map[string]func(context.Context) error{
+		"begin":  func(ctx context.Context) error { _, err := store.Begin(ctx, spec("grafana")); return err },
+		"detach": func(ctx context.Context) error { _, err := store.Detach(ctx, spec("grafana"), nil); return err },
+		"get":    func(ctx context.Context) error { _, err := store.Get(ctx, run.ID); return err },
+		"list":   func(ctx context.Context) error { _, err := store.List(ctx, job.ListRequest{}); return err },
+		"wait": func(ctx context.Context) error {
+			_, err := store.Wait(ctx, job.GetRequest{ID: run.ID, Wait: 30}, nil)
+			return err
+		},
+		"cancel": func(ctx context.Context) error {
+			_, err := store.Cancel(ctx, job.CancelRequest{ID: run.ID})
+			return err
+		},
+	} {
+		ctx, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		err := call(ctx)
+		stop()
+		assert.ErrorIs(t, err, context.DeadlineExceeded, name)
+	}
+
+	canceled, stop := context.WithCancel(t.Context())
+	stop()
+	ended := make(chan error)
+	go func() {
+		_, err := job.Do(canceled, run, func(ctx context.Context) (*answer, bool, error) { return nil, false, ctx.Err() })
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		t.Fatalf("it did not wait for the lock: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	require.NoError(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_UN))
+	assert.Equal(t, context.Canceled, <-ended)
+	assert.Equal(t, job.Canceled, get(t, store, run.ID).State)
 }
 
 // Of many that begin at the same moment one gets the service.
@@ -371,7 +420,7 @@ func TestManyBeginAtOnce(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 20 {
 		wait.Go(func() {
-			run, err := (&job.Store{Dir: store.Dir}).Begin(spec("ha"))
+			run, err := (&job.Store{Dir: store.Dir}).Begin(t.Context(), spec("ha"))
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -383,7 +432,7 @@ func TestManyBeginAtOnce(t *testing.T) {
 	}
 	wait.Wait()
 	require.Len(t, begun, 1)
-	listing, err := store.List(job.ListRequest{})
+	listing, err := store.List(t.Context(), job.ListRequest{})
 	require.NoError(t, err)
 	assert.Equal(t, 1, listing.Count)
 	require.Error(t, begun[0].Fail(errors.New("never mind")))
@@ -393,7 +442,7 @@ func TestManyBeginAtOnce(t *testing.T) {
 func TestAdoptedOnce(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)
-	run, err := store.Begin(spec("ha"))
+	run, err := store.Begin(t.Context(), spec("ha"))
 	require.NoError(t, err)
 	_, err = store.Adopt(run.ID, nil)
 	assert.Equal(t, fault.Conflict, fault.CodeOf(err))
@@ -405,7 +454,7 @@ func TestDetachedAndInterrupted(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)
 	var run *job.Run
-	j, err := store.Detach(spec("ha"), func(id string, lock *os.File) error {
+	j, err := store.Detach(t.Context(), spec("ha"), func(id string, lock *os.File) error {
 		fd, err := syscall.Dup(int(lock.Fd()))
 		require.NoError(t, err)
 		run, err = store.Adopt(id, os.NewFile(uintptr(fd), "lock"))
@@ -424,7 +473,7 @@ func TestJobsAreListedAndPruned(t *testing.T) {
 	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 	store.Now = func() time.Time { now = now.Add(time.Second); return now }
 	begin := func(tool string) string {
-		run, err := store.Begin(job.Spec{Tool: tool, Services: []string{"ha"}})
+		run, err := store.Begin(t.Context(), job.Spec{Tool: tool, Services: []string{"ha"}})
 		require.NoError(t, err)
 		_, err = job.Do(t.Context(), run, func(context.Context) (*answer, bool, error) { return nil, true, nil })
 		require.NoError(t, err)
@@ -436,11 +485,11 @@ func TestJobsAreListedAndPruned(t *testing.T) {
 	}
 	assert.Equal(t, job.Succeeded, get(t, store, first).State)
 	last := begin("build")
-	listing, err := store.List(job.ListRequest{Limit: 2})
+	listing, err := store.List(t.Context(), job.ListRequest{Limit: 2})
 	require.NoError(t, err)
 	assert.Equal(t, 100, listing.Count)
 	assert.Equal(t, last, listing.Jobs[0].ID)
-	_, err = store.Get(first)
+	_, err = store.Get(t.Context(), first)
 	assert.Equal(t, fault.NotFound, fault.CodeOf(err))
 }
 
@@ -449,14 +498,14 @@ func TestNoPlaceForJobs(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	_, err := (&job.Store{Dir: filepath.Join(file, "state")}).Begin(spec("ha"))
+	_, err := (&job.Store{Dir: filepath.Join(file, "state")}).Begin(t.Context(), spec("ha"))
 	require.Error(t, err)
 
 	full := t.TempDir()
 	require.NoError(t, syscall.Mount("tmpfs", full, "tmpfs", 0, "size=64k"))
 	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(full, syscall.MNT_DETACH)) })
 	store := &job.Store{Dir: full}
-	run, err := store.Begin(spec("ha"))
+	run, err := store.Begin(t.Context(), spec("ha"))
 	require.NoError(t, err)
 	filler, err := os.Create(filepath.Join(full, "filler"))
 	require.NoError(t, err)
@@ -466,12 +515,12 @@ func TestNoPlaceForJobs(t *testing.T) {
 	_, err = job.Do(t.Context(), run, func(context.Context) (*answer, bool, error) { return &answer{"x"}, true, nil })
 	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
 	assert.ErrorContains(t, err, "the disk is full")
-	_, err = store.Begin(spec("ha"))
+	_, err = store.Begin(t.Context(), spec("ha"))
 	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
 
 	require.NoError(t, os.Remove(filler.Name()))
 	assert.Equal(t, job.Interrupted, get(t, store, run.ID).State, "its end could not be written")
-	_, err = store.Begin(spec("ha"))
+	_, err = store.Begin(t.Context(), spec("ha"))
 	require.NoError(t, err)
 }
 

@@ -53,8 +53,8 @@ func (r *Run) Report(p Progress) {
 
 // Begin begins a job in this process. [fault.Locked] when another one works on
 // one of its services. The caller calls [Run.Do].
-func (s *Store) Begin(spec Spec) (*Run, error) {
-	j, held, err := s.begin(spec, Running, false)
+func (s *Store) Begin(ctx context.Context, spec Spec) (*Run, error) {
+	j, held, err := s.begin(ctx, spec, Running, false)
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +64,8 @@ func (s *Store) Begin(spec Spec) (*Run, error) {
 // Detach begins a job for a process of its own, which start starts: it is given
 // the job's name and its lock, as an open file that the process has to inherit,
 // so that the job is locked at every moment. See [Store.Adopt].
-func (s *Store) Detach(spec Spec, start func(id string, lock *os.File) error) (*Job, error) {
-	j, held, err := s.begin(spec, Queued, true)
+func (s *Store) Detach(ctx context.Context, spec Spec, start func(id string, lock *os.File) error) (*Job, error) {
+	j, held, err := s.begin(ctx, spec, Queued, true)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (s *Store) Detach(spec Spec, start func(id string, lock *os.File) error) (*
 	return j, nil
 }
 
-func (s *Store) begin(spec Spec, state State, background bool) (*Job, *os.File, error) {
+func (s *Store) begin(ctx context.Context, spec Spec, state State, background bool) (*Job, *os.File, error) {
 	input, err := json.Marshal(spec.Input)
 	if err != nil {
 		return nil, nil, err
@@ -88,7 +88,7 @@ func (s *Store) begin(spec Spec, state State, background bool) (*Job, *os.File, 
 		ID: s.newID(spec.Tool), Tool: spec.Tool, Services: append([]string{}, spec.Services...),
 		State: state, Background: background, Created: stamp(s.now()),
 	}
-	held, err := s.claim(j, input)
+	held, err := s.claim(ctx, j, input)
 	return j, held, err
 }
 
@@ -221,9 +221,12 @@ func (r *Run) finish(result any, well bool, err error) error {
 			return fmt.Errorf("record the result of job %s: %w", j.ID, err)
 		}
 	}
-	unlock, err := r.store.claims()
+	ctx, stop := context.WithTimeoutCause(context.Background(), patience,
+		fault.New(fault.Locked, "another process holds it", "end the process that holds it, it may be stopped; then call again"))
+	defer stop()
+	unlock, err := r.store.claims(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("record the end of job %s: %w", j.ID, err)
 	}
 	defer unlock()
 	if err := r.store.write(j); err != nil {

@@ -39,8 +39,16 @@ type Store struct {
 // one begins.
 const keep = 100
 
-// poll is how often a file is looked at that another process may change.
-const poll = 150 * time.Millisecond
+// How often is looked at what another process may change: a file, and a lock
+// that is held for a moment.
+const (
+	poll     = 150 * time.Millisecond
+	lockPoll = 5 * time.Millisecond
+)
+
+// patience is how long the end of a job waits for the lock, which also a job that
+// was canceled needs.
+const patience = 30 * time.Second
 
 func (s *Store) now() time.Time {
 	if s.Now == nil {
@@ -59,7 +67,7 @@ func (s *Store) newID(tool string) string {
 }
 
 // Get returns a job. [fault.NotFound] when there is none of that name.
-func (s *Store) Get(id string) (*Job, error) {
+func (s *Store) Get(ctx context.Context, id string) (*Job, error) {
 	j, err := s.read(id)
 	if err != nil {
 		return nil, err
@@ -67,7 +75,7 @@ func (s *Store) Get(id string) (*Job, error) {
 	if j.State.Over() {
 		return j, nil
 	}
-	unlock, err := s.claims()
+	unlock, err := s.claims(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -148,14 +156,14 @@ func began(id string) string {
 const defaultLimit = 20
 
 // List returns the jobs, newest first.
-func (s *Store) List(r ListRequest) (*Listing, error) {
+func (s *Store) List(ctx context.Context, r ListRequest) (*Listing, error) {
 	ids, err := s.ids()
 	if err != nil {
 		return nil, err
 	}
 	out := &Listing{Count: len(ids), Jobs: []Job{}}
 	for _, id := range ids[:min(len(ids), cmp.Or(r.Limit, defaultLimit))] {
-		j, err := s.Get(id)
+		j, err := s.Get(ctx, id)
 		bad := (*damaged)(nil)
 		switch {
 		case fault.CodeOf(err) == fault.NotFound: // removed meanwhile
@@ -207,7 +215,7 @@ func (s *Store) Wait(ctx context.Context, r GetRequest, each func(Progress)) (*J
 	defer tick.Stop()
 	var told Progress
 	for {
-		j, err := s.Get(r.ID)
+		j, err := s.Get(ctx, r.ID)
 		if err != nil || j.State.Over() || r.Wait == 0 {
 			return j, err
 		}
@@ -231,7 +239,7 @@ const cancelGrace = 10 // seconds
 // Cancel asks a job to stop and returns it, stopped if that went quickly; one
 // that is over stays as it is.
 func (s *Store) Cancel(ctx context.Context, r CancelRequest) (*Job, error) {
-	j, err := s.Get(r.ID)
+	j, err := s.Get(ctx, r.ID)
 	if err != nil || j.State.Over() {
 		return j, err
 	}
