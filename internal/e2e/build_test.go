@@ -337,6 +337,7 @@ func TestKilledWorkerWhileNixEvaluates(t *testing.T) {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	require.NoError(t, err)
 	assert.Contains(t, string(line), "--nix-option\x00max-jobs=1")
+	assert.Contains(t, string(line), "\x00--json\x00", "what keeps it from its job is told with the job")
 	assert.Contains(t, string(line), "--registry\x00"+filepath.Join(l.dir, "homelab.json"))
 	session, err := unix.Getsid(pid)
 	require.NoError(t, err)
@@ -356,6 +357,25 @@ func TestKilledWorkerWhileNixEvaluates(t *testing.T) {
 	assert.Equal(t, job.Interrupted, l.jobs().Jobs[0].State)
 	_, exit := l.build("good")
 	assert.Zero(t, exit)
+}
+
+// What keeps the process of a detached job from it is told with the job.
+func TestWorkerThatCannotBegin(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	store := &job.Store{Dir: t.TempDir()}
+	begun, err := store.Detach(t.Context(), job.Spec{Tool: "build", Services: []string{"ha"}}, func(id string, _ *os.File) error {
+		worker := l.run(filepath.Join(bin, "homelab"), "job", "work", id, "--json", "--repo", filepath.Join(l.dir, "gone"))
+		assert.Equal(t, fault.Precondition.Exit(), worker.Exit)
+		return os.WriteFile(store.WorkerLog(id), worker.Stderr, 0o600)
+	})
+	require.NoError(t, err)
+	j, err := store.Get(t.Context(), begun.ID)
+	require.NoError(t, err)
+	assert.Equal(t, job.Failed, j.State)
+	assert.Equal(t, fault.Precondition, j.Problem.Code)
+	assert.Contains(t, j.Problem.Message, filepath.Join(l.dir, "gone"))
+	assert.Contains(t, j.Problem.Hint, store.WorkerLog(j.ID))
 }
 
 // A detached job carries out the plan of the moment it was asked for.

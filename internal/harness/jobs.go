@@ -132,7 +132,8 @@ func telling(report tools.Report) func(done, total int, message string) {
 // of this one.
 func (h *Harness) starter(jobs *job.Store, planner *plan.Planner) func(id string, lock *os.File) error {
 	return func(id string, lock *os.File) error {
-		args := []string{"job", "work", id, "--repo", planner.Source.Root}
+		// In JSON, because the job tells it when this process could not even begin.
+		args := []string{"job", "work", id, "--json", "--repo", planner.Source.Root}
 		if setting := planner.Source.Setting; setting != "" {
 			args = append(args, "--registry", setting)
 		}
@@ -141,7 +142,7 @@ func (h *Harness) starter(jobs *job.Store, planner *plan.Planner) func(id string
 		}
 		return command.Detach(command.Detached{
 			Args: args, Dir: planner.Source.Root, File: lock,
-			Output: filepath.Join(jobs.Dir, "jobs", id, "worker.log"),
+			Output: jobs.WorkerLog(id),
 		})
 	}
 }

@@ -84,8 +84,8 @@ func (s *Store) repair(id string) error {
 		return err
 	}
 	if !j.State.Over() {
-		j.State, j.Finished = Interrupted, stamp(s.now())
-		j.Problem = &Problem{Code: fault.Canceled, Message: "the process that ran it ended before the work did", Hint: "call " + j.Tool + " again"}
+		j.Finished = stamp(s.now())
+		j.State, j.Problem = s.died(j)
 		if err := s.write(j); err != nil {
 			return err
 		}

@@ -318,6 +318,54 @@ func TestDetachedJobThatDoesNotStart(t *testing.T) {
 	assert.Equal(t, job.Interrupted, get(t, store, j.ID).State)
 }
 
+// What a process said that ended before it took over, or crashed, is told with
+// its job.
+func TestLastWordsOfAProcess(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		log     string
+		state   job.State
+		code    fault.Code
+		message string
+		hint    string // LOG is the name of the log
+	}{
+		"nothing": {"", job.Interrupted, fault.Canceled, "the process that ran it ended before the work did", "call build again"},
+		"a failure": {
+			`{"code":"precondition","message":"git is not installed","hint":"install it","retryable":false}` + "\n",
+			job.Failed, fault.Precondition, "the process that was to do it failed: git is not installed", "install it; the log of that process is LOG",
+		},
+		"a failure without a remedy": {
+			`{"code":"conflict","message":"it moved","hint":"","retryable":false}` + "\n",
+			job.Failed, fault.Conflict, "the process that was to do it failed: it moved", "call build again; the log of that process is LOG",
+		},
+		"that it was told to end": {
+			`{"code":"canceled","message":"the call was canceled","hint":"","retryable":false}` + "\n",
+			job.Interrupted, fault.Canceled, "the process that was to do it failed: the call was canceled", "call build again; the log of that process is LOG",
+		},
+		"a crash": {
+			"panic: a sack of flour\n\ngoroutine 1 [running]:\nmain.main()\n\tmain.go:1 +0x1\n",
+			job.Interrupted, fault.Internal, "the process that ran it ended before the work did; it said: panic: a sack of flour", "read LOG, then call build again",
+		},
+		"that it cannot be loaded": {
+			"one\nhomelab: libc.so is missing\n\n",
+			job.Interrupted, fault.Internal, "the process that ran it ended before the work did; it said: homelab: libc.so is missing", "read LOG, then call build again",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := newStore(t)
+			j, err := store.Detach(t.Context(), spec("ha"), func(id string, _ *os.File) error {
+				return os.WriteFile(store.WorkerLog(id), []byte(c.log), 0o600)
+			})
+			require.NoError(t, err)
+			j = get(t, store, j.ID)
+			assert.Equal(t, c.state, j.State)
+			assert.NotEmpty(t, j.Finished)
+			assert.Equal(t, &job.Problem{Code: c.code, Message: c.message, Hint: strings.Replace(c.hint, "LOG", store.WorkerLog(j.ID), 1)}, j.Problem)
+		})
+	}
+}
+
 func TestJobThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)

@@ -60,6 +60,9 @@ func (s *Store) now() time.Time {
 func (s *Store) folder(id string) string { return filepath.Join(s.Dir, "jobs", id) }
 func (s *Store) lock(id string) string   { return filepath.Join(s.Dir, "active", id) }
 
+// WorkerLog is where the process of a detached job writes what it says.
+func (s *Store) WorkerLog(id string) string { return filepath.Join(s.folder(id), "worker.log") }
+
 // newID is readable, and sorts by time.
 func (s *Store) newID(tool string) string {
 	day, second, _ := strings.Cut(s.now().UTC().Format("20060102 150405.000"), " ")
