@@ -74,7 +74,7 @@ func start(ctx context.Context, c Cmd) (*Pipe, error) {
 	err = <-started
 	_, _ = childIn.Close(), childOut.Close() // the child has its own
 	if err != nil {
-		_, _ = stdin.Close(), stdout.Close()
+		_, _ = stdin.Close(), stdout.Close() // nothing went through them
 		return nil, fmt.Errorf("start %s: %w", c.Name, err)
 	}
 	p.PID = cmd.Process.Pid
@@ -123,6 +123,7 @@ func (p *Pipe) Wait() Result {
 // along after a moment: SIGTERM, then SIGKILL, to its process group.
 func (p *Pipe) Close() error {
 	p.closing.Do(func() {
+		// Closing a pipe writes nothing, so it can lose nothing.
 		_, _ = p.stdin.Close(), p.stdout.Close()
 		select {
 		case <-p.done:

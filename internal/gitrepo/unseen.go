@@ -30,7 +30,7 @@ func (w *workTree) Unseen(ctx context.Context) (string, error) {
 	sum := sha256.New()
 	encoder := json.NewEncoder(sum)
 	for _, e := range entries {
-		var st unix.Stat_t // zero for what is not there
+		var st unix.Stat_t // zero for what is not there, or out of reach, which Nix cannot read either
 		_ = unix.Lstat(filepath.Join(w.repo.root, e.Path), &st)
 		if err := encoder.Encode(stampOf(&st)); err != nil {
 			return "", err
