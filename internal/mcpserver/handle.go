@@ -17,7 +17,7 @@ const FailureKey = "homelab/failure"
 // be a failure of the protocol, which clients hide from the model.
 func (s *Server) handle(tool tools.Tool) server.ToolHandlerFunc {
 	return func(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		result, err := tool.Call(ctx, request.Params.RawArguments, s.report(ctx, request))
+		result, err := tool.Call(ctx, request.Params.RawArguments, report(ctx, request))
 		if err != nil {
 			return s.failed(tool.Name, err), nil
 		}
@@ -46,21 +46,16 @@ func (s *Server) failed(name string, err error) *mcp.CallToolResult {
 }
 
 // report passes progress on to a client that asked for it, nil otherwise.
-func (s *Server) report(ctx context.Context, request mcp.CallToolRequest) tools.Report {
+func report(ctx context.Context, request mcp.CallToolRequest) tools.Report {
+	client, ok := ctx.Value(stdioKey{}).(*stdio)
 	meta := request.Params.Meta
-	if meta == nil || meta.ProgressToken == nil {
+	if !ok || meta == nil || meta.ProgressToken == nil {
 		return nil
 	}
 	return func(p tools.Progress) {
-		params := map[string]any{"progressToken": meta.ProgressToken, "progress": p.Done, "message": p.Message}
-		if p.Total > 0 {
-			params["total"] = p.Total
-		}
 		// Progress is a courtesy: the call goes on when nobody takes it.
-		if stdio, ok := ctx.Value(stdioKey{}).(*stdio); ok {
-			_ = stdio.notify(string(mcp.MethodNotificationProgress), params)
-			return
-		}
-		_ = s.mcp.SendNotificationToClient(ctx, string(mcp.MethodNotificationProgress), params)
+		_ = client.progress(mcp.ProgressNotificationParams{
+			ProgressToken: meta.ProgressToken, Progress: float64(p.Done), Total: float64(p.Total), Message: p.Message,
+		})
 	}
 }

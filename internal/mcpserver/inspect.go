@@ -80,7 +80,12 @@ func (s *Server) Inspect(ctx context.Context) (*Inspection, error) {
 
 // ask sends one request through the protocol, in process.
 func (s *Server) ask(ctx context.Context, method mcp.MCPMethod, params, into any) error {
-	request, err := json.Marshal(map[string]any{"jsonrpc": mcp.JSONRPC_VERSION, "id": 1, "method": method, "params": params})
+	request, err := json.Marshal(struct {
+		JSONRPC string        `json:"jsonrpc"`
+		ID      int           `json:"id"`
+		Method  mcp.MCPMethod `json:"method"`
+		Params  any           `json:"params"`
+	}{mcp.JSONRPC_VERSION, 1, method, params})
 	if err != nil {
 		return err
 	}

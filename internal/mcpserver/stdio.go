@@ -134,16 +134,18 @@ func (c *stdio) Write(line []byte) (int, error) {
 	return n, err
 }
 
-func (c *stdio) notify(method string, params map[string]any) error {
-	if token, ok := params["progressToken"].(string); ok {
+// progress tells the client how far a call has come.
+func (c *stdio) progress(params mcp.ProgressNotificationParams) error {
+	if token, ok := params.ProgressToken.(string); ok {
 		if number, was := unmarked(token); was {
-			params["progressToken"] = number
+			params.ProgressToken = number
 		}
 	}
-	line, err := json.Marshal(mcp.JSONRPCNotification{
-		JSONRPC:      mcp.JSONRPC_VERSION,
-		Notification: mcp.Notification{Method: method, Params: mcp.NotificationParams{AdditionalFields: params}},
-	})
+	line, err := json.Marshal(struct {
+		JSONRPC string                         `json:"jsonrpc"`
+		Method  mcp.MCPMethod                  `json:"method"`
+		Params  mcp.ProgressNotificationParams `json:"params"`
+	}{mcp.JSONRPC_VERSION, mcp.MethodNotificationProgress, params})
 	if err != nil {
 		return err
 	}
