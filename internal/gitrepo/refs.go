@@ -2,6 +2,7 @@ package gitrepo
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -83,7 +84,65 @@ func (r *Repo) Resolve(ctx context.Context, rev string) (plan.Commit, error) {
 	case full:
 		return plan.Commit{ID: strings.ToLower(rev), Missing: true}, nil
 	}
-	return c, fault.Newf(fault.NotFound, r.nearRevisions(ctx, rev), "no revision is called %q", rev)
+	return r.notHere(ctx, rev)
+}
+
+// notHere is the answer for a revision that nothing here has. In a shallow clone
+// an ancestor may be what the clone leaves out; elsewhere it does not exist.
+func (r *Repo) notHere(ctx context.Context, rev string) (plan.Commit, error) {
+	none := plan.Commit{}
+	if name, steps := ancestor(rev); steps != "" {
+		if c, err := r.Resolve(ctx, name); err == nil {
+			if c.Missing || r.Shallow() {
+				return plan.Commit{Missing: true}, nil
+			}
+			return none, fault.Newf(fault.NotFound, "name a commit that is there: git log --oneline lists them",
+				"no revision is called %q: the history of %s is shorter than that, or has no such parent", rev, name)
+		}
+	}
+	if id, err := r.cutOff(ctx, rev); id != "" || err != nil {
+		return plan.Commit{ID: id, Missing: id != ""}, err
+	}
+	return none, fault.Newf(fault.NotFound, r.nearRevisions(ctx, rev), "no revision is called %q", rev)
+}
+
+// ancestor takes the steps to a parent off a revision: HEAD and ~2^ for HEAD~2^.
+// There are none in one that is written in another way.
+func ancestor(rev string) (name, steps string) {
+	at := strings.IndexAny(rev, "~^")
+	if at <= 0 || strings.Contains(rev, ":") || strings.Trim(rev[at:], "~^0123456789") != "" {
+		return rev, ""
+	}
+	return rev[:at], rev[at:]
+}
+
+// cutOff is the id of the one commit that begins as rev does among the parents
+// that a shallow clone was made without; "" when there is none.
+func (r *Repo) cutOff(ctx context.Context, rev string) (string, error) {
+	const shortest = 4 // digits, for git
+	if len(rev) < shortest || strings.Trim(rev, "0123456789abcdefABCDEF") != "" {
+		return "", nil
+	}
+	boundary, err := os.ReadFile(filepath.Join(r.commonDir, "shallow"))
+	if err != nil {
+		return "", nil //nolint:nilerr // not shallow
+	}
+	result, err := r.run(ctx, gitCall{args: []string{"cat-file", "--batch"}, stdin: bytes.NewReader(boundary)})
+	if err != nil {
+		return "", err
+	}
+	found := ""
+	for line := range strings.Lines(string(result.Stdout)) {
+		id, isParent := strings.CutPrefix(strings.TrimSpace(line), "parent ")
+		switch {
+		case !isParent || !strings.HasPrefix(id, strings.ToLower(rev)) || id == found:
+		case found != "":
+			return "", nil // it could be either
+		default:
+			found = id
+		}
+	}
+	return found, nil
 }
 
 // ask resolves a revision with the git command.
@@ -100,6 +159,9 @@ func (r *Repo) ask(ctx context.Context, rev string) (plan.Commit, error) {
 	// an entry of the reflog. Before the dashes nothing is taken for a file or for a
 	// wildcard, which would be repeated as an answer.
 	out, err := r.git(ctx, "rev-parse", rev, rev+"^{commit}", rev+"^{tree}", "--")
+	if err != nil && strings.Contains(rev, "...") && strings.Contains(err.Error(), "is a tree, not a commit") {
+		return plan.Commit{}, fault.Newf(fault.InvalidArgument, "for what a side changed since it left the other, name the other as base and set mergeBase", "%q does not name one commit", rev)
+	}
 	if err != nil {
 		return plan.Commit{}, err
 	}
@@ -125,12 +187,19 @@ func (r *Repo) nearRevisions(ctx context.Context, rev string) string {
 	if err != nil {
 		return "git branch -a lists the branches"
 	}
-	names := append(strings.Fields(string(out)), "HEAD")
-	if strings.Trim(rev, "0123456789abcdef") == "" {
+	name, steps := ancestor(rev)
+	if strings.Trim(name, "0123456789abcdef") == "" {
 		return "git fetch, if it is the beginning of a commit's id"
 	}
-	if near := fault.Near(rev, names); len(near) > 0 {
-		return "did you mean " + strings.Join(near, ", ") + "?"
+	names := append(strings.Fields(string(out)), "HEAD")
+	if at := strings.IndexAny(rev, "~^@:"); at <= 0 || !slices.Contains(names, rev[:at]) { // else the name is not what is wrong
+		near := fault.Near(name, names)
+		for i := range near {
+			near[i] += steps
+		}
+		if len(near) > 0 {
+			return "did you mean " + strings.Join(near, ", ") + "?"
+		}
 	}
 	if r.Shallow() {
 		return "the clone is shallow: git fetch --unshallow brings the rest, or name one of the branches of git branch -a"

@@ -3,6 +3,8 @@ package gitrepo_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -72,6 +74,79 @@ func TestRevisionsGitRefuses(t *testing.T) {
 			assert.Equal(t, fault.NotFound, fault.CodeOf(err), "%s: %v", rev, err)
 			assert.NotEmpty(t, fault.Of(err).Hint, rev)
 		}
+	}
+}
+
+// A range that git answers with commits of both sides names no one commit.
+func TestSymmetricDifference(t *testing.T) {
+	t.Parallel()
+	r := gittest.New(t)
+	r.Commit("one")
+	r.Commit("two")
+	for _, repo := range engines(t, r) {
+		for _, rev := range []string{"HEAD~1...HEAD", "main...HEAD"} {
+			_, err := repo.Resolve(t.Context(), rev)
+			assert.Equal(t, fault.InvalidArgument, fault.CodeOf(err), rev)
+			assert.ErrorContains(t, err, "does not name one commit")
+			assert.Contains(t, fault.Of(err).Hint, "mergeBase")
+		}
+	}
+}
+
+// What a shallow clone leaves out is missing, not unknown: it would be there
+// after git fetch --unshallow.
+func TestAncestorsInAShallowClone(t *testing.T) {
+	t.Parallel()
+	r := gittest.New(t)
+	for _, message := range []string{"one", "two", "three", "four"} {
+		r.Commit(message)
+	}
+	r.Git("branch", "feat")
+	three, two := r.Rev("HEAD~1"), r.Rev("HEAD~2")
+	for _, repo := range engines(t, shallow(t, r, 1)) {
+		for _, rev := range []string{"HEAD~1", "HEAD^", "HEAD~9", "HEAD^^", "HEAD~1^2", "main~1", "origin/feat~1", two + "~1"} {
+			assert.Equal(t, plan.Commit{Missing: true}, resolve(t, repo, rev), rev)
+		}
+		for _, rev := range []string{three[:7], strings.ToUpper(three[:12])} {
+			assert.Equal(t, plan.Commit{ID: three, Missing: true}, resolve(t, repo, rev), rev)
+		}
+		for rev, hint := range map[string]string{
+			"maim~1": "did you mean main~1", two[:7]: "git fetch", "HEAD^{/one}": "git fetch --unshallow", "nowhere": "git fetch --unshallow",
+		} {
+			_, err := repo.Resolve(t.Context(), rev)
+			assert.Equal(t, fault.NotFound, fault.CodeOf(err), "%s: %v", rev, err)
+			assert.Contains(t, fault.Of(err).Hint, hint, rev)
+		}
+	}
+	for _, repo := range engines(t, shallow(t, r, 2)) {
+		assert.Equal(t, three, resolve(t, repo, "HEAD~1").ID)
+		assert.Equal(t, plan.Commit{Missing: true}, resolve(t, repo, "HEAD~2"))
+	}
+}
+
+// shallow clones a repository over the file protocol, so that the depth counts.
+func shallow(t *testing.T, r *gittest.Repo, depth int) *gittest.Repo {
+	dir := filepath.Join(t.TempDir(), "clone")
+	r.Git("clone", "-q", "--no-single-branch", "--depth", strconv.Itoa(depth), "file://"+r.Dir, dir)
+	dir, err := filepath.EvalSymlinks(dir)
+	require.NoError(t, err)
+	return &gittest.Repo{T: t, Dir: dir}
+}
+
+func TestAncestorsBeyondTheRoot(t *testing.T) {
+	t.Parallel()
+	r := gittest.New(t)
+	r.Commit("one")
+	r.Commit("two")
+	for _, repo := range engines(t, r) {
+		for _, rev := range []string{"HEAD~50", "HEAD^2", "main~1~1", "HEAD@{0}~50"} {
+			_, err := repo.Resolve(t.Context(), rev)
+			assert.Equal(t, fault.NotFound, fault.CodeOf(err), rev)
+			assert.ErrorContains(t, err, "is shorter than that")
+			assert.NotContains(t, fault.Of(err).Hint, "did you mean", rev)
+		}
+		_, err := repo.Resolve(t.Context(), "HEAD^{/nobody wrote this}")
+		assert.NotContains(t, fault.Of(err).Hint, "HEAD?")
 	}
 }
 

@@ -124,7 +124,8 @@ func (p *Planner) comparisonWith(ctx context.Context, v *view, revision, why str
 	c := &comparison{commits: []Commit{base}, side: Side{Ref: revision, Commit: base.ID, State: StateCommit, Why: why}}
 	switch {
 	case base.Missing:
-		c.side.State, c.side.Relation, c.missing = StateMissing, "unknown", true
+		c.side.State, c.side.Relation = StateMissing, "unknown"
+		c.commits, c.missing = nil, true // as where there is no merge base
 		return c, nil
 	case base.Empty():
 		c.side.State, c.side.Relation = StateEmpty, "unrelated"
@@ -318,7 +319,7 @@ func missingBase(side Side, shallow bool) Warning {
 		w.Hint = "name a base that shares history with the head, or compare with it directly"
 	default:
 		w.Message = "the objects of base " + side.Ref + " are not in this repository: every service counts as unknown"
-		w.Hint = "git fetch origin " + side.Commit + ", or name a base that is here"
+		w.Hint = strings.TrimSpace("git fetch origin "+side.Commit) + ", or name a base that is here"
 	}
 	if shallow {
 		w.Hint = "the clone is shallow: git fetch --unshallow (in CI: fetch-depth: 0)"

@@ -61,6 +61,28 @@ func TestBaseMissing(t *testing.T) {
 	}
 }
 
+// In a shallow clone an ancestor is missing however it is named, and so is a merge
+// base with it.
+func TestBaseBeforeAShallowClone(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	one := r.Rev("HEAD")
+	edit(r)
+	r.Commit("two")
+	shallow := clone(t, r, "--depth=1")
+	for _, request := range []plan.Request{
+		{Base: "HEAD~1"}, {Base: "HEAD^"}, {Base: "main~1"}, {Base: one[:8]}, {Base: "HEAD~1", MergeBase: true}, {Base: "HEAD~1", Head: "HEAD"},
+	} {
+		got := ask(t, shallow, request)
+		assert.Equal(t, plan.Counts{Total: 3, Unknown: 3}, got.Counts, "%+v", request)
+		assert.Equal(t, plan.StateMissing, got.Base.State)
+		assert.Contains(t, got.Warnings[0].Hint, "git fetch --unshallow")
+	}
+	_, err := planner(t, shallow).Plan(t.Context(), plan.Request{Head: "HEAD~1"})
+	assert.Equal(t, fault.NotFound, fault.CodeOf(err))
+	assert.Contains(t, fault.Of(err).Hint, "git fetch --unshallow")
+}
+
 // A commit whose trees were lost is as missing as a lost commit.
 func TestBaseTreeMissing(t *testing.T) {
 	t.Parallel()

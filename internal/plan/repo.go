@@ -15,8 +15,9 @@ type Repo interface {
 
 	// Resolve finds the commit that a revision names. The all-zero id is the
 	// zero Commit (the empty tree). A full commit id whose objects are not here
-	// is a Commit with Missing set, never an error; any other unknown name is
-	// fault.NotFound with near names.
+	// is a Commit with Missing set, never an error; so is an ancestor (HEAD~1) that
+	// a shallow clone leaves out, without an id where git does not tell it. Any
+	// other unknown name is fault.NotFound with near names.
 	Resolve(ctx context.Context, rev string) (Commit, error)
 
 	// Upstream is the upstream branch of the current one: its short name and
@@ -42,11 +43,11 @@ type Repo interface {
 type Commit struct {
 	ID      string
 	Tree    string
-	Missing bool // the id is known, its objects are not here
+	Missing bool // its objects are not here; the id may not be known
 }
 
 // Empty says whether the commit is the empty tree.
-func (c Commit) Empty() bool { return c.ID == "" }
+func (c Commit) Empty() bool { return c.ID == "" && !c.Missing }
 
 // Snapshot is one state of the repository's files.
 type Snapshot interface {
