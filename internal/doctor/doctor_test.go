@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,6 +36,31 @@ func TestRunKeepsTheOrderAndNames(t *testing.T) {
 			{Name: "docker:pi", Status: doctor.Absent},
 		}}, report)
 		assert.Equal(t, 3*time.Second, time.Since(start), "probes run side by side")
+	})
+}
+
+// Of many probes a few run at a time, and those that would wait too long say so.
+func TestManyProbes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int32
+		probes := make([]doctor.Probe, 400)
+		for i := range probes {
+			probes[i] = doctor.Probe{Name: "docker", Timeout: 15 * time.Second, Run: func(context.Context) doctor.Check {
+				most.Store(max(most.Load(), now.Add(1)))
+				defer now.Add(-1)
+				time.Sleep(14 * time.Second)
+				return doctor.Check{Status: doctor.Fail}
+			}}
+		}
+		start := time.Now()
+		report, err := doctor.Run(t.Context(), probes, nil)
+		require.NoError(t, err)
+		assert.EqualValues(t, 16, most.Load())
+		assert.Equal(t, 70*time.Second, time.Since(start))
+		assert.Empty(t, report.Checks[79].Detail)
+		assert.Equal(t, doctor.Check{
+			Name: "docker", Status: doctor.Fail, Detail: "not looked at: the checks before it took 1m0s", Fix: "see why they are slow",
+		}, report.Checks[80])
 	})
 }
 

@@ -8,8 +8,11 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -155,6 +158,64 @@ func TestTargets(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "machine", got.Services[1].Target.DecidedBy)
 	assert.Contains(t, brief(got), "warning hostSystemAssumed")
+}
+
+// manyHosts is a registry of n services on hosts of their own.
+func manyHosts(n int) string {
+	hosts, services := make([]string, n), make([]string, n)
+	for i := range n {
+		hosts[i] = fmt.Sprintf(`"h%03d": {"docker": "ssh://h%03d"}`, i, i)
+		services[i] = fmt.Sprintf(`"s%03d": {"build": {"targets": {"x86_64-linux": "a"}}, "hints": ["s"], "deploy": {"host": "h%03d"}}`, i, i)
+	}
+	return fmt.Sprintf(`{"version": 1, "hosts": {%s}, "services": {%s}}`, strings.Join(hosts, ","), strings.Join(services, ","))
+}
+
+func TestManyHostsAreAskedAFewAtATime(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	r.Write("homelab.json", manyHosts(100))
+	p := planner(t, r)
+	var now, most, asked atomic.Int32
+	p.SystemOf = func(context.Context, string, registry.Host) (string, error) {
+		asked.Add(1)
+		for n := now.Add(1); ; {
+			seen := most.Load()
+			if n <= seen || most.CompareAndSwap(seen, n) {
+				break
+			}
+		}
+		time.Sleep(time.Millisecond)
+		now.Add(-1)
+		return "", errors.New("connection refused\nand more")
+	}
+	got, err := p.Plan(t.Context(), plan.Request{})
+	require.NoError(t, err)
+	assert.EqualValues(t, 100, asked.Load())
+	assert.LessOrEqual(t, most.Load(), int32(16))
+	assert.Greater(t, most.Load(), int32(1), "side by side")
+	assert.Equal(t, []plan.Warning{{
+		Code:    "hostSystemAssumed",
+		Message: "the Docker engines of 100 hosts (h000, h001, h002, h003, h004 and 95 more) did not say what runs there (connection refused): assumed x86_64-linux, as this machine",
+		Hint:    "start them, or set hosts.h000.system in the registry, or pass system",
+	}}, slices.DeleteFunc(got.Warnings, func(w plan.Warning) bool { return w.Code != "hostSystemAssumed" }))
+}
+
+// Hosts that never answer do not hold up the plan for longer than this.
+func TestHostsHaveSoMuchTime(t *testing.T) {
+	r := newHomelab(t)
+	p := planner(t, r)
+	p.SystemOf = func(ctx context.Context, _ string, _ registry.Host) (string, error) {
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		got, err := p.Get(t.Context(), plan.GetRequest{Name: "ha"})
+		require.NoError(t, err)
+		assert.Equal(t, 30*time.Second, time.Since(start))
+		require.Len(t, got.Warnings, 1)
+		assert.Equal(t, "the Docker engine of host local did not say what runs there (all hosts together have 30s to answer): assumed x86_64-linux, as this machine", got.Warnings[0].Message)
+	})
 }
 
 // The id depends on content, and on nothing else of place or time.

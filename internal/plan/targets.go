@@ -1,12 +1,16 @@
 package plan
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"homelab/internal/fault"
 	"homelab/registry"
@@ -105,35 +109,75 @@ func (p *Planner) getenv(name string) string {
 	return p.Getenv(name)
 }
 
-// askHosts asks the engines of several hosts at once what they run.
+const (
+	hostsAtOnce = 16 // each may be an ssh process
+	// hostsPatience is how long all hosts together may take to answer.
+	hostsPatience = 30 * time.Second
+)
+
+// askHosts asks the engines of several hosts what they run, and assumes that it
+// is what this machine does of those that do not say.
 func (p *Planner) askHosts(ctx context.Context, reg *registry.Registry, hosts []string) (map[string]Target, []Warning) {
+	ctx, cancel := context.WithTimeout(ctx, hostsPatience)
+	defer cancel()
 	answers := make([]Target, len(hosts))
-	warnings := make([]Warning, len(hosts))
-	var wait sync.WaitGroup
+	failures := make([]error, len(hosts))
+	var group errgroup.Group
+	group.SetLimit(hostsAtOnce)
 	for i, name := range hosts {
-		wait.Go(func() { answers[i], warnings[i] = p.askHost(ctx, name, reg.Hosts[name]) })
+		group.Go(func() error {
+			answers[i], failures[i] = p.askHost(ctx, name, reg.Hosts[name])
+			return nil
+		})
 	}
-	wait.Wait()
+	_ = group.Wait() // failures has the errors
 	systems := make(map[string]Target, len(hosts))
+	var silent []string
+	var first error
 	for i, name := range hosts {
 		systems[name] = answers[i]
+		if failures[i] != nil {
+			silent = append(silent, name)
+			first = cmp.Or(first, failures[i])
+		}
 	}
-	return systems, slices.DeleteFunc(warnings, func(w Warning) bool { return w.Code == "" })
+	return systems, p.hostsAssumed(silent, first)
 }
 
-func (p *Planner) askHost(ctx context.Context, name string, host registry.Host) (Target, Warning) {
+func (p *Planner) askHost(ctx context.Context, name string, host registry.Host) (Target, error) {
 	assumed := Target{System: p.Machine, DecidedBy: decidedByMachine}
 	if p.SystemOf == nil {
-		return assumed, Warning{}
+		return assumed, nil
 	}
-	system, err := p.SystemOf(ctx, name, host)
-	if err == nil && system != "" {
-		return Target{System: system, DecidedBy: "daemon"}, Warning{}
+	system, err := "", ctx.Err()
+	if err == nil {
+		system, err = p.SystemOf(ctx, name, host)
 	}
-	message, _, _ := strings.Cut(fmt.Sprint(err), "\n")
-	return assumed, Warning{"hostSystemAssumed",
-		fmt.Sprintf("the Docker engine of host %s did not say what it runs (%s): assumed %s, as this machine", name, message, p.Machine),
-		fmt.Sprintf("start it, or set hosts.%s.system in the registry, or pass system", name)}
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return assumed, fmt.Errorf("all hosts together have %s to answer", hostsPatience)
+	case err == nil && system == "":
+		return assumed, errors.New("its answer names no system")
+	case err != nil:
+		return assumed, err
+	}
+	return Target{System: system, DecidedBy: "daemon"}, nil
+}
+
+// hostsAssumed warns about the hosts that did not say what they run, with what
+// the first of them said instead.
+func (p *Planner) hostsAssumed(silent []string, first error) []Warning {
+	if len(silent) == 0 {
+		return nil
+	}
+	who, start := "engine of host "+silent[0], "start it"
+	if len(silent) > 1 {
+		who, start = fmt.Sprintf("engines of %d hosts (%s)", len(silent), some(silent)), "start them"
+	}
+	message, _, _ := strings.Cut(first.Error(), "\n")
+	return []Warning{{"hostSystemAssumed",
+		fmt.Sprintf("the Docker %s did not say what runs there (%s): assumed %s, as this machine", who, message, p.Machine),
+		fmt.Sprintf("%s, or set hosts.%s.system in the registry, or pass system", start, silent[0])}}
 }
 
 // noTarget says that a service cannot be built for the system chosen for it.
