@@ -52,6 +52,9 @@ func listingText(l *plan.Listing) string {
 	for _, host := range l.Hosts[:min(len(l.Hosts), most)] {
 		text.add("host %s: %s", Printable(host.Name), Plural(host.Services, "service"))
 	}
+	if more := l.HostCount - min(len(l.Hosts), most); more > 0 {
+		text.add("… and %s more", Plural(more, "host"))
+	}
 	return text.String()
 }
 

@@ -34,8 +34,11 @@ func (p *page) listing(l *plan.Listing) {
 			rows = append(rows, []cell{{h.Name, bold}, text(fmt.Sprint(h.Services)), text(h.System), text(h.Docker)})
 		}
 		p.table([]string{"HOST", "SERVICES", "SYSTEM", "DOCKER"}, rows)
+		if more := l.HostCount - len(l.Hosts); more > 0 {
+			p.line(fmt.Sprintf("… and %d more; see --limit", more))
+		}
 	}
-	p.list("Paths that touch many services", l.Globals)
+	p.list("Paths that touch many services", first(l.Globals, len(l.Globals), l.GlobalCount))
 }
 
 func (p *page) resolved(r *plan.Resolved) {

@@ -4,11 +4,13 @@ import "homelab/registry"
 
 // Listing is the registry in brief.
 type Listing struct {
-	Source   string        `json:"source" jsonschema_description:"Where the registry was read from."`
-	Count    int           `json:"count" jsonschema_description:"Number of services."`
-	Services []ListedEntry `json:"services" jsonschema_description:"The services, by name; at most limit."`
-	Hosts    []ListedHost  `json:"hosts" jsonschema_description:"The hosts, by name."`
-	Globals  []string      `json:"globalHints" jsonschema_description:"Paths that touch many services."`
+	Source      string        `json:"source" jsonschema_description:"Where the registry was read from."`
+	Count       int           `json:"count" jsonschema_description:"Number of services."`
+	Services    []ListedEntry `json:"services" jsonschema_description:"The services, by name; at most limit."`
+	Hosts       []ListedHost  `json:"hosts" jsonschema_description:"The hosts, by name; at most limit."`
+	HostCount   int           `json:"hostCount" jsonschema_description:"Number of hosts."`
+	Globals     []string      `json:"globalHints" jsonschema_description:"Paths that touch many services; at most limit."`
+	GlobalCount int           `json:"globalHintCount" jsonschema_description:"Number of global hints."`
 }
 
 // ListedEntry is one service in brief.
@@ -33,7 +35,7 @@ type ListedHost struct {
 
 // ListRequest asks for a [Listing].
 type ListRequest struct {
-	Limit int `json:"limit,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"Most services to list (default 100); count is always complete."`
+	Limit int `json:"limit,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"Most services, hosts and global hints to list (default 100); counts are always complete."`
 }
 
 // GetRequest asks for one service.

@@ -68,6 +68,7 @@ func (p *Planner) Check(ctx context.Context, r CheckRequest) (*Check, error) {
 			out.Warnings = append(out.Warnings, w)
 		}
 	}
+	out.Warnings = capWarnings(out.Warnings)
 	return out, nil
 }
 

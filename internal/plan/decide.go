@@ -1,12 +1,15 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"homelab/internal/fault"
 	"homelab/registry"
 )
 
@@ -321,12 +324,12 @@ func (a *analysis) describe(ctx context.Context, out *Plan, q decideRequest) err
 		if touched := &main.globals[g]; touched.count > 0 {
 			globalHint := a.view.registry().GlobalHints[g]
 			services := globalHint.Services
-			if services == nil {
-				services = []string{}
-			}
-			out.GlobalChanges = append(out.GlobalChanges, GlobalChange{globalHint.Path, services, touched.count, touched.files})
+			out.GlobalChanges = append(out.GlobalChanges, GlobalChange{
+				globalHint.Path, cut(services, maxGlobalServices), len(services), touched.count, touched.files,
+			})
 		}
 	}
+	out.GlobalChangeCount = len(out.GlobalChanges)
 	out.InputChanges = main.moves.list()
 	slices.Sort(main.open)
 	out.Unmatched = PathList{Count: len(main.open), Paths: main.open}
@@ -340,7 +343,7 @@ func (a *analysis) describe(ctx context.Context, out *Plan, q decideRequest) err
 		}
 	}
 	out.StaleHintCount = len(out.StaleHints)
-	out.Warnings = append(out.Warnings, a.warnings(out, q)...)
+	out.Warnings = capWarnings(append(out.Warnings, a.warnings(out, q)...))
 	return nil
 }
 
@@ -385,22 +388,43 @@ func (a *analysis) warnings(out *Plan, q decideRequest) []Warning {
 	return append(warnings, a.unknownInputs(a.matched[q.bases.main].moves, q.selected)...)
 }
 
-// unknownInputs are names of inputs that the flake does not have.
+// unknownInputs are names of inputs that the flake does not have, each told once
+// whichever services give it.
 func (a *analysis) unknownInputs(moves inputMoves, names []string) []Warning {
 	if moves.new == nil {
 		return nil
 	}
-	var warnings []Warning
+	by := map[string][]string{}
 	for _, name := range names {
 		for _, input := range a.view.registry().Services[name].Inputs {
 			if _, ok := moves.new.input(input); !ok {
-				warnings = append(warnings, Warning{"unknownInput",
-					fmt.Sprintf("%s names the flake input %q, which %s does not have", name, input, a.view.loaded.lockPath()),
-					"its inputs are: " + strings.Join(moves.new.roots(), ", ")})
+				by[input] = append(by[input], name)
 			}
 		}
 	}
+	var warnings []Warning
+	for _, input := range slices.Sorted(maps.Keys(by)) {
+		who := by[input][0] + " names"
+		if many := len(by[input]); many > 1 {
+			who = fmt.Sprintf("%d services (%s) name", many, some(by[input]))
+		}
+		warnings = append(warnings, Warning{"unknownInput",
+			fmt.Sprintf("%s the flake input %q, which %s does not have", who, input, a.view.loaded.lockPath()),
+			cmp.Or(fault.DidYouMean(input, moves.new.roots()), "the flake has no inputs")})
+	}
 	return warnings
+}
+
+// maxWarnings bounds the warnings of an answer.
+const maxWarnings = 50
+
+// capWarnings keeps the first warnings, never nil, and says how many more there are.
+func capWarnings(warnings []Warning) []Warning {
+	if len(warnings) <= maxWarnings {
+		return cut(warnings, maxWarnings)
+	}
+	kept := maxWarnings - 1
+	return append(slices.Clone(warnings[:kept]), Warning{"truncated", fmt.Sprintf("%d more warnings are not listed", len(warnings)-kept), "mend some of these first"})
 }
 
 // cut is the first limit of a list, never nil.

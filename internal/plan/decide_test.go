@@ -104,7 +104,7 @@ func TestGlobalHints(t *testing.T) {
 	`), brief(got), "ha excludes all that changed under lib")
 	assert.Equal(t, []plan.GlobalChange{
 		{Hint: "lib", Services: []string{}, Count: 2, Files: []plan.File{{Path: "lib/prom-1.nix", Status: "M"}, {Path: "lib/prom-2.nix", Status: "M"}}},
-		{Hint: "modules/**", Services: []string{"prom"}, Count: 1, Files: []plan.File{{Path: "modules/x/y.nix", Status: "M"}}},
+		{Hint: "modules/**", Services: []string{"prom"}, ServiceCount: 1, Count: 1, Files: []plan.File{{Path: "modules/x/y.nix", Status: "M"}}},
 	}, got.GlobalChanges, "said once")
 }
 
@@ -158,6 +158,61 @@ func TestTargets(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "machine", got.Services[1].Target.DecidedBy)
 	assert.Contains(t, brief(got), "warning hostSystemAssumed")
+}
+
+// An answer is bounded, however many services have one thing wrong.
+func TestAnswersAreBounded(t *testing.T) {
+	t.Parallel()
+	const many = 300
+	r := newHomelab(t)
+	globals, services, hosts, named := make([]string, many), make([]string, many), make([]string, many), make([]string, many)
+	for i := range many {
+		globals[i] = fmt.Sprintf(`{"path": "g/%03d", "services": [%%s]}`, i)
+		hosts[i] = fmt.Sprintf(`"h%03d": {"system": "x86_64-linux"}`, i)
+		named[i] = fmt.Sprintf(`"s%03d"`, i)
+		services[i] = fmt.Sprintf(`%s: {"inputs": ["nixpgks", "own%03d"], "build": {"targets": {"x86_64-linux": "a"}}, "hints": ["s"]}`, named[i], i)
+		r.Write(fmt.Sprintf("g/%03d", i), "x")
+	}
+	r.Write("flake.lock", lock)
+	r.Write("homelab.json", fmt.Sprintf(`{"version": 1, "globalHints": [%s], "hosts": {%s}, "services": {%s}}`,
+		strings.ReplaceAll(strings.Join(globals, ","), "%s", strings.Join(named, ",")), strings.Join(hosts, ","), strings.Join(services, ",")))
+	p := planner(t, r)
+	got, err := p.Plan(t.Context(), plan.Request{Limit: 10})
+	require.NoError(t, err)
+	assert.Len(t, got.GlobalChanges, 10)
+	assert.Equal(t, many, got.GlobalChangeCount)
+	assert.Len(t, got.GlobalChanges[0].Services, 20)
+	assert.Equal(t, many, got.GlobalChanges[0].ServiceCount)
+	whole, err := p.Plan(t.Context(), plan.Request{Limit: 10000})
+	require.NoError(t, err)
+	assert.Len(t, whole.GlobalChanges, many)
+	assert.Equal(t, whole.PlanID, got.PlanID, "how much is listed does not matter")
+
+	check, err := p.Check(t.Context(), plan.CheckRequest{})
+	require.NoError(t, err)
+	resolved, err := p.Get(t.Context(), plan.GetRequest{Name: "s000", System: "aarch64-linux"})
+	require.NoError(t, err)
+	assert.Len(t, resolved.Warnings, 1)
+	for _, warnings := range [][]plan.Warning{got.Warnings, check.Warnings} {
+		require.Len(t, warnings, 50)
+		assert.Equal(t, "truncated", warnings[49].Code)
+		told := 0
+		for _, w := range warnings[:49] {
+			if strings.Contains(w.Message, "nixpgks") {
+				told++
+				assert.Equal(t, `300 services (s000, s001, s002, s003, s004 and 295 more) name the flake input "nixpgks", which flake.lock does not have`, w.Message)
+				assert.Equal(t, "did you mean nixpkgs?", w.Hint)
+			}
+		}
+		assert.Equal(t, 1, told)
+	}
+
+	list, err := p.List(t.Context(), plan.ListRequest{Limit: 10})
+	require.NoError(t, err)
+	assert.Len(t, list.Hosts, 10)
+	assert.Equal(t, many+1, list.HostCount, "and the local one")
+	assert.Len(t, list.Globals, 10)
+	assert.Equal(t, many, list.GlobalCount)
 }
 
 // manyHosts is a registry of n services on hosts of their own.

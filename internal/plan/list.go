@@ -22,15 +22,18 @@ func (p *Planner) List(ctx context.Context, r ListRequest) (*Listing, error) {
 	}
 	reg := loaded.Registry
 	names := reg.Names()
-	out := &Listing{Source: loaded.Where, Count: len(names), Services: []ListedEntry{}, Hosts: []ListedHost{}, Globals: []string{}}
+	used, hosts := reg.UsedHosts(), reg.AllHosts()
+	out := &Listing{
+		Source: loaded.Where, Count: len(names), HostCount: len(hosts), GlobalCount: len(reg.GlobalHints),
+		Services: []ListedEntry{}, Hosts: []ListedHost{}, Globals: []string{},
+	}
 	for _, name := range cut(names, limit) {
 		out.Services = append(out.Services, listed(name, reg.Services[name]))
 	}
-	used, hosts := reg.UsedHosts(), reg.AllHosts()
-	for _, name := range slices.Sorted(maps.Keys(hosts)) {
+	for _, name := range cut(slices.Sorted(maps.Keys(hosts)), limit) {
 		out.Hosts = append(out.Hosts, ListedHost{Name: name, Docker: hosts[name].Docker, System: hosts[name].System, Services: used[name]})
 	}
-	for _, globalHint := range reg.GlobalHints {
+	for _, globalHint := range cut(reg.GlobalHints, limit) {
 		out.Globals = append(out.Globals, globalHint.Path)
 	}
 	return out, nil
@@ -101,9 +104,7 @@ func (p *Planner) Get(ctx context.Context, r GetRequest) (*Resolved, error) {
 	if missing := noTarget(name, service, out.Target); missing != nil {
 		out.Warnings = append(out.Warnings, *missing)
 	}
-	if out.Warnings == nil {
-		out.Warnings = []Warning{}
-	}
+	out.Warnings = capWarnings(out.Warnings)
 	return out, nil
 }
 

@@ -9,10 +9,11 @@ import (
 	"homelab/internal/hint"
 )
 
-// Bounds of what one service is told.
+// Bounds of what one service, or one global hint, is told.
 const (
-	maxReasons     = 10
-	maxGlobalFiles = 20
+	maxReasons        = 10
+	maxGlobalFiles    = 20
+	maxGlobalServices = 20
 )
 
 // analysis is one question being answered.

@@ -55,6 +55,7 @@ func (a *analysis) page(out *Plan, files []File, at cursor, limit int) {
 			out.PlanID[:cursorDigits], at.files + len(out.Changes.Files), at.services + len(out.Services),
 		}.String()
 	}
+	out.GlobalChanges = cut(out.GlobalChanges, limit)
 	out.Unmatched.Paths = cut(out.Unmatched.Paths, limit)
 	out.StaleHints = cut(out.StaleHints, limit)
 }

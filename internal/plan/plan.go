@@ -11,23 +11,24 @@ package plan
 // Plan is the answer. Lists are never null and are sorted; nothing in it
 // depends on the clock, the name of the machine or chance.
 type Plan struct {
-	PlanID         string         `json:"planId" jsonschema_description:"Digest of everything the answer depends on: same inputs, same id."`
-	Base           Side           `json:"base" jsonschema_description:"What was compared with."`
-	Head           Side           `json:"head" jsonschema_description:"What was looked at."`
-	Engine         string         `json:"engine" jsonschema:"enum=go-git,enum=git" jsonschema_description:"What read the repository: go-git (in process, doubtful paths settled by the git command) or git (the command alone)."`
-	Mode           Mode           `json:"mode,omitempty" jsonschema:"enum=exact,enum=audit" jsonschema_description:"What it was told by; left out: hints."`
-	Complete       bool           `json:"complete" jsonschema_description:"False when something could not be read or compared, so that some decision is unknown."`
-	Counts         Counts         `json:"counts" jsonschema_description:"Number of services by decision."`
-	Services       []Service      `json:"services" jsonschema_description:"Decisions, sorted by name; at most 1000. Above 1000 services those with decision none are left out; counts has their number."`
-	GlobalChanges  []GlobalChange `json:"globalChanges" jsonschema_description:"Changes under the registry's globalHints, said once here and referred to by hint in the services' reasons."`
-	InputChanges   []InputChange  `json:"inputChanges" jsonschema_description:"Flake inputs that moved in flake.lock."`
-	Changes        FileList       `json:"changes" jsonschema_description:"Files that differ between base and head."`
-	StaleHints     []StaleHint    `json:"staleHints" jsonschema_description:"Hints that match nothing in base, head or work tree."`
-	StaleHintCount int            `json:"staleHintCount" jsonschema_description:"How many stale hints there are; staleHints lists at most limit."`
-	Unmatched      PathList       `json:"unmatched" jsonschema_description:"Changed files that no hint covers."`
-	Audit          *Findings      `json:"audit,omitempty" jsonschema_description:"Where hints and outputs disagree; only in mode audit."`
-	Warnings       []Warning      `json:"warnings" jsonschema_description:"What to know before trusting the answer."`
-	NextCursor     string         `json:"nextCursor,omitempty" jsonschema_description:"Pass as cursor to get the next page of changes and services."`
+	PlanID            string         `json:"planId" jsonschema_description:"Digest of everything the answer depends on: same inputs, same id."`
+	Base              Side           `json:"base" jsonschema_description:"What was compared with."`
+	Head              Side           `json:"head" jsonschema_description:"What was looked at."`
+	Engine            string         `json:"engine" jsonschema:"enum=go-git,enum=git" jsonschema_description:"What read the repository: go-git (in process, doubtful paths settled by the git command) or git (the command alone)."`
+	Mode              Mode           `json:"mode,omitempty" jsonschema:"enum=exact,enum=audit" jsonschema_description:"What it was told by; left out: hints."`
+	Complete          bool           `json:"complete" jsonschema_description:"False when something could not be read or compared, so that some decision is unknown."`
+	Counts            Counts         `json:"counts" jsonschema_description:"Number of services by decision."`
+	Services          []Service      `json:"services" jsonschema_description:"Decisions, sorted by name; at most 1000. Above 1000 services those with decision none are left out; counts has their number."`
+	GlobalChanges     []GlobalChange `json:"globalChanges" jsonschema_description:"Changes under the registry's globalHints, said once here and referred to by hint in the services' reasons; at most limit."`
+	GlobalChangeCount int            `json:"globalChangeCount" jsonschema_description:"How many global hints have changes under them."`
+	InputChanges      []InputChange  `json:"inputChanges" jsonschema_description:"Flake inputs that moved in flake.lock."`
+	Changes           FileList       `json:"changes" jsonschema_description:"Files that differ between base and head."`
+	StaleHints        []StaleHint    `json:"staleHints" jsonschema_description:"Hints that match nothing in base, head or work tree."`
+	StaleHintCount    int            `json:"staleHintCount" jsonschema_description:"How many stale hints there are; staleHints lists at most limit."`
+	Unmatched         PathList       `json:"unmatched" jsonschema_description:"Changed files that no hint covers."`
+	Audit             *Findings      `json:"audit,omitempty" jsonschema_description:"Where hints and outputs disagree; only in mode audit."`
+	Warnings          []Warning      `json:"warnings" jsonschema_description:"What to know before trusting the answer; at most 50, the last of which says how many more there are."`
+	NextCursor        string         `json:"nextCursor,omitempty" jsonschema_description:"Pass as cursor to get the next page of changes and services."`
 }
 
 // Side is one end of the comparison.
@@ -157,10 +158,11 @@ type Path = string
 
 // GlobalChange is a global hint with what changed under it.
 type GlobalChange struct {
-	Hint     string   `json:"hint" jsonschema_description:"The global hint's path."`
-	Services []string `json:"services" jsonschema_description:"The services it is limited to; empty: every service."`
-	Count    int      `json:"count" jsonschema_description:"Changed files under it."`
-	Files    []File   `json:"files" jsonschema_description:"The first of them; at most 20."`
+	Hint         string   `json:"hint" jsonschema_description:"The global hint's path."`
+	Services     []string `json:"services" jsonschema_description:"The first 20 of the services it is limited to; empty: every service."`
+	ServiceCount int      `json:"serviceCount" jsonschema_description:"How many services it is limited to; 0: every service."`
+	Count        int      `json:"count" jsonschema_description:"Changed files under it."`
+	Files        []File   `json:"files" jsonschema_description:"The first of them; at most 20."`
 }
 
 // InputChange is a flake input that moved.

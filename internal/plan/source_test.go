@@ -321,7 +321,7 @@ func TestCheck(t *testing.T) {
 		Shared:            plan.SharedList{Hints: []plan.SharedHint{}},
 		Untracked:         plan.FileList{Count: 1, Files: []plan.File{{Path: "services/ha/new", Status: plan.Untracked}}},
 		MissingAttributes: []plan.MissingAttribute{}, WholeFlake: []plan.WholeFlake{},
-		Warnings: []plan.Warning{{Code: "unknownInput", Message: `ha names the flake input "nixpkgs", which flake.lock does not have`, Hint: "its inputs are: other"}},
+		Warnings: []plan.Warning{{Code: "unknownInput", Message: `ha names the flake input "nixpkgs", which flake.lock does not have`, Hint: "valid: other"}},
 	}, got)
 
 	r.Write("homelab.json", `{"version": 2, "services": {}}`)

@@ -84,7 +84,7 @@ func Audit() *plan.Plan {
 // Listing has a service with everything and one with nothing.
 func Listing() *plan.Listing {
 	return &plan.Listing{
-		Source: "homelab.json", Count: 2,
+		Source: "homelab.json", Count: 2, HostCount: 1,
 		Services: []plan.ListedEntry{
 			{Name: "grafana", Aliases: []string{}, Host: "pi", Systems: []string{pi}, DependsOn: []string{}, State: "none"},
 			{
@@ -93,7 +93,7 @@ func Listing() *plan.Listing {
 			},
 		},
 		Hosts:   []plan.ListedHost{{Name: "pi", Docker: "ssh://root@pi", System: pi, Services: 2}},
-		Globals: []string{"flake.lock", "lib/**"},
+		Globals: []string{"flake.lock", "lib/**"}, GlobalCount: 2,
 	}
 }
 
