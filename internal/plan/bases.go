@@ -40,13 +40,13 @@ func (p *Planner) bases(ctx context.Context, v *view, r Request, selected []stri
 	if r.Base != "" {
 		b.main, err = p.askedBase(ctx, v, r)
 	} else {
-		b.main, err = p.defaultBase(ctx, v)
+		b.main, err = p.defaultBase(ctx, v, r.MergeBase)
 	}
 	if err != nil {
 		return nil, err
 	}
 	b.all = []*comparison{b.main}
-	if r.Base != "" || p.Deployed == nil {
+	if r.Base != "" || r.MergeBase || p.Deployed == nil {
 		return b, nil
 	}
 	byRevision := map[string]*comparison{}
@@ -94,7 +94,9 @@ func (p *Planner) askedBase(ctx context.Context, v *view, r Request) (*compariso
 	return p.mergeBase(ctx, v, r.Base, base, "merge base with "+r.Base+", asked for")
 }
 
-func (p *Planner) defaultBase(ctx context.Context, v *view) (*comparison, error) {
+// defaultBase is the base where none was named; mergeBase says that a merge base
+// was asked for.
+func (p *Planner) defaultBase(ctx context.Context, v *view, mergeBase bool) (*comparison, error) {
 	head, err := p.Repo.Head(ctx)
 	if err != nil {
 		return nil, err
@@ -111,6 +113,8 @@ func (p *Planner) defaultBase(ctx context.Context, v *view) (*comparison, error)
 		return &comparison{missing: true, side: Side{Ref: name, State: StateMissing, Relation: "unknown", Why: upstreamGone + ": " + name}}, nil
 	case name != "":
 		return p.mergeBase(ctx, v, name, upstream, "merge base with the upstream branch "+name)
+	case mergeBase:
+		return nil, fault.New(fault.InvalidArgument, "mergeBase needs a base, since no branch with an upstream is checked out", "name the branch to merge into as base, such as main")
 	}
 	c := &comparison{commits: []Commit{head}, side: Side{Ref: "HEAD", Commit: head.ID, State: StateCommit, Why: "HEAD: no branch with an upstream is checked out"}}
 	return c, p.relate(ctx, v, c)

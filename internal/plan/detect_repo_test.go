@@ -248,6 +248,30 @@ func TestDefaultBaseIsTheUpstream(t *testing.T) {
 	}, got.Base)
 }
 
+// A merge base with nothing named is the one with the upstream, or a slip: HEAD
+// would say that a branch touches nothing.
+func TestMergeBaseWithoutABase(t *testing.T) {
+	t.Parallel()
+	r := newHomelab(t)
+	r.Git("checkout", "-q", "-b", "feature")
+	edit(r)
+	r.Commit("mine")
+	c := clone(t, r, "--branch", "main")
+	_, err := planner(t, r).Plan(t.Context(), plan.Request{MergeBase: true})
+	assert.Equal(t, fault.InvalidArgument, fault.CodeOf(err))
+	assert.ErrorContains(t, err, "mergeBase needs a base")
+	assert.Contains(t, fault.Of(err).Hint, "such as main")
+
+	edit(c)
+	c.Commit("mine")
+	p := planner(t, c)
+	p.Deployed = func(context.Context, string) (string, error) { return c.Rev("HEAD"), nil }
+	got, err := p.Plan(t.Context(), plan.Request{MergeBase: true})
+	require.NoError(t, err)
+	assert.Equal(t, want(haEdited), brief(got), "what is deployed is another question")
+	assert.Equal(t, "merge base with the upstream branch origin/main", got.Base.Why)
+}
+
 // The branch was merged and deleted: what it adds cannot be told.
 func TestUpstreamGone(t *testing.T) {
 	t.Parallel()

@@ -26,7 +26,7 @@ type Request struct {
 	Services  []string `json:"services,omitempty" jsonschema_description:"Names or aliases of the services to plan; each counts as touched. Left out: all services, touched or not by what changed."`
 	Base      string   `json:"base,omitempty" jsonschema:"minLength=1" jsonschema_description:"Revision to compare with, such as main or HEAD~1. Left out: the deployed revision where one is recorded, else the merge base with the upstream branch, else HEAD."`
 	Head      string   `json:"head,omitempty" jsonschema:"minLength=1" jsonschema_description:"Revision to look at. Left out: the work tree, with uncommitted and untracked files."`
-	MergeBase bool     `json:"mergeBase,omitempty" jsonschema_description:"Compare with the merge base of base and head instead of base: the pull request question."`
+	MergeBase bool     `json:"mergeBase,omitempty" jsonschema_description:"Compare with the merge base of base and head instead of base: the pull request question. Needs base, or an upstream branch."`
 	System    string   `json:"system,omitempty" jsonschema:"minLength=1" jsonschema_description:"Nix system to build for, such as aarch64-linux. Left out: that of each service's host."`
 	Mode      Mode     `json:"mode,omitempty" jsonschema:"enum=hints,enum=exact,enum=audit,default=hints" jsonschema_description:"hints (default): by the registry's hints, in milliseconds. exact: Nix evaluates base and head, and a service is touched when its output differs. audit: exact, and where the hints disagree."`
 	Limit     int      `json:"limit,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"Most files and paths to list (default 100); counts are always complete."`
