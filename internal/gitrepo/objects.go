@@ -55,16 +55,13 @@ func openObjects(commonDir string) *objects {
 // read returns the content of an object. Packs that came after the storer was
 // opened (fetch, gc) are found on a second look.
 func (o *objects) read(kind plumbing.ObjectType, hash plumbing.Hash, most int64) ([]byte, error) {
-	object, err := o.storer.EncodedObject(kind, hash)
+	object, err := o.find(kind, hash, most)
 	if errors.Is(err, plumbing.ErrObjectNotFound) {
 		o.storer.Reindex()
-		object, err = o.storer.EncodedObject(kind, hash)
+		object, err = o.find(kind, hash, most)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s %s: %w", kind, hash, err)
-	}
-	if object.Size() > most {
-		return nil, fmt.Errorf("%s %s has %d bytes, more than %d", kind, hash, object.Size(), most)
 	}
 	reader, err := object.Reader()
 	if err != nil {
@@ -72,6 +69,27 @@ func (o *objects) read(kind plumbing.ObjectType, hash plumbing.Hash, most int64)
 	}
 	content, err := io.ReadAll(reader)
 	return content, errors.Join(err, reader.Close())
+}
+
+// find reads an object of at most most bytes into memory. Blobs alone are large on
+// purpose: the size of one is asked for first.
+func (o *objects) find(kind plumbing.ObjectType, hash plumbing.Hash, most int64) (object plumbing.EncodedObject, err error) {
+	size := int64(0)
+	if kind == plumbing.BlobObject {
+		if size, err = o.storer.EncodedObjectSize(hash); err != nil {
+			return nil, err
+		}
+	}
+	if size <= most {
+		if object, err = o.storer.EncodedObject(kind, hash); err != nil {
+			return nil, err
+		}
+		size = object.Size()
+	}
+	if size > most {
+		return nil, fmt.Errorf("it has %d bytes, more than %d", size, most)
+	}
+	return object, nil
 }
 
 // commitTree is the tree of a commit.

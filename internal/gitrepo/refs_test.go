@@ -3,6 +3,7 @@ package gitrepo_test
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -194,6 +195,28 @@ func TestFailureOfGitIsItsError(t *testing.T) {
 	assert.Equal(t, "see what git says of the repository: git status", fault.Of(err).Hint)
 	_, err = repo.Resolve(t.Context(), "main")
 	assert.EqualError(t, err, `"main" is not a revision: the disk is on fire`)
+}
+
+// What is too large is refused by its size, not after it was read.
+func TestLargeBlobsAreNotRead(t *testing.T) {
+	r := gittest.New(t)
+	r.Write("homelab.json", strings.Repeat("x", 64<<20))
+	r.Commit("one")
+	read := func() {
+		repo := open(t, r.Dir)
+		tree, err := repo.Tree(t.Context(), resolve(t, repo, "HEAD"))
+		require.NoError(t, err)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err = tree.ReadFile(t.Context(), "homelab.json", 1<<20)
+		runtime.ReadMemStats(&after)
+		assert.Equal(t, fault.InvalidArgument, fault.CodeOf(err))
+		assert.EqualError(t, err, "homelab.json has 67108864 bytes, more than the 1048576 homelab reads")
+		assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16<<20), "bytes allocated")
+	}
+	read()
+	r.Git("gc", "-q")
+	read()
 }
 
 func TestFolderInPlaceOfAFile(t *testing.T) {
