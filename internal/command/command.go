@@ -31,9 +31,10 @@ type Cmd struct {
 	// Stderr also gets standard error, as it comes; nil: nobody does. An error
 	// of its Write ends the command.
 	Stderr io.Writer
-	// DieWithParent sends SIGTERM to the command when this process dies in
-	// whatever way, so that nothing goes on that nobody waits for. Only Linux can.
-	DieWithParent bool
+	// DieWithParent is the signal that the command gets when this process dies in
+	// whatever way, so that nothing goes on that nobody waits for; 0: none. Only
+	// Linux can.
+	DieWithParent syscall.Signal
 
 	// MaxOutput bounds standard output in bytes; 0 means 256 MiB. More is an
 	// error, never a silent cut.
@@ -125,9 +126,7 @@ func prepare(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 		cmd.Env = append(cmd.Env, c.Env...)
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if c.DieWithParent {
-		dieWithParent(cmd.SysProcAttr)
-	}
+	dieWithParent(cmd.SysProcAttr, c.DieWithParent)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = killAfter
 	return cmd, nil
@@ -137,7 +136,7 @@ func prepare(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 // returns is called: the kernel takes the end of the thread that started a
 // command for the death of its parent.
 func (c Cmd) holdThread() (release func()) {
-	if !c.DieWithParent {
+	if c.DieWithParent == 0 {
 		return func() {}
 	}
 	runtime.LockOSThread()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
+	"syscall"
 	"testing"
 
 	"homelab/internal/command"
@@ -13,9 +15,12 @@ import (
 // outlive it.
 func TestMain(m *testing.M) {
 	if script := os.Getenv("COMMAND_TEST_SCRIPT"); script != "" {
+		signal, err := strconv.Atoi(os.Getenv("COMMAND_TEST_SIGNAL"))
+		if err != nil {
+			panic(err)
+		}
 		c := sh(script)
-		c.DieWithParent, c.Stderr = true, os.Stderr
-		var err error
+		c.DieWithParent, c.Stderr = syscall.Signal(signal), os.Stderr
 		if os.Getenv("COMMAND_TEST_PIPE") == "" {
 			_, err = command.Run(context.Background(), c)
 		} else {

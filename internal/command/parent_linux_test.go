@@ -22,13 +22,19 @@ import (
 
 // A command dies with its parent, even if that is killed without warning.
 func TestDieWithParent(t *testing.T) {
-	for name, pipe := range map[string]string{"run": "", "pipe": "1"} {
+	const polite, deaf = "echo $$ >&2; exec sleep 1000", "trap '' TERM; echo $$ >&2; exec sleep 1000"
+	for name, how := range map[string]struct {
+		script, pipe string
+		signal       syscall.Signal
+	}{
+		"run": {polite, "", syscall.SIGTERM}, "pipe": {polite, "1", syscall.SIGTERM}, "a deaf one": {deaf, "", syscall.SIGKILL},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			self, err := os.Executable()
 			require.NoError(t, err)
 			parent := exec.Command(self)
-			parent.Env = append(os.Environ(), "COMMAND_TEST_SCRIPT=echo $$ >&2; exec sleep 1000", "COMMAND_TEST_PIPE="+pipe)
+			parent.Env = append(os.Environ(), "COMMAND_TEST_SCRIPT="+how.script, "COMMAND_TEST_PIPE="+how.pipe, "COMMAND_TEST_SIGNAL="+strconv.Itoa(int(how.signal)))
 			stderr, err := parent.StderrPipe()
 			require.NoError(t, err)
 			require.NoError(t, parent.Start())
@@ -77,7 +83,7 @@ func TestDieWithParentOutlivesThreads(t *testing.T) {
 	feeds := make([]*io.PipeWriter, many)
 	for i := range many {
 		c := sh("echo >&2; read line; exit 7")
-		c.DieWithParent = true
+		c.DieWithParent = syscall.SIGTERM
 		in, feed := io.Pipe()
 		ready := sync.OnceFunc(started.Done)
 		c.Stdin, c.Stderr, feeds[i] = in, calling(ready), feed

@@ -5,4 +5,4 @@ package command
 import "syscall"
 
 // dieWithParent does nothing: no other kernel can.
-func dieWithParent(*syscall.SysProcAttr) {}
+func dieWithParent(*syscall.SysProcAttr, syscall.Signal) {}

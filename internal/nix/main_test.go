@@ -17,14 +17,17 @@ import (
 )
 
 // TestMain lets this binary play the commands of Nix: the tests put links to
-// it, called nix and nix-store, on PATH. Called realise, it realises a
-// derivation until it is killed.
+// it, called nix and nix-store, on PATH. Called realise or evaluate, it
+// realises a derivation, or evaluates a flake's homelab, until it is killed.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case "nix", "nix-store":
 		os.Exit(playNix())
 	case "realise":
 		_, _ = nix.Nix{}.Realise(context.Background(), []nix.Realisation{{Drv: os.Args[1], Log: os.Stdout}}, nix.How{})
+		os.Exit(1)
+	case "evaluate":
+		_, _ = nix.EvalJSON(context.Background(), nix.Installable{Flake: os.Args[1], Attr: "homelab"}, 0)
 		os.Exit(1)
 	}
 	os.Exit(m.Run())

@@ -10,6 +10,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"syscall"
 
 	"homelab/internal/command"
 	"homelab/internal/fault"
@@ -38,9 +39,15 @@ func Version(ctx context.Context) (string, error) {
 	return words[len(words)-1], nil
 }
 
-// nix is a subcommand of nix, with the experimental features it needs.
+// nix is a subcommand of nix, with the experimental features it needs: one that
+// evaluates. While Nix computes it does not hear SIGTERM (2.8 at least), so it is
+// killed when nobody waits for it any more. What it builds to go on evaluating,
+// without a daemon and a sandbox, then loses its builder, not the programs that
+// the builder runs.
 func (n Nix) nix(args ...string) command.Cmd {
-	return cmd("nix", slices.Concat([]string{"--extra-experimental-features", "nix-command flakes"}, n.Options.args(), args)...)
+	c := cmd("nix", slices.Concat([]string{"--extra-experimental-features", "nix-command flakes"}, n.Options.args(), args)...)
+	c.DieWithParent = syscall.SIGKILL
+	return c
 }
 
 // nixStore is nix-store, whose operations are the same in all versions.
@@ -58,7 +65,8 @@ func cmd(name string, args ...string) command.Cmd {
 		Env:     []string{"LANGUAGE=C"},
 		Unset:   []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"},
 		Install: InstallHint,
-		// An evaluation may build, and take all memory there is.
-		DieWithParent: true,
+		// While it builds, Nix hears SIGTERM, and takes its builders with it, with
+		// all that they run: killed, it would leave that behind.
+		DieWithParent: syscall.SIGTERM,
 	}
 }

@@ -45,7 +45,7 @@ rec {
   needsExits = run "needs-exits" "echo >$out; read line <${exits}";
   alsoNeedsExits = run "also-needs-exits" "echo >$out; read line <${exits}";
   killed = run "killed" "echo going; kill -9 $$";
-  endless = run "endless" "echo begun; while :; do :; done";
+  endless = run "endless" "echo begun; (while :; do :; done); echo over"; # in a process of its own
   silent = run "silent" "echo begun; while :; do :; done; echo ${good}";
   chatty = run "chatty" "while :; do echo again; done";
   foreign = make "foreign" "echo >$out" { system = elsewhere; };
