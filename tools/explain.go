@@ -77,8 +77,11 @@ func DescribeReason(r plan.Reason) string {
 	case plan.ByDependency:
 		return "depends on " + strings.Join(r.Via, " → ")
 	case plan.ByRegistry:
-		if strings.HasPrefix(r.Hint, "hosts.") {
+		switch {
+		case strings.HasPrefix(r.Hint, "hosts."):
 			return "the registry's entry of its host changed"
+		case r.Status == plan.Added:
+			return "new in the registry"
 		}
 		return "its entry in the registry changed"
 	case plan.ByExplicit:

@@ -73,6 +73,7 @@ func TestDescribeReason(t *testing.T) {
 		"never deployed":                           {Kind: plan.ByNeverDeployed},
 		"the base is missing here":                 {Kind: plan.ByBaseMissing},
 		"its entry in the registry changed":        {Kind: plan.ByRegistry},
+		"new in the registry":                      {Kind: plan.ByRegistry, Hint: "services.ha", Status: plan.Added},
 		"the registry's entry of its host changed": {Kind: plan.ByRegistry, Hint: "hosts.pi"},
 	} {
 		assert.Equal(t, want, tools.DescribeReason(reason))

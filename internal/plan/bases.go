@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -239,8 +240,13 @@ func (p *Planner) readOldRegistry(ctx context.Context, v *view, c *comparison) e
 		}
 		old, err := p.Source.Read(ctx, state{snapshot: tree, commit: base})
 		switch code := fault.CodeOf(err); {
-		case err == nil || code == fault.NotFound:
+		case err == nil:
 			c.old = append(c.old, old)
+		case code == fault.NotFound:
+			c.old = append(c.old, nil)
+			if err := v.warnUntracked(ctx); err != nil {
+				return err
+			}
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case code == fault.InvalidArgument || code == fault.EvalFailed:
@@ -252,6 +258,32 @@ func (p *Planner) readOldRegistry(ctx context.Context, v *view, c *comparison) e
 		default:
 			return err
 		}
+	}
+	return nil
+}
+
+// warnUntracked warns, once, that a registry which no base has is not known to git.
+func (v *view) warnUntracked(ctx context.Context) error {
+	if !v.work || v.loaded.Flake || v.loaded.outside {
+		return nil
+	}
+	entries, err := v.snapshot.Entries(ctx)
+	if err != nil {
+		return err
+	}
+	file := v.loaded.File
+	root := v.planner.Source.Root
+	if at, err := filepath.EvalSymlinks(filepath.Join(root, file)); err == nil { // what its links lead to
+		if inside, err := filepath.Rel(root, at); err == nil {
+			file = filepath.ToSlash(inside)
+		}
+	}
+	warning := Warning{"registryUntracked",
+		fmt.Sprintf("git does not track the registry %s, so every service is new at every base", file),
+		"git add it (with -f where git ignores it) and commit it"}
+	_, tracked := slices.BinarySearchFunc(entries, file, func(e Entry, path string) int { return strings.Compare(e.Path, path) })
+	if !tracked && !slices.Contains(v.warnings, warning) {
+		v.warnings = append(v.warnings, warning)
 	}
 	return nil
 }

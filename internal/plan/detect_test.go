@@ -498,6 +498,20 @@ func TestChangeDetection(t *testing.T) {
 			ha rebuild
 			  explicit
 			  registry A homelab.json services.ha
+			warning registryUntracked
+		`},
+
+		{"registry that git does not track, behind a link", func(_ *testing.T, r *gittest.Repo) {
+			r.Remove("homelab.json")
+			r.Link("private/homelab.json", "homelab.json")
+			r.Write(".gitignore", "private\n")
+			r.Commit("linked")
+			r.Write("private/homelab.json", homelab)
+		}, plan.Request{Services: []string{"ha"}}, `
+			ha rebuild
+			  explicit
+			  registry A homelab.json services.ha
+			warning registryUntracked
 		`},
 
 		{"registry taken for unchanged, and edited", func(_ *testing.T, r *gittest.Repo) {
