@@ -108,16 +108,16 @@ func (t *tree) ReadFile(ctx context.Context, path string, most int64) ([]byte, e
 		if err != nil {
 			return nil, err
 		}
-		if next == path {
+		if next == "" {
 			return t.readBlob(ctx, path, most)
 		}
 		path = next
 	}
-	return nil, fmt.Errorf("%s: too many symbolic links", path)
+	return nil, &fs.PathError{Op: "open", Path: path, Err: unix.ELOOP}
 }
 
 // throughLink replaces the first symbolic link on the way to a path by its
-// target.
+// target; "" when there is none.
 func (t *tree) throughLink(ctx context.Context, path string) (string, error) {
 	for i := range len(path) + 1 {
 		if i < len(path) && path[i] != '/' {
@@ -140,7 +140,7 @@ func (t *tree) throughLink(ctx context.Context, path string) (string, error) {
 		}
 		return next, nil
 	}
-	return path, nil
+	return "", nil
 }
 
 func (t *tree) isLink(ctx context.Context, path string) (bool, error) {

@@ -307,6 +307,8 @@ func (s *Source) load(ctx context.Context, where location, at state) (*Loaded, e
 		return nil, fault.Newf(fault.NotFound, registryHint, "there is no registry %s", where)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fault.Newf(fault.Precondition, "make it readable for the user who runs homelab", "registry %s cannot be read: %w", where, err)
+	case errors.Is(err, syscall.ELOOP):
+		return nil, fault.New(fault.InvalidArgument, "it is a link that leads back to itself", "put a file there, or a link to one")
 	case err != nil:
 		return nil, err
 	}

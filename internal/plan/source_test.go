@@ -297,6 +297,33 @@ func TestWhichRegistry(t *testing.T) {
 	assert.Equal(t, fault.InvalidArgument, fault.CodeOf(err))
 }
 
+// A link to itself is no registry, on disk and in a commit; as the base, it is one
+// that cannot be read.
+func TestRegistryThatLinksToItself(t *testing.T) {
+	t.Parallel()
+	for _, target := range []string{"homelab.json", "other.json"} {
+		r := newHomelab(t)
+		r.Remove("homelab.json")
+		r.Link(target, "homelab.json")
+		r.Link("homelab.json", "other.json")
+		r.Commit("loop")
+		for _, request := range []plan.Request{{}, {Head: "HEAD"}} {
+			_, err := planner(t, r).Plan(t.Context(), request)
+			assert.Equal(t, fault.InvalidArgument, fault.CodeOf(err), "%+v: %v", request, err)
+			assert.EqualError(t, err, "registry homelab.json: it is a link that leads back to itself")
+			assert.NotEmpty(t, fault.Of(err).Hint)
+		}
+		_, err := planner(t, r).List(t.Context(), plan.ListRequest{})
+		assert.Equal(t, fault.InvalidArgument, fault.CodeOf(err))
+
+		r.Remove("homelab.json")
+		r.Write("homelab.json", homelab)
+		got := ask(t, r, plan.Request{})
+		assert.Contains(t, brief(got), "warning baseRegistryUnreadable")
+		assert.Equal(t, 3, got.Counts.Rebuild)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	r := newHomelab(t)
