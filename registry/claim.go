@@ -1,6 +1,13 @@
 package registry
 
-import "cmp"
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/url"
+	"path"
+	"strings"
+)
 
 // claims are the things of a host that only one service can have, and who has
 // them.
@@ -11,6 +18,7 @@ type claims struct {
 	paths      []pathClaim
 }
 
+// hostThing is a thing of a host, which is named as [validation.place] does.
 type hostThing struct{ host, name string }
 
 type hostPort struct {
@@ -62,4 +70,45 @@ func (c claims) takePort(host string, p Port, service string) (owner string, tak
 		b.addresses[p.Address] = service
 	}
 	return "", false
+}
+
+// place is what claims know a host by: the address of its engine, which several
+// names can lead to, else its name.
+func (v *validation) place(host string) string {
+	known, ok := v.places[host]
+	if !ok {
+		known = cmp.Or(engineOf(v.registry.Hosts[host].Docker), host)
+		v.places[host] = known
+	}
+	return known
+}
+
+// shared is the name of a host for a message, with the other one by which the
+// owner of something knows it.
+func (v *validation) shared(host, owner string) string {
+	if other := v.registry.Services[owner].HostOf(); other != host {
+		return fmt.Sprintf("%s (one engine with host %s)", host, other)
+	}
+	return host
+}
+
+// engineOf is the one spelling of an engine's address. Another user is another
+// engine, since there can be one for each.
+func engineOf(address string) string {
+	if socket, ok := strings.CutPrefix(address, "unix://"); ok {
+		return "unix://" + path.Clean(socket)
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return address
+	}
+	port := u.Port()
+	if port == "" && u.Scheme == "ssh" {
+		port = "22"
+	}
+	one := url.URL{Scheme: u.Scheme, User: u.User, Host: net.JoinHostPort(strings.ToLower(u.Hostname()), port)}
+	if u.Path != "" && u.Path != "/" {
+		one.Path = path.Clean(u.Path)
+	}
+	return one.String()
 }

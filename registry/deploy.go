@@ -40,8 +40,8 @@ func (v *validation) container(at strictjson.Path, name string, s Service) {
 		v.report(at, container, f)
 		return
 	}
-	if owner, taken := take(v.claims.containers, host, container, name); taken {
-		v.report(at, container, flawf("choose another name", "on host %s it is the container of %s", host, owner))
+	if owner, taken := take(v.claims.containers, v.place(host), container, name); taken {
+		v.report(at, container, flawf("choose another name", "on host %s it is the container of %s", v.shared(host, owner), owner))
 	}
 }
 
@@ -54,13 +54,13 @@ func (v *validation) ports(at strictjson.Path, name string, s Service) {
 			v.report(at.Index(i), text, flaw{f.Message, f.Hint})
 			continue
 		}
-		owner, taken := v.claims.takePort(host, port, name)
+		owner, taken := v.claims.takePort(v.place(host), port, name)
 		switch {
 		case taken && owner == name:
 			v.report(at.Index(i), text, flawf("remove one of them", "port %d/%s of the host is published twice", port.Host, port.Protocol))
 		case taken:
 			v.report(at.Index(i), text, flawf("choose another port, or another address for each",
-				"port %d/%s of host %s is published by %s", port.Host, port.Protocol, host, owner))
+				"port %d/%s of host %s is published by %s", port.Host, port.Protocol, v.shared(host, owner), owner))
 		}
 	}
 }

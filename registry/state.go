@@ -48,14 +48,14 @@ func (v *validation) stateItem(at strictjson.Path, service, host string, item St
 		v.report(at, item, flawf("make it two items", "both a volume and a path"))
 	case item.Volume != "":
 		f := dockerNameFlaw(item.Volume)
-		if owner, taken := take(v.claims.volumes, host, item.Volume, service); taken && f.none() {
-			f = sharedFlaw("the volume", owner, service, host)
+		if owner, taken := take(v.claims.volumes, v.place(host), item.Volume, service); taken && f.none() {
+			f = sharedFlaw("the volume", owner, service, v.shared(host, owner))
 		}
 		v.report(at.Key("volume"), item.Volume, f)
 	default:
 		f := cleanFlaw(item.Path)
 		if f.none() {
-			v.claims.paths = append(v.claims.paths, newPathClaim(at.Key("path"), host, item.Path, service))
+			v.claims.paths = append(v.claims.paths, v.newPathClaim(at.Key("path"), host, item.Path, service))
 		}
 		v.report(at.Key("path"), item.Path, f)
 	}
@@ -86,9 +86,9 @@ type pathClaim struct {
 	key           string // sorts a folder right before what is below it
 }
 
-func newPathClaim(at strictjson.Path, host, path, service string) pathClaim {
+func (v *validation) newPathClaim(at strictjson.Path, host, path, service string) pathClaim {
 	key := strings.ReplaceAll(strings.TrimSuffix(path, "/"), "/", "\x00") + "\x00"
-	return pathClaim{at, host, service, path, host + "\x00" + key}
+	return pathClaim{at, host, service, path, v.place(host) + "\x00" + key}
 }
 
 // overlaps reports state paths that two services share, or that lie in one
@@ -112,9 +112,9 @@ func (v *validation) overlaps() {
 func (v *validation) overlap(outer, inner pathClaim) {
 	switch {
 	case outer.path == inner.path:
-		v.report(inner.at, inner.path, sharedFlaw("the path", outer.service, inner.service, inner.host))
+		v.report(inner.at, inner.path, sharedFlaw("the path", outer.service, inner.service, v.shared(inner.host, outer.service)))
 	case outer.service != inner.service:
 		v.report(inner.at, inner.path, flawf("let one service keep both, or move one of them",
-			"the path is in %s, state of %s on host %s", strictjson.Excerpt(outer.path), outer.service, outer.host))
+			"the path is in %s, state of %s on host %s", strictjson.Excerpt(outer.path), outer.service, v.shared(inner.host, outer.service)))
 	}
 }

@@ -35,6 +35,7 @@ type validation struct {
 	owners   map[string]string // of the aliases; the first service where there are two
 	hosts    []string          // sorted, with the local one
 	claims   claims
+	places   map[string]string // of hosts, by name
 
 	variables map[string]called // who has the variable of that name
 	asked     int               // suggestions made
@@ -42,7 +43,7 @@ type validation struct {
 }
 
 func newValidation(r *Registry) *validation {
-	v := &validation{registry: r, names: r.Names(), owners: map[string]string{}, claims: newClaims()}
+	v := &validation{registry: r, names: r.Names(), owners: map[string]string{}, claims: newClaims(), places: map[string]string{}}
 	for _, name := range v.names {
 		if nameFlaw(name).none() {
 			v.valid = append(v.valid, name)
