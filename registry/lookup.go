@@ -28,7 +28,7 @@ func (r *Registry) Lookup(nameOrAlias string) (string, error) {
 		known = append(known, r.Services[name].Aliases...)
 	}
 	return "", fault.Newf(fault.UnknownService, fault.DidYouMean(nameOrAlias, known),
-		"no service is called %q", nameOrAlias)
+		"no service is called %.100q", nameOrAlias)
 }
 
 // HostOf is the name of the host the service runs on.

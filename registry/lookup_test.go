@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -20,6 +21,8 @@ func TestLookup(t *testing.T) {
 	}
 	_, err = r.Lookup("grafanna")
 	assert.Equal(t, fault.New(fault.UnknownService, `no service is called "grafanna"`, "did you mean grafana?"), err)
+	_, err = r.Lookup(strings.Repeat("x", 1<<20))
+	assert.EqualError(t, err, `no service is called "`+strings.Repeat("x", 100)+`"`)
 	_, err = r.Lookup("zz")
 	assert.Equal(t, "valid: grafana, home-assistant, prometheus, ha, hass", fault.Of(err).Hint)
 }

@@ -21,6 +21,8 @@ const (
 	// drainFor is how long calls that were read may take to finish after the
 	// input has ended.
 	drainFor = 30 * time.Second
+	// maxMessage is the length in bytes of the longest line that is read.
+	maxMessage = 16 << 20
 )
 
 // ServeStdio speaks JSON-RPC, one message a line, until in ends, and then
@@ -81,9 +83,17 @@ func (m message) key() string {
 
 // Read hands on the input line by line.
 func (c *stdio) Read(p []byte) (int, error) {
-	if len(c.rest) == 0 {
-		line, err := c.in.ReadBytes('\n')
-		if len(line) == 0 {
+	for len(c.rest) == 0 {
+		line, tooLong, err := c.line()
+		switch {
+		case tooLong:
+			// Nobody knows its id, which was not kept.
+			refusal := mcp.NewJSONRPCError(mcp.NewRequestId(nil), mcp.INVALID_REQUEST, fmt.Sprintf("the message has more than %d bytes", maxMessage), nil)
+			if err := c.send(refusal); err != nil {
+				return 0, err
+			}
+			continue
+		case len(line) == 0:
 			if errors.Is(err, io.EOF) {
 				c.drain()
 			}
@@ -97,6 +107,21 @@ func (c *stdio) Read(p []byte) (int, error) {
 	n := copy(p, c.rest)
 	c.rest = c.rest[n:]
 	return n, nil
+}
+
+// line reads one line to its end. Of one that is too long nothing is kept.
+func (c *stdio) line() (line []byte, tooLong bool, err error) {
+	for {
+		piece, err := c.in.ReadSlice('\n')
+		if tooLong = tooLong || len(line)+len(piece) > maxMessage; tooLong {
+			line = nil
+		} else {
+			line = append(line, piece...)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, tooLong, err
+		}
+	}
 }
 
 // received notes a call, and returns the line as the SDK gets it.
@@ -141,11 +166,16 @@ func (c *stdio) progress(params mcp.ProgressNotificationParams) error {
 			params.ProgressToken = number
 		}
 	}
-	line, err := json.Marshal(struct {
+	return c.send(struct {
 		JSONRPC string                         `json:"jsonrpc"`
 		Method  mcp.MCPMethod                  `json:"method"`
 		Params  mcp.ProgressNotificationParams `json:"params"`
 	}{mcp.JSONRPC_VERSION, mcp.MethodNotificationProgress, params})
+}
+
+// send writes a message of our own.
+func (c *stdio) send(message any) error {
+	line, err := json.Marshal(message)
 	if err != nil {
 		return err
 	}

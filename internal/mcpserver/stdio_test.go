@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -87,6 +88,37 @@ func TestGarbageIsAnsweredAndSurvived(t *testing.T) {
 	client.send(`this is not JSON`)
 	assert.Contains(t, string(client.next().Error), "-32700")
 	assert.False(t, client.call("registry_list", `{}`).IsError)
+}
+
+// A line that is too long is neither kept nor the end of the session.
+func TestEndlessLineIsAnsweredAndSurvived(t *testing.T) {
+	const most = 16 << 20
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	ping := `{"jsonrpc":"2.0","id":7,"method":"ping"}`
+	var out bytes.Buffer
+	require.NoError(t, newServer(t).ServeStdio(t.Context(), io.MultiReader(
+		io.LimitReader(endless('x'), 20*most), strings.NewReader("\n"+ping+"\n"+ping+strings.Repeat(" ", most)),
+	), &out))
+	runtime.ReadMemStats(&after)
+	const refusal = `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"the message has more than 16777216 bytes"}}`
+	assert.Equal(t, refusal+"\n"+`{"jsonrpc":"2.0","id":7,"result":{}}`+"\n"+refusal+"\n", out.String())
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(20*most), "bytes allocated")
+
+	out.Reset()
+	line := ping + strings.Repeat(" ", most-len(ping)-1) + "\n"
+	require.NoError(t, newServer(t).ServeStdio(t.Context(), strings.NewReader(line), &out))
+	assert.Contains(t, out.String(), `"result":{}`, "the longest message")
+}
+
+// endless is a reader of one byte, again and again.
+type endless byte
+
+func (b endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(b)
+	}
+	return len(p), nil
 }
 
 func TestThirtyCallsRunSideBySide(t *testing.T) {

@@ -409,7 +409,7 @@ func (a *analysis) unknownInputs(moves inputMoves, names []string) []Warning {
 			who = fmt.Sprintf("%d services (%s) name", many, some(by[input]))
 		}
 		warnings = append(warnings, Warning{"unknownInput",
-			fmt.Sprintf("%s the flake input %q, which %s does not have", who, input, a.view.loaded.lockPath()),
+			fmt.Sprintf("%s the flake input %.100q, which %s does not have", who, input, a.view.loaded.lockPath()),
 			cmp.Or(fault.DidYouMean(input, moves.new.roots()), "the flake has no inputs")})
 	}
 	return warnings

@@ -240,7 +240,7 @@ func (b *hintBuilder) outside(h ownHint, link, target string) {
 	}
 	b.warned[link] = true
 	b.warnings = append(b.warnings, Warning{"hintOutsideRepository",
-		fmt.Sprintf("the hint %q leads out of the repository: %s links to %s, where changes are not seen", h.text, link, target),
+		fmt.Sprintf("the hint %.100q leads out of the repository: %s links to %s, where changes are not seen", h.text, link, target),
 		"move what it links to into the repository, or drop the hint"})
 }
 

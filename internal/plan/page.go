@@ -30,7 +30,7 @@ func parseCursor(text string) (cursor, error) {
 	c.files, err1 = strconv.Atoi(files)
 	c.services, err2 = strconv.Atoi(services)
 	if err1 != nil || err2 != nil || c.files < 0 || c.services < 0 || len(id) != cursorDigits {
-		return cursor{}, fault.Newf(fault.InvalidArgument, "pass nextCursor of the answer before, unchanged", "cursor: %q is not one", text)
+		return cursor{}, fault.Newf(fault.InvalidArgument, "pass nextCursor of the answer before, unchanged", "cursor: %.100q is not one", text)
 	}
 	return c, nil
 }

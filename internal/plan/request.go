@@ -41,7 +41,7 @@ func (r Request) Validate() error {
 	switch r.Mode {
 	case "", Hints, Exact, Audit:
 	default:
-		return fault.Newf(fault.InvalidArgument, "valid: hints, exact, audit", "mode: %q is not one", r.Mode)
+		return fault.Newf(fault.InvalidArgument, "valid: hints, exact, audit", "mode: %.100q is not one", r.Mode)
 	}
 	if r.System != "" {
 		return checkSystem("system", r.System)

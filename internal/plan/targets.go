@@ -74,7 +74,7 @@ func checkSystem(from, system string) error {
 	if registry.KnownSystem(system) {
 		return nil
 	}
-	return fault.Newf(fault.InvalidArgument, fault.DidYouMean(system, registry.Systems), "%s: %q is not a Nix system homelab knows", from, system)
+	return fault.Newf(fault.InvalidArgument, fault.DidYouMean(system, registry.Systems), "%s: %.100q is not a Nix system homelab knows", from, system)
 }
 
 // overridden is the target that a variable names: a system, or a whole flake
