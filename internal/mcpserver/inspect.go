@@ -14,7 +14,8 @@ import (
 // Inspection is what a client learns when it connects, and what that costs.
 type Inspection struct {
 	Server          mcp.Implementation `json:"server"`
-	ProtocolVersion string             `json:"protocolVersion"`
+	ProtocolVersion string             `json:"protocolVersion"`       // agreed upon by initialize
+	LatestVersion   string             `json:"latestProtocolVersion"` // spoken without initialize
 	Instructions    string             `json:"instructions"`
 	Tools           []InspectedTool    `json:"tools"`
 	Tokens          Tokens             `json:"tokens"`
@@ -62,7 +63,7 @@ func (s *Server) Inspect(ctx context.Context) (*Inspection, error) {
 		return nil, err
 	}
 	seen := &Inspection{
-		Server: hello.ServerInfo, ProtocolVersion: hello.ProtocolVersion, Instructions: hello.Instructions,
+		Server: hello.ServerInfo, ProtocolVersion: hello.ProtocolVersion, LatestVersion: mcp.LATEST_PROTOCOL_VERSION, Instructions: hello.Instructions,
 		Tools: make([]InspectedTool, 0, len(list.Tools)),
 	}
 	for _, raw := range list.Tools {
@@ -109,7 +110,7 @@ func (s *Server) ask(ctx context.Context, method mcp.MCPMethod, params, into any
 // Text is the inspection for people: a table of the tools, then each in full.
 func (i *Inspection) Text() (string, error) {
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "%s %s, MCP up to %s\n\n%s\n\n", i.Server.Name, i.Server.Version, mcp.LATEST_PROTOCOL_VERSION, i.Instructions)
+	fmt.Fprintf(&text, "%s %s, MCP %s, without initialize up to %s\n\n%s\n\n", i.Server.Name, i.Server.Version, i.ProtocolVersion, i.LatestVersion, i.Instructions)
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "TOOL\tANNOTATIONS\tPROMPT TOKENS\tWIRE TOKENS\t")
 	entries := make([]entry, len(i.Tools))

@@ -78,6 +78,8 @@ func TestInspectShowsEveryToolAndItsCost(t *testing.T) {
 	assert.Equal(t, "test", seen.Server.Version)
 	text, err := seen.Text()
 	require.NoError(t, err)
+	first, _, _ := strings.Cut(text, "\n")
+	assert.Equal(t, "homelab test, MCP "+seen.ProtocolVersion+", without initialize up to "+seen.LatestVersion, first)
 	for _, tool := range tools.Catalog(tools.Core{}) {
 		assert.Contains(t, text, "\n"+tool.Name+" ")
 		assert.Contains(t, text, tool.Description)
