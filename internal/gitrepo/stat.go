@@ -1,6 +1,7 @@
 package gitrepo
 
 import (
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +31,9 @@ func stampFile(path string) fileStamp {
 	return stampOf(&st)
 }
 
+// emptyBlob is the id of an empty file.
+var emptyBlob = plumbing.NewHash("e69de29bb2d1d6434b8b29ae775ad8c2e48c5391")
+
 // unchanged says that the file is certainly the one git last looked at. It is
 // stricter than git's own comparison: what it denies is decided by git, what it
 // grants git would grant.
@@ -41,6 +45,8 @@ func (e *indexEntry) unchanged(st *unix.Stat_t, indexTime int64) bool {
 	return sameTime(e.mtime, stamp.Mtime) && sameTime(e.ctime, stamp.Ctime) &&
 		e.size == uint32(stamp.Size) && e.ino == uint32(stamp.Inode) &&
 		e.uid == st.Uid && e.gid == st.Gid &&
+		// Git writes the size 0 for a file that it could not be sure of.
+		(e.size != 0 || e.hash == emptyBlob) &&
 		// Written in the second the index was: it may have changed since,
 		// unnoticed. See "racy git" in git's technical documentation.
 		stamp.Mtime[0] < indexTime

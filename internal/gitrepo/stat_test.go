@@ -45,4 +45,12 @@ func TestUnchangedOnlyBeyondDoubt(t *testing.T) {
 	coarse := entry()
 	coarse.mtime[1], coarse.ctime[1] = 0, 0
 	assert.True(t, coarse.unchanged(&st, later), "an index without nanoseconds")
+
+	require.NoError(t, os.Truncate(path, 0))
+	require.NoError(t, unix.Stat(path, &st))
+	stamp = stampOf(&st)
+	assert.False(t, entry().unchanged(&st, stamp.Mtime[0]+1), "a size that git did not believe")
+	empty := entry()
+	empty.hash = emptyBlob
+	assert.True(t, empty.unchanged(&st, stamp.Mtime[0]+1), "an empty file")
 }
