@@ -28,7 +28,7 @@ var floors = map[string]floor{
 	"internal/gitrepo":                  {3, "an adapter: the planner does not know how a repository is read"},
 	"internal/gitrepo/gittest":          {3, "repositories for tests"},
 	"internal/nix":                      {3, "an adapter: the planner does not know how Nix is driven"},
-	"internal/engine/docker":            {3, "an adapter: nobody else knows the Docker API"},
+	"internal/engine/dockerhost":        {3, "an adapter: nobody else knows how an engine is reached"},
 	"internal/engine/docker/dockertest": {3, "engines for tests"},
 
 	"internal/build":  {2, "a domain: it knows plans and interfaces of its own, no adapter"},
@@ -71,7 +71,7 @@ type rule struct {
 var imports = []rule{
 	{"os/exec", []string{"internal/command"}, "quoting, exit codes and cancellation of commands are the same everywhere"},
 	{"github.com/go-git", []string{"internal/gitrepo"}, "how a repository is read can change without the planner"},
-	{"github.com/docker", []string{"internal/engine/docker"}, "the client has a successor: it is replaced in one place"},
+	{"github.com/docker", []string{"internal/engine/docker", "internal/engine/dockerhost"}, "the client has a successor: it is replaced in one place"},
 	{"github.com/mark3labs/mcp-go", []string{"internal/mcpserver", "bench/emptyserver", "examples/mcpclient"}, "the SDK moves with the protocol: it is followed in one place"},
 	{"github.com/klauspost/compress", []string{"internal/image"}, "how archives are unpacked is a matter of reading them"},
 	{"github.com/spf13", []string{"internal/cli"}, "flags are a matter of the command line"},

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"homelab/internal/cli"
-	"homelab/internal/engine/docker"
+	"homelab/internal/engine/dockerhost"
 	"homelab/internal/gitrepo"
 	"homelab/internal/nix"
 	"homelab/internal/plan"
@@ -35,7 +35,7 @@ type Config struct {
 type Harness struct {
 	cfg Config
 	// engine asks the Docker engine of a host who it is.
-	engine func(ctx context.Context, host registry.Host) (docker.Server, error)
+	engine func(ctx context.Context, host registry.Host) (dockerhost.Server, error)
 
 	systems *systems
 
@@ -106,18 +106,18 @@ func (h *Harness) planner(ctx context.Context) (*plan.Planner, error) {
 	return planner, nil
 }
 
-func askEngine(ctx context.Context, host registry.Host) (docker.Server, error) {
+func askEngine(ctx context.Context, host registry.Host) (dockerhost.Server, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		home = "" // then there is no Docker configuration to read
 	}
-	endpoint, err := docker.Resolve(host, os.Getenv, home)
+	endpoint, err := dockerhost.Resolve(host, os.Getenv, home)
 	if err != nil {
-		return docker.Server{}, err
+		return dockerhost.Server{}, err
 	}
-	engine, err := docker.Dial(ctx, endpoint)
+	engine, err := dockerhost.Dial(ctx, endpoint)
 	if err != nil {
-		return docker.Server{}, err
+		return dockerhost.Server{}, err
 	}
 	server, err := engine.Server(ctx)
 	if closed := engine.Close(); err == nil {

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"homelab/internal/engine/docker"
+	"homelab/internal/engine/dockerhost"
 	"homelab/registry"
 )
 
@@ -18,7 +18,7 @@ const (
 
 // systems asks hosts what they run, and remembers it for a while.
 type systems struct {
-	ask func(ctx context.Context, host registry.Host) (docker.Server, error)
+	ask func(ctx context.Context, host registry.Host) (dockerhost.Server, error)
 	now func() time.Time
 
 	mu    sync.Mutex

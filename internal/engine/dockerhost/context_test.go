@@ -1,4 +1,4 @@
-package docker_test
+package dockerhost_test
 
 import (
 	"crypto/sha256"
@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"homelab/internal/command"
-	"homelab/internal/engine/docker"
+	"homelab/internal/engine/dockerhost"
 	"homelab/internal/fault"
 	"homelab/registry"
 )
@@ -32,24 +32,24 @@ func TestResolveContext(t *testing.T) {
 	locked := filepath.Join(config, "contexts", "tls", digest("locked"), "docker")
 	rows := map[string]struct {
 		context string
-		want    docker.Endpoint
+		want    dockerhost.Endpoint
 	}{
-		"current": {"", docker.Endpoint{URL: "tcp://nas:2375", Source: "context plain"}},
-		"ssh":     {"nas", docker.Endpoint{URL: "ssh://me@nas", Source: "context nas"}},
-		"TLS": {"locked", docker.Endpoint{URL: "tcp://nas:2376", Source: "context locked", TLS: &registry.TLS{
+		"current": {"", dockerhost.Endpoint{URL: "tcp://nas:2375", Source: "context plain"}},
+		"ssh":     {"nas", dockerhost.Endpoint{URL: "ssh://me@nas", Source: "context nas"}},
+		"TLS": {"locked", dockerhost.Endpoint{URL: "tcp://nas:2376", Source: "context locked", TLS: &registry.TLS{
 			CA: filepath.Join(locked, "ca.pem"), Cert: filepath.Join(locked, "cert.pem"), Key: filepath.Join(locked, "key.pem")}}},
-		"TLS unverified": {"careless", docker.Endpoint{URL: "tcp://nas:2376", Source: "context careless", TLS: &registry.TLS{}, Insecure: true}},
-		"default":        {"default", docker.Endpoint{URL: "unix:///var/run/docker.sock", Source: "default"}},
+		"TLS unverified": {"careless", dockerhost.Endpoint{URL: "tcp://nas:2376", Source: "context careless", TLS: &registry.TLS{}, Insecure: true}},
+		"default":        {"default", dockerhost.Endpoint{URL: "unix:///var/run/docker.sock", Source: "default"}},
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
 			env := environment{"DOCKER_CONTEXT": row.context}
-			got, err := docker.Resolve(registry.Host{}, env.get, home)
+			got, err := dockerhost.Resolve(registry.Host{}, env.get, home)
 			require.NoError(t, err)
 			assert.Equal(t, row.want, got)
 
 			env["DOCKER_CONFIG"] = config
-			elsewhere, err := docker.Resolve(registry.Host{}, env.get, t.TempDir())
+			elsewhere, err := dockerhost.Resolve(registry.Host{}, env.get, t.TempDir())
 			require.NoError(t, err)
 			assert.Equal(t, got, elsewhere, "DOCKER_CONFIG is the folder itself")
 		})
@@ -107,7 +107,7 @@ func TestResolveContextFailures(t *testing.T) {
 			for path, content := range row.files {
 				put(t, filepath.Join(home, ".docker", path), content)
 			}
-			_, err := docker.Resolve(registry.Host{}, environment{"DOCKER_CONTEXT": row.context}.get, home)
+			_, err := dockerhost.Resolve(registry.Host{}, environment{"DOCKER_CONTEXT": row.context}.get, home)
 			f := fault.Of(err)
 			require.NotNil(t, f)
 			assert.Equal(t, row.code, f.Code)

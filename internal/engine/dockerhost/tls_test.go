@@ -1,4 +1,4 @@
-package docker_test
+package dockerhost_test
 
 import (
 	"crypto/ecdsa"
@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"homelab/internal/engine/docker"
+	"homelab/internal/engine/dockerhost"
 	"homelab/internal/fault"
 	"homelab/registry"
 )
@@ -34,35 +34,35 @@ func TestTLS(t *testing.T) {
 
 	rows := map[string]struct {
 		url           string
-		endpoint      docker.Endpoint
+		endpoint      dockerhost.Endpoint
 		message, hint string // empty: it answers
 	}{
-		"trusted": {url: secured, endpoint: docker.Endpoint{TLS: &client}},
+		"trusted": {url: secured, endpoint: dockerhost.Endpoint{TLS: &client}},
 		"server unverified": {url: secured,
-			endpoint: docker.Endpoint{TLS: &registry.TLS{Cert: client.Cert, Key: client.Key}, Insecure: true}},
+			endpoint: dockerhost.Endpoint{TLS: &registry.TLS{Cert: client.Cert, Key: client.Key}, Insecure: true}},
 		"unknown authority": {
 			url:      secured,
-			endpoint: docker.Endpoint{TLS: &registry.TLS{CA: others.file, Cert: client.Cert, Key: client.Key}, Source: "registry"},
+			endpoint: dockerhost.Endpoint{TLS: &registry.TLS{CA: others.file, Cert: client.Cert, Key: client.Key}, Source: "registry"},
 			message:  "cannot be trusted: x509: certificate signed by unknown authority", hint: "hosts.NAME.tls",
 		},
 		"authorities of the machine": {
 			url:      secured,
-			endpoint: docker.Endpoint{TLS: &registry.TLS{Cert: client.Cert, Key: client.Key}, Source: "context nas"},
+			endpoint: dockerhost.Endpoint{TLS: &registry.TLS{Cert: client.Cert, Key: client.Key}, Source: "context nas"},
 			message:  "cannot be trusted", hint: "docker context inspect",
 		},
 		"another name": {
 			url:      strings.Replace(secured, "127.0.0.1", "localhost", 1),
-			endpoint: docker.Endpoint{TLS: &client},
+			endpoint: dockerhost.Endpoint{TLS: &client},
 			message:  "wanted to match localhost", hint: "",
 		},
 		"no client certificate": {
 			url:      secured,
-			endpoint: docker.Endpoint{TLS: &registry.TLS{CA: ours.file}, Source: "DOCKER_HOST"},
+			endpoint: dockerhost.Endpoint{TLS: &registry.TLS{CA: ours.file}, Source: "DOCKER_HOST"},
 			message:  "refused the TLS connection", hint: "DOCKER_CERT_PATH",
 		},
 		"foreign client certificate": {
 			url:      secured,
-			endpoint: docker.Endpoint{TLS: &registry.TLS{CA: ours.file, Cert: stranger.Cert, Key: stranger.Key}},
+			endpoint: dockerhost.Endpoint{TLS: &registry.TLS{CA: ours.file, Cert: stranger.Cert, Key: stranger.Key}},
 			message:  "refused the TLS connection", hint: "",
 		},
 		"left out": {
@@ -71,7 +71,7 @@ func TestTLS(t *testing.T) {
 		},
 		"not spoken there": {
 			url:      plain.URL,
-			endpoint: docker.Endpoint{TLS: &client},
+			endpoint: dockerhost.Endpoint{TLS: &client},
 			message:  "does not speak TLS", hint: "leave out the TLS files",
 		},
 	}
@@ -108,7 +108,7 @@ func TestTLSFiles(t *testing.T) {
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
-			_, err := docker.Dial(t.Context(), docker.Endpoint{URL: "tcp://nas:2376", TLS: &row.files, Source: "registry"})
+			_, err := dockerhost.Dial(t.Context(), dockerhost.Endpoint{URL: "tcp://nas:2376", TLS: &row.files, Source: "registry"})
 			f := fault.Of(err)
 			require.NotNil(t, f)
 			assert.Equal(t, fault.Precondition, f.Code)

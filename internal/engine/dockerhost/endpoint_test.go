@@ -1,4 +1,4 @@
-package docker_test
+package dockerhost_test
 
 import (
 	"os"
@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"homelab/internal/engine/docker"
+	"homelab/internal/engine/dockerhost"
 	"homelab/internal/fault"
 	"homelab/registry"
 )
@@ -22,34 +22,34 @@ func TestResolveRegistry(t *testing.T) {
 	files := &registry.TLS{CA: "/ca.pem", Cert: "/cert.pem", Key: "/key.pem"}
 	rows := map[string]struct {
 		host registry.Host
-		want docker.Endpoint
+		want dockerhost.Endpoint
 	}{
 		"socket": {
 			registry.Host{Docker: "unix:///run/other.sock"},
-			docker.Endpoint{URL: "unix:///run/other.sock"},
+			dockerhost.Endpoint{URL: "unix:///run/other.sock"},
 		},
 		"the path of a socket is no URL path": {
 			registry.Host{Docker: "unix:///run/100%?#.sock"},
-			docker.Endpoint{URL: "unix:///run/100%?#.sock"},
+			dockerhost.Endpoint{URL: "unix:///run/100%?#.sock"},
 		},
-		"ssh":            {registry.Host{Docker: "ssh://nas"}, docker.Endpoint{URL: "ssh://nas"}},
-		"ssh, in full":   {registry.Host{Docker: "ssh://me@nas:2222/run/d.sock"}, docker.Endpoint{URL: "ssh://me@nas:2222/run/d.sock"}},
-		"ssh, IPv6":      {registry.Host{Docker: "ssh://[fe80::1]"}, docker.Endpoint{URL: "ssh://[fe80::1]"}},
-		"ssh has no TLS": {registry.Host{Docker: "ssh://nas", TLS: files}, docker.Endpoint{URL: "ssh://nas"}},
-		"tcp":            {registry.Host{Docker: "tcp://nas"}, docker.Endpoint{URL: "tcp://nas:2375"}},
-		"tcp with TLS":   {registry.Host{Docker: "tcp://nas", TLS: files}, docker.Endpoint{URL: "tcp://nas:2376", TLS: files}},
-		"tcp with port":  {registry.Host{Docker: "tcp://nas:1", TLS: files}, docker.Endpoint{URL: "tcp://nas:1", TLS: files}},
+		"ssh":            {registry.Host{Docker: "ssh://nas"}, dockerhost.Endpoint{URL: "ssh://nas"}},
+		"ssh, in full":   {registry.Host{Docker: "ssh://me@nas:2222/run/d.sock"}, dockerhost.Endpoint{URL: "ssh://me@nas:2222/run/d.sock"}},
+		"ssh, IPv6":      {registry.Host{Docker: "ssh://[fe80::1]"}, dockerhost.Endpoint{URL: "ssh://[fe80::1]"}},
+		"ssh has no TLS": {registry.Host{Docker: "ssh://nas", TLS: files}, dockerhost.Endpoint{URL: "ssh://nas"}},
+		"tcp":            {registry.Host{Docker: "tcp://nas"}, dockerhost.Endpoint{URL: "tcp://nas:2375"}},
+		"tcp with TLS":   {registry.Host{Docker: "tcp://nas", TLS: files}, dockerhost.Endpoint{URL: "tcp://nas:2376", TLS: files}},
+		"tcp with port":  {registry.Host{Docker: "tcp://nas:1", TLS: files}, dockerhost.Endpoint{URL: "tcp://nas:1", TLS: files}},
 	}
 	// The registry is explicit: nothing of this may show.
 	env := environment{"DOCKER_HOST": "unix:///x", "DOCKER_TLS_VERIFY": "1", "DOCKER_CONTEXT": "x"}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
 			row.want.Source = "registry"
-			got, err := docker.Resolve(row.host, env.get, t.TempDir())
+			got, err := dockerhost.Resolve(row.host, env.get, t.TempDir())
 			require.NoError(t, err)
 			assert.Equal(t, row.want, got)
 
-			again, err := docker.Resolve(registry.Host{Docker: got.URL, TLS: got.TLS}, env.get, t.TempDir())
+			again, err := dockerhost.Resolve(registry.Host{Docker: got.URL, TLS: got.TLS}, env.get, t.TempDir())
 			require.NoError(t, err)
 			assert.Equal(t, got, again, "an endpoint's URL says the same when it is read again")
 		})
@@ -63,42 +63,42 @@ func TestResolveDockerHost(t *testing.T) {
 	put(t, filepath.Join(config, "key.pem"), "")
 	rows := map[string]struct {
 		env  environment
-		want docker.Endpoint
+		want dockerhost.Endpoint
 	}{
 		"beats contexts": {
 			environment{"DOCKER_HOST": "ssh://nas", "DOCKER_CONTEXT": "lab"},
-			docker.Endpoint{URL: "ssh://nas"},
+			dockerhost.Endpoint{URL: "ssh://nas"},
 		},
 		"bare": {
 			environment{"DOCKER_HOST": "nas:1234"},
-			docker.Endpoint{URL: "tcp://nas:1234"},
+			dockerhost.Endpoint{URL: "tcp://nas:1234"},
 		},
 		"socket left open": {
 			environment{"DOCKER_HOST": "unix://"},
-			docker.Endpoint{URL: "unix:///var/run/docker.sock"},
+			dockerhost.Endpoint{URL: "unix:///var/run/docker.sock"},
 		},
 		"certificates alone do not ask for TLS": {
 			environment{"DOCKER_HOST": "tcp://nas", "DOCKER_CERT_PATH": config},
-			docker.Endpoint{URL: "tcp://nas:2375"},
+			dockerhost.Endpoint{URL: "tcp://nas:2375"},
 		},
 		"verified": {
 			environment{"DOCKER_HOST": "tcp://nas", "DOCKER_TLS_VERIFY": "1"},
-			docker.Endpoint{URL: "tcp://nas:2376", TLS: &registry.TLS{
+			dockerhost.Endpoint{URL: "tcp://nas:2376", TLS: &registry.TLS{
 				CA: filepath.Join(config, "ca.pem"), Cert: filepath.Join(config, "cert.pem"), Key: filepath.Join(config, "key.pem")}},
 		},
 		"verified, no client certificate": {
 			environment{"DOCKER_HOST": "tcp://nas", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/nowhere"},
-			docker.Endpoint{URL: "tcp://nas:2376", TLS: &registry.TLS{CA: "/nowhere/ca.pem"}},
+			dockerhost.Endpoint{URL: "tcp://nas:2376", TLS: &registry.TLS{CA: "/nowhere/ca.pem"}},
 		},
 		"encrypted only": {
 			environment{"DOCKER_HOST": "tcp://nas", "DOCKER_TLS": "1", "DOCKER_CERT_PATH": "/nowhere"},
-			docker.Endpoint{URL: "tcp://nas:2376", TLS: &registry.TLS{}, Insecure: true},
+			dockerhost.Endpoint{URL: "tcp://nas:2376", TLS: &registry.TLS{}, Insecure: true},
 		},
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
 			row.want.Source = "DOCKER_HOST"
-			got, err := docker.Resolve(registry.Host{}, row.env.get, home)
+			got, err := dockerhost.Resolve(registry.Host{}, row.env.get, home)
 			require.NoError(t, err)
 			assert.Equal(t, row.want, got)
 		})
@@ -127,7 +127,7 @@ func TestResolveRefuses(t *testing.T) {
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
-			_, err := docker.Resolve(registry.Host{Docker: row.url}, environment{}.get, t.TempDir())
+			_, err := dockerhost.Resolve(registry.Host{Docker: row.url}, environment{}.get, t.TempDir())
 			f := fault.Of(err)
 			require.NotNil(t, f)
 			assert.Equal(t, fault.InvalidArgument, f.Code)
@@ -136,7 +136,7 @@ func TestResolveRefuses(t *testing.T) {
 			assert.NotContains(t, f.Message, "hunter2")
 			assert.Contains(t, f.Hint, "ssh://[user@]host")
 
-			_, err = docker.Dial(t.Context(), docker.Endpoint{URL: row.url})
+			_, err = dockerhost.Dial(t.Context(), dockerhost.Endpoint{URL: row.url})
 			assert.Equal(t, fault.InvalidArgument, fault.CodeOf(err), "Dial trusts nobody")
 		})
 	}
@@ -146,13 +146,13 @@ func TestLocalSocket(t *testing.T) {
 	dir := t.TempDir()
 	there, missing := filepath.Join(dir, "there"), filepath.Join(dir, "missing")
 	put(t, there, "")
-	assert.Equal(t, there, docker.FirstThatExists(missing, there))
-	assert.Equal(t, dir, docker.FirstThatExists(dir, there))
-	assert.Equal(t, missing, docker.FirstThatExists(missing, missing+"2"))
+	assert.Equal(t, there, dockerhost.FirstThatExists(missing, there))
+	assert.Equal(t, dir, dockerhost.FirstThatExists(dir, there))
+	assert.Equal(t, missing, dockerhost.FirstThatExists(missing, missing+"2"))
 
-	got, err := docker.Resolve(registry.Host{}, environment{}.get, dir)
+	got, err := dockerhost.Resolve(registry.Host{}, environment{}.get, dir)
 	require.NoError(t, err)
-	assert.Equal(t, docker.Endpoint{URL: "unix:///var/run/docker.sock", Source: "default"}, got)
+	assert.Equal(t, dockerhost.Endpoint{URL: "unix:///var/run/docker.sock", Source: "default"}, got)
 }
 
 func put(t *testing.T, path, content string) {

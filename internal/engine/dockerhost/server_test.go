@@ -1,4 +1,4 @@
-package docker_test
+package dockerhost_test
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"homelab/internal/engine/docker"
+	"homelab/internal/engine/dockerhost"
 	"homelab/internal/fault"
 )
 
@@ -38,14 +38,14 @@ func answering(version string) http.HandlerFunc {
 func TestServer(t *testing.T) {
 	rows := map[string]struct {
 		version string
-		want    docker.Server
+		want    dockerhost.Server
 	}{
 		"of our time": {`{"Version":"28.5.2","ApiVersion":"1.51","Os":"linux","Arch":"arm64"}`,
-			docker.Server{Version: "28.5.2", APIVersion: "1.51", OS: "linux", Arch: "arm64", System: "aarch64-linux"}},
+			dockerhost.Server{Version: "28.5.2", APIVersion: "1.51", OS: "linux", Arch: "arm64", System: "aarch64-linux"}},
 		"old": {`{"Version":"1.12.6","ApiVersion":"1.24","Os":"linux","Arch":"amd64"}`,
-			docker.Server{Version: "1.12.6", APIVersion: "1.24", OS: "linux", Arch: "amd64", System: "x86_64-linux"}},
+			dockerhost.Server{Version: "1.12.6", APIVersion: "1.24", OS: "linux", Arch: "amd64", System: "x86_64-linux"}},
 		"no Nix system": {`{"Version":"28.5.2","ApiVersion":"1.51","Os":"windows","Arch":"amd64"}`,
-			docker.Server{Version: "28.5.2", APIVersion: "1.51", OS: "windows", Arch: "amd64"}},
+			dockerhost.Server{Version: "28.5.2", APIVersion: "1.51", OS: "windows", Arch: "amd64"}},
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestServerHangs(t *testing.T) {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		serve(t, listener, hang)
-		engine, err := docker.Dial(t.Context(), docker.Endpoint{URL: "tcp://" + listener.Addr().String()})
+		engine, err := dockerhost.Dial(t.Context(), dockerhost.Endpoint{URL: "tcp://" + listener.Addr().String()})
 		require.NoError(t, err)
 		defer engine.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -150,7 +150,7 @@ func TestServerHangs(t *testing.T) {
 
 	t.Run("canceled", func(t *testing.T) {
 		asked := make(chan struct{}, 2)
-		engine, err := docker.Dial(t.Context(), listen(t, func(w http.ResponseWriter, r *http.Request) {
+		engine, err := dockerhost.Dial(t.Context(), listen(t, func(w http.ResponseWriter, r *http.Request) {
 			asked <- struct{}{}
 			hang(w, r)
 		}))
@@ -167,7 +167,7 @@ func TestServerHangs(t *testing.T) {
 }
 
 // listen serves the handler on a socket.
-func listen(t *testing.T, handler http.HandlerFunc) docker.Endpoint {
+func listen(t *testing.T, handler http.HandlerFunc) dockerhost.Endpoint {
 	t.Helper()
 	// Not t.TempDir: with the names of the tests in it, it gets too long.
 	dir, err := os.MkdirTemp("", "engine-")
@@ -177,7 +177,7 @@ func listen(t *testing.T, handler http.HandlerFunc) docker.Endpoint {
 	listener, err := net.Listen("unix", socket)
 	require.NoError(t, err)
 	serve(t, listener, handler)
-	return docker.Endpoint{URL: "unix://" + socket}
+	return dockerhost.Endpoint{URL: "unix://" + socket}
 }
 
 func serve(t *testing.T, listener net.Listener, handler http.HandlerFunc) {

@@ -1,4 +1,4 @@
-package docker_test
+package dockerhost_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"homelab/internal/engine/docker"
+	"homelab/internal/engine/dockerhost"
 	"homelab/internal/fault"
 )
 
@@ -30,7 +30,7 @@ func TestSSHArguments(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.url, func(t *testing.T) {
 			fakeSSH(t, `printf '%s\n' "$*" >&2; exit 1`)
-			f := refused(t, docker.Endpoint{URL: row.url})
+			f := refused(t, dockerhost.Endpoint{URL: row.url})
 			assert.Contains(t, f.Message, "-T -o BatchMode=yes -o ConnectTimeout=8 "+row.arguments)
 		})
 	}
@@ -82,7 +82,7 @@ func TestSSHFailures(t *testing.T) {
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
 			pids := recordPIDs(t, fakeSSH(t, row.script))
-			f := refused(t, docker.Endpoint{URL: "ssh://me@h", Source: "DOCKER_HOST"})
+			f := refused(t, dockerhost.Endpoint{URL: "ssh://me@h", Source: "DOCKER_HOST"})
 			assert.Len(t, pids(), 1, "a failure is not tried twice")
 			assert.Equal(t, row.code, f.Code)
 			assert.Contains(t, f.Message, row.message)
@@ -94,7 +94,7 @@ func TestSSHFailures(t *testing.T) {
 
 func TestSSHIsNotInstalled(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	f := refused(t, docker.Endpoint{URL: "ssh://h"})
+	f := refused(t, dockerhost.Endpoint{URL: "ssh://h"})
 	assert.Equal(t, fault.Precondition, f.Code)
 	assert.Contains(t, f.Hint, "openssh-client")
 }
@@ -113,7 +113,7 @@ func TestSSHHangs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pids := recordPIDs(t, fakeSSH(t, row.script))
 			start := time.Now()
-			engine, err := docker.Dial(t.Context(), docker.Endpoint{URL: "ssh://h"})
+			engine, err := dockerhost.Dial(t.Context(), dockerhost.Endpoint{URL: "ssh://h"})
 			require.NoError(t, err)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
@@ -135,16 +135,16 @@ func TestSSHHangs(t *testing.T) {
 
 // TestSSHEndsInUse takes the connection away from a call that waits for it.
 func TestSSHEndsInUse(t *testing.T) {
-	rows := map[string]func(end context.CancelFunc, engine *docker.Engine){
-		"with the context": func(end context.CancelFunc, _ *docker.Engine) { end() },
-		"with the handle":  func(_ context.CancelFunc, engine *docker.Engine) { assert.NoError(t, engine.Close()) },
+	rows := map[string]func(end context.CancelFunc, engine *dockerhost.Engine){
+		"with the context": func(end context.CancelFunc, _ *dockerhost.Engine) { end() },
+		"with the handle":  func(_ context.CancelFunc, engine *dockerhost.Engine) { assert.NoError(t, engine.Close()) },
 	}
 	for name, take := range rows {
 		t.Run(name, func(t *testing.T) {
 			pids := recordPIDs(t, fakeSSH(t, `exec sleep 300`))
 			life, end := context.WithCancel(t.Context())
 			defer end()
-			engine, err := docker.Dial(life, docker.Endpoint{URL: "ssh://h"})
+			engine, err := dockerhost.Dial(life, dockerhost.Endpoint{URL: "ssh://h"})
 			require.NoError(t, err)
 			answer := make(chan error)
 			go func() {

@@ -1,4 +1,4 @@
-package docker
+package dockerhost
 
 import (
 	"crypto/sha256"

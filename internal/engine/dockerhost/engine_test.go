@@ -1,4 +1,4 @@
-package docker_test
+package dockerhost_test
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"homelab/internal/engine/docker"
 	"homelab/internal/engine/docker/dockertest"
+	"homelab/internal/engine/dockerhost"
 	"homelab/internal/fault"
 	"homelab/registry"
 )
@@ -25,7 +25,7 @@ func TestRealEngine(t *testing.T) {
 	ssh := dockertest.StartSSH(t)
 	t.Setenv("PATH", ssh.Bin+":"+os.Getenv("PATH"))
 
-	local := ask(t, docker.Endpoint{URL: "unix://" + socket})
+	local := ask(t, dockerhost.Endpoint{URL: "unix://" + socket})
 	assert.Equal(t, registry.SystemOf("linux", runtime.GOARCH), local.System)
 	assert.Equal(t, "linux", local.OS)
 	assert.Equal(t, runtime.GOARCH, local.Arch)
@@ -43,19 +43,19 @@ func TestRealEngine(t *testing.T) {
 	})
 
 	t.Run("through ssh", func(t *testing.T) {
-		assert.Equal(t, local, ask(t, docker.Endpoint{URL: ssh.URL(socket)}))
+		assert.Equal(t, local, ask(t, dockerhost.Endpoint{URL: ssh.URL(socket)}))
 	})
 
 	t.Run("through ssh, socket with odd name", func(t *testing.T) {
 		odd := t.TempDir() + "/it's a $(socket)"
 		require.NoError(t, os.Symlink(socket, odd))
-		e, err := docker.Resolve(registry.Host{Docker: ssh.URL(odd)}, os.Getenv, t.TempDir())
+		e, err := dockerhost.Resolve(registry.Host{Docker: ssh.URL(odd)}, os.Getenv, t.TempDir())
 		require.NoError(t, err)
 		assert.Equal(t, local, ask(t, e))
 	})
 
 	t.Run("ssh without an engine behind it", func(t *testing.T) {
-		f := refused(t, docker.Endpoint{URL: ssh.URL(t.TempDir() + "/none.sock")})
+		f := refused(t, dockerhost.Endpoint{URL: ssh.URL(t.TempDir() + "/none.sock")})
 		assert.Equal(t, fault.EngineUnavailable, f.Code)
 		assert.Contains(t, f.Message, "none.sock")
 		assert.Contains(t, f.Hint, "start Docker on that host")
@@ -64,7 +64,7 @@ func TestRealEngine(t *testing.T) {
 	t.Run("ssh with an unknown user", func(t *testing.T) {
 		stranger := ssh
 		stranger.User = "nobody-of-that-name"
-		f := refused(t, docker.Endpoint{URL: stranger.URL(socket)})
+		f := refused(t, dockerhost.Endpoint{URL: stranger.URL(socket)})
 		assert.Equal(t, fault.HostUnreachable, f.Code)
 		assert.Contains(t, f.Message, "Permission denied")
 		assert.Equal(t, "try it by hand: ssh -p "+ssh.Port+" nobody-of-that-name@127.0.0.1 docker version", f.Hint)
@@ -77,7 +77,7 @@ func TestCloseEndsSSH(t *testing.T) {
 	ssh := dockertest.StartSSH(t)
 	pids := recordPIDs(t, ssh.Bin)
 
-	engine, err := docker.Dial(t.Context(), docker.Endpoint{URL: ssh.URL(socket)})
+	engine, err := dockerhost.Dial(t.Context(), dockerhost.Endpoint{URL: ssh.URL(socket)})
 	require.NoError(t, err)
 	for range 3 {
 		_, err = engine.Server(t.Context())
@@ -105,9 +105,9 @@ func TestCloseEndsSSH(t *testing.T) {
 	assert.Equal(t, ended, pids())
 }
 
-func ask(t *testing.T, e docker.Endpoint) docker.Server {
+func ask(t *testing.T, e dockerhost.Endpoint) dockerhost.Server {
 	t.Helper()
-	engine, err := docker.Dial(t.Context(), e)
+	engine, err := dockerhost.Dial(t.Context(), e)
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, engine.Close()) }()
 	server, err := engine.Server(t.Context())
@@ -116,11 +116,11 @@ func ask(t *testing.T, e docker.Endpoint) docker.Server {
 }
 
 // refused asks an engine that must not answer, in less time than it has.
-func refused(t *testing.T, e docker.Endpoint) *fault.Error {
+func refused(t *testing.T, e dockerhost.Endpoint) *fault.Error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	engine, err := docker.Dial(ctx, e)
+	engine, err := dockerhost.Dial(ctx, e)
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, engine.Close()) }()
 	_, err = engine.Server(ctx)

@@ -1,4 +1,4 @@
-package docker
+package dockerhost
 
 // What these look at cannot be arranged from outside: a socket of the machine
 // that is missing, and one that root may not use.

@@ -1,10 +1,10 @@
-// Package docker reaches Docker engines: where is the engine of a host, does it
+// Package dockerhost reaches Docker engines: where is the engine of a host, does it
 // answer, and which Nix system does it run?
 //
 // [Resolve] finds the engine the docker command would talk to, [Dial] makes a
 // handle that connects when it is first used, over a socket, TCP or ssh, and
 // [Engine.Server] asks who is there.
-package docker
+package dockerhost
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package docker_test
+package dockerhost_test
 
 import (
 	"net"
@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"homelab/internal/engine/docker"
+	"homelab/internal/engine/dockerhost"
 	"homelab/internal/fault"
 )
 
@@ -31,7 +31,7 @@ func TestSocketFailures(t *testing.T) {
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
-			f := refused(t, docker.Endpoint{URL: "unix://" + row.socket, Source: "default"})
+			f := refused(t, dockerhost.Endpoint{URL: "unix://" + row.socket, Source: "default"})
 			assert.Equal(t, fault.EngineUnavailable, f.Code)
 			assert.Contains(t, f.Message, row.message)
 			assert.Contains(t, f.Message, "unix://"+row.socket+" (default)")
@@ -42,7 +42,7 @@ func TestSocketFailures(t *testing.T) {
 
 // TestSocketOfOthers cannot use a socket: it may run as root, who has access.
 func TestSocketOfOthers(t *testing.T) {
-	f := docker.SocketFailure(docker.Endpoint{URL: "unix:///var/run/docker.sock"}, os.NewSyscallError("connect", syscall.EACCES))
+	f := dockerhost.SocketFailure(dockerhost.Endpoint{URL: "unix:///var/run/docker.sock"}, os.NewSyscallError("connect", syscall.EACCES))
 	assert.Equal(t, fault.EngineUnavailable, f.Code)
 	assert.Equal(t, "no access to the Docker engine at unix:///var/run/docker.sock: permission denied", f.Message)
 	assert.Contains(t, f.Hint, "group docker")
@@ -64,7 +64,7 @@ func TestNetworkFailures(t *testing.T) {
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
-			f := refused(t, docker.Endpoint{URL: "tcp://" + row.hostport})
+			f := refused(t, dockerhost.Endpoint{URL: "tcp://" + row.hostport})
 			assert.Equal(t, row.code, f.Code)
 			assert.Contains(t, f.Message, row.message)
 			assert.Contains(t, f.Message, "tcp://"+row.hostport)
