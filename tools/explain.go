@@ -128,8 +128,16 @@ func DescribeWhy(s plan.Service, most int) string {
 	return strings.TrimPrefix(text, "; ")
 }
 
-// DescribeOverWide says which hints would have built a service for nothing.
+// DescribeOverWide says which hints, or which dependencies, would have built a
+// service for nothing.
 func DescribeOverWide(o plan.OverWide) string {
+	switch len(o.Via) {
+	case 0:
+	case 1:
+		return Printable(o.Service) + ": rebuilt only because of its dependency " + Printable(o.Via[0])
+	default:
+		return Printable(o.Service) + ": rebuilt only because of its dependencies " + Some(o.Via, 3)
+	}
 	text := Printable(o.Service) + ": " + Some(o.Hints, 3)
 	if len(o.Paths) > 0 {
 		text += " (" + Some(o.Paths, 2) + ")"

@@ -88,7 +88,7 @@ func (l *lines) audit(f *plan.Findings) {
 		what string
 		list []string
 	}{
-		{"hints too wide, the output is the same", Described(f.OverWide, DescribeOverWide)},
+		{"rebuilt by hints, though the output is the same", Described(f.OverWide, DescribeOverWide)},
 		{"missing hints, the output changed", Described(f.Missing, DescribeMissing)},
 		{"built from the flake's whole source", Described(f.WholeFlake, DescribeWholeFlake)},
 	} {

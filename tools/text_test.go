@@ -82,8 +82,10 @@ func TestDescribeReason(t *testing.T) {
 
 func TestDescribeFindings(t *testing.T) {
 	audit := toolstest.Audit().Audit
-	assert.Equal(t, []string{`home-assistant: modules (modules/oci.nix, services/\x1b[2Jevil\nname\u202e)`}, tools.Described(audit.OverWide, tools.DescribeOverWide))
+	assert.Equal(t, []string{`home-assistant: modules (modules/oci.nix, services/\x1b[2Jevil\nname\u202e)`,
+		"proxy: rebuilt only because of its dependency prometheus"}, tools.Described(audit.OverWide, tools.DescribeOverWide))
 	assert.Equal(t, []string{"grafana: made from dashboards/house.json", "prometheus: changed with lib/a.nix, lib/b.nix and 28 more"},
 		tools.Described(audit.Missing, tools.DescribeMissing))
+	assert.Equal(t, "a: rebuilt only because of its dependencies b, c", tools.DescribeOverWide(plan.OverWide{Service: "a", Via: []string{"b", "c"}}))
 	assert.Equal(t, "a: no changed file explains it (its exclude takes that out)", tools.DescribeMissing(plan.Missing{Service: "a", Excluded: true}))
 }

@@ -71,7 +71,7 @@ func (p *page) audit(f *plan.Findings) {
 		p.blank()
 		p.styled(green, "Hints and outputs agree about this change.")
 	}
-	p.list("Hints too wide: the output is the same", first(wide, most, len(wide)))
+	p.list("Rebuilt by hints, though the output is the same", first(wide, most, len(wide)))
 	p.list("Missing hints: the output changed, and no hint said so", first(missing, most, len(missing)))
 	p.list("Built from the flake's whole source: every commit rebuilds them", first(whole, most, len(whole)))
 	if f.Patch != nil {

@@ -79,6 +79,8 @@ func TestExactPlans(t *testing.T) {
 
 	l.edit(metrics)
 	assert.Equal(t, []string{"prometheus"}, decided(exact(), plan.Rebuild), "an image does not have its dependencies in it")
+	assert.Equal(t, []plan.OverWide{{Service: "grafana", Hints: []string{}, Paths: []plan.Path{}, Via: []string{"prometheus"}}},
+		l.plan("--mode", "audit").Audit.OverWide)
 	report, exit := l.build("prometheus")
 	require.Zero(t, exit)
 	assert.Equal(t, exact().Services[2].Out.New, report.Services[0].Out)

@@ -12,13 +12,17 @@ const maxCandidates = 20
 // findings holds what the hints say against what the outputs say.
 func (a *analysis) findings(ctx context.Context, out *Plan, q decideRequest) (*Findings, error) {
 	f := &Findings{OverWide: []OverWide{}, Missing: []Missing{}, WholeFlake: []WholeFlake{}}
-	touched, err := a.touchedByHints(q.bases)
+	all, err := a.byHints(q.bases)
+	if err != nil {
+		return nil, err
+	}
+	tracked := a.tracked(q.bases)
+	seen, err := a.byHints(tracked)
 	if err != nil {
 		return nil, err
 	}
 	var missing []string
 	attrs := map[string]string{}
-	tracked := map[*comparison]*comparison{}
 	for _, name := range q.selected {
 		i, _ := slices.BinarySearch(a.view.names, name)
 		o := q.outputs.of(a, name, q)
@@ -26,17 +30,19 @@ func (a *analysis) findings(ctx context.Context, out *Plan, q decideRequest) (*F
 			continue
 		}
 		attrs[name] = q.targets[name].Attr
-		c := q.bases.of(name)
-		if tracked[c] == nil {
-			tracked[c] = a.tracked(c)
+		if o.changed && !all.touched(i) {
+			missing = append(missing, name)
+		}
+		if o.changed || o.unknown != nil {
+			continue
 		}
 		hints := verdict{}
-		hints.addTouched(a, i, tracked[c])
-		switch {
-		case o.changed && !touched(i):
-			missing = append(missing, name)
-		case !o.changed && o.unknown == nil && hints.count > 0:
+		hints.addTouched(a, i, tracked.of(name))
+		switch via := seen.dependencies(i); {
+		case hints.count > 0:
 			f.OverWide = append(f.OverWide, overWide(name, hints))
+		case len(via) > 0 && !seen.own[i]:
+			f.OverWide = append(f.OverWide, OverWide{Service: name, Hints: []string{}, Paths: []Path{}, Via: seen.namesOf(via)})
 		}
 	}
 	sources, err := q.outputs.head.sources(ctx, slices.Collect(maps.Values(attrs)))
@@ -64,9 +70,9 @@ func (a *analysis) findings(ctx context.Context, out *Plan, q decideRequest) (*F
 	return f, err
 }
 
-// touchedByHints says which services a plan by hints would have built for what
+// byHints says which services a plan by hints would have built for what
 // changed, not for being asked for.
-func (a *analysis) touchedByHints(b *bases) (func(i int) bool, error) {
+func (a *analysis) byHints(b *bases) (*spread, error) {
 	changed := *b
 	changed.never = nil
 	verdicts := make([]verdict, len(a.view.names))
@@ -76,11 +82,24 @@ func (a *analysis) touchedByHints(b *bases) (func(i int) bool, error) {
 			return nil, err
 		}
 	}
-	return newSpread(a.view.names, needsOf(a.view.registry(), a.view.names), verdicts).touched, nil
+	return newSpread(a.view.names, needsOf(a.view.registry(), a.view.names), verdicts), nil
 }
 
-// tracked is a comparison without what Nix cannot see, matched.
-func (a *analysis) tracked(c *comparison) *comparison {
+// tracked are the bases without what Nix cannot see, matched.
+func (a *analysis) tracked(b *bases) *bases {
+	seen := &bases{main: a.trackedIn(b.main), byService: make(map[string]*comparison, len(b.byService))}
+	known := map[*comparison]*comparison{b.main: seen.main}
+	for name, c := range b.byService {
+		if known[c] == nil {
+			known[c] = a.trackedIn(c)
+		}
+		seen.byService[name] = known[c]
+	}
+	return seen
+}
+
+// trackedIn is a comparison without what Nix cannot see, matched.
+func (a *analysis) trackedIn(c *comparison) *comparison {
 	isUntracked := func(c Change) bool { return c.Status == Untracked }
 	if !slices.ContainsFunc(c.changes, isUntracked) {
 		return c

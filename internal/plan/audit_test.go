@@ -40,6 +40,45 @@ func TestAuditFindsWideHints(t *testing.T) {
 	assert.Empty(t, f.Missing)
 }
 
+// A dependency rebuilds what is the same without it: no hint is wrong, and none
+// is added.
+func TestAuditFindsRebuildsOfDependents(t *testing.T) {
+	t.Parallel()
+	viaProm := []plan.OverWide{{Service: "grafana", Hints: []string{}, Paths: []plan.Path{}, Via: []string{"prom"}}}
+	for name, c := range map[string]struct {
+		registry string
+		change   func(r *gittest.Repo)
+		want     []plan.OverWide
+	}{
+		"the dependency changed": {homelab, func(r *gittest.Repo) {
+			r.Write("services/prom/prometheus.yml", "edited")
+		}, viaProm},
+		"its deployment did": {homelab, func(r *gittest.Repo) {
+			r.Write("homelab.json", strings.Replace(homelab, `"hints": ["services/prom"]`, `"hints": ["services/prom"], "deploy": {"ports": ["1:1"]}`, 1))
+		}, viaProm},
+		"a dependency of the dependency did": {strings.Replace(homelab, `"hints": ["services/prom"]`, `"dependsOn": ["ha"], "hints": ["services/prom"]`, 1), func(r *gittest.Repo) {
+			r.Write("services/ha/config.yaml", "edited")
+		}, append(viaProm[:1:1], plan.OverWide{Service: "prom", Hints: []string{}, Paths: []plan.Path{}, Via: []string{"ha"}})},
+		"what is not tracked did": {homelab, func(r *gittest.Repo) {
+			r.Write("services/prom/new", "untracked")
+		}, []plan.OverWide{}},
+		"its own deployment did as well": {homelab, func(r *gittest.Repo) {
+			r.Write("services/prom/prometheus.yml", "edited")
+			r.Write("homelab.json", strings.Replace(homelab, `"hints": ["services/grafana"]`, `"hints": ["services/grafana"], "deploy": {"ports": ["1:1"]}`, 1))
+		}, []plan.OverWide{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, _, p := newContent(t, c.registry)
+			c.change(r)
+			f := audited(t, p, plan.Request{})
+			assert.Equal(t, c.want, f.OverWide)
+			assert.Empty(t, f.Missing)
+			assert.Nil(t, f.Patch)
+		})
+	}
+}
+
 func TestAuditFindsMissingHints(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -3,7 +3,7 @@ package plan
 // Findings is where the hints of a registry and the outputs of its services
 // disagree about one change.
 type Findings struct {
-	OverWide   []OverWide   `json:"overWide" jsonschema_description:"Services whose hints said changed, though the output is the same."`
+	OverWide   []OverWide   `json:"overWide" jsonschema_description:"Services that a plan by hints would have rebuilt, though the output is the same."`
 	Missing    []Missing    `json:"missing" jsonschema_description:"Services whose output changed, though no hint said so: a plan by hints would have left them out."`
 	WholeFlake []WholeFlake `json:"wholeFlake" jsonschema_description:"Services that are built from the flake's whole source: every commit rebuilds them, whatever the hints say."`
 	Patch      *Patch       `json:"patch,omitempty" jsonschema_description:"The hints to add to the registry, ready to be applied; left out when there are none that are sure."`
@@ -12,9 +12,10 @@ type Findings struct {
 // OverWide is a service that a plan by hints would have built for nothing.
 type OverWide struct {
 	Service string   `json:"service" jsonschema_description:"The service."`
-	Hints   []string `json:"hints" jsonschema_description:"The hints, global hints and inputs that said changed; the first of them."`
+	Hints   []string `json:"hints" jsonschema_description:"The hints, global hints and inputs that said changed; the first of them. Empty where only dependencies did."`
 	Paths   []Path   `json:"paths" jsonschema_description:"The changed paths under them; the first of them."`
 	Count   int      `json:"count" jsonschema_description:"How many changes under its hints there are."`
+	Via     []string `json:"via,omitempty" jsonschema_description:"The services it depends on that changed, where no hint of its own said so: it would have been rebuilt only because of its dependsOn, which is no wrong hint."`
 }
 
 // Missing is a service that a plan by hints would have left out.

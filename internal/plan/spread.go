@@ -75,6 +75,15 @@ func (s *spread) dependencies(i int) []int {
 	return slices.DeleteFunc(slices.Clone(s.needs[i]), func(at int) bool { return !s.any[at].reached })
 }
 
+// namesOf are the names of services.
+func (s *spread) namesOf(services []int) []string {
+	names := make([]string, len(services))
+	for i, at := range services {
+		names[i] = s.names[at]
+	}
+	return names
+}
+
 // maxVia bounds a chain; the middle of a longer one is left out.
 const maxVia = 16
 

@@ -70,7 +70,10 @@ func Audit() *plan.Plan {
 	p.Services[1].Reasons = []plan.Reason{{Kind: plan.ByOutput}}
 	p.Services[2].Out = &plan.Outputs{Old: "/nix/store/ccc-ha.tar", New: "/nix/store/ccc-ha.tar"}
 	p.Audit = &plan.Findings{
-		OverWide: []plan.OverWide{{Service: "home-assistant", Hints: []string{"modules"}, Paths: []plan.Path{"modules/oci.nix", Hostile}, Count: 2}},
+		OverWide: []plan.OverWide{
+			{Service: "home-assistant", Hints: []string{"modules"}, Paths: []plan.Path{"modules/oci.nix", Hostile}, Count: 2},
+			{Service: "proxy", Hints: []string{}, Paths: []plan.Path{}, Via: []string{"prometheus"}},
+		},
 		Missing: []plan.Missing{
 			{Service: "grafana", Causes: []plan.Path{"dashboards/house.json"}, Candidates: []plan.Path{}, Hints: []string{"dashboards/house.json"}},
 			{Service: "prometheus", Causes: []plan.Path{}, Candidates: []plan.Path{"lib/a.nix", "lib/b.nix"}, Count: 30, Hints: []string{}},
