@@ -151,17 +151,26 @@ func DescribeMissing(m plan.Missing) string {
 	switch {
 	case len(m.Causes) > 0:
 		text += "made from " + Some(m.Causes, 3)
+	case m.SameSources && m.Count > 0:
+		text += "made from the same files as before: Nix code changed it, perhaps in " + candidates(m) + ", or it has the flake's revision or time in it"
+	case m.SameSources:
+		text += "made from the same files as before: perhaps it has the flake's revision or time in it"
 	case m.Count == 0:
 		text += "no changed file explains it"
 	default:
-		shown := m.Candidates[:min(len(m.Candidates), 3)]
-		text += "changed with " + Some(shown, len(shown))
-		if more := m.Count - len(shown); more > 0 {
-			text += fmt.Sprintf(" and %d more", more)
-		}
+		text += "changed with " + candidates(m)
 	}
 	if m.Excluded {
 		text += " (its exclude takes that out)"
+	}
+	return text
+}
+
+func candidates(m plan.Missing) string {
+	shown := m.Candidates[:min(len(m.Candidates), 3)]
+	text := Some(shown, len(shown))
+	if more := m.Count - len(shown); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text
 }

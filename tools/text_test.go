@@ -87,5 +87,9 @@ func TestDescribeFindings(t *testing.T) {
 	assert.Equal(t, []string{"grafana: made from dashboards/house.json", "prometheus: changed with lib/a.nix, lib/b.nix and 28 more"},
 		tools.Described(audit.Missing, tools.DescribeMissing))
 	assert.Equal(t, "a: rebuilt only because of its dependencies b, c", tools.DescribeOverWide(plan.OverWide{Service: "a", Via: []string{"b", "c"}}))
+	assert.Equal(t, "a: made from the same files as before: Nix code changed it, perhaps in x, y, or it has the flake's revision or time in it",
+		tools.DescribeMissing(plan.Missing{Service: "a", Candidates: []plan.Path{"x", "y"}, Count: 2, SameSources: true}))
+	assert.Equal(t, "a: made from the same files as before: perhaps it has the flake's revision or time in it",
+		tools.DescribeMissing(plan.Missing{Service: "a", SameSources: true}))
 	assert.Equal(t, "a: no changed file explains it (its exclude takes that out)", tools.DescribeMissing(plan.Missing{Service: "a", Excluded: true}))
 }

@@ -62,7 +62,7 @@ func (a *analysis) findings(ctx context.Context, out *Plan, q decideRequest) (*F
 			f.WholeFlake = append(f.WholeFlake, WholeFlake{name, target.System, target.Attr, source})
 		}
 	}
-	s := search{analysis: a, q: q, head: sources, whole: whole, told: told}
+	s := search{analysis: a, q: q, head: sources, whole: whole}
 	if f.Missing, err = s.causes(ctx, missing); err != nil {
 		return nil, err
 	}

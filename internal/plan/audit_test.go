@@ -134,7 +134,20 @@ func TestAuditFindsMissingHints(t *testing.T) {
 			"no source at all, and one candidate", func(r *gittest.Repo) {
 				r.Write("flake/prom", "text 1\n")
 			}, func(r *gittest.Repo) { r.Write("flake/prom", "text 2\n") },
-			plan.Missing{Service: "prom", Candidates: []plan.Path{"flake/prom"}, Count: 1, Hints: []string{"flake/prom"}},
+			plan.Missing{Service: "prom", Candidates: []plan.Path{"flake/prom"}, Count: 1, SameSources: true},
+		},
+		{
+			"the revision, and a file it never reads", func(r *gittest.Repo) {
+				r.Write("flake/prom", "services/prom\nrev\n")
+			}, func(r *gittest.Repo) { r.Write("README.md", "2") },
+			plan.Missing{Service: "prom", Candidates: []plan.Path{"README.md"}, Count: 1, SameSources: true},
+		},
+		{
+			"a filtered source, and one candidate", func(r *gittest.Repo) {
+				r.Write("data/a", "1")
+				r.Write("flake/prom", "filtered data\n")
+			}, func(r *gittest.Repo) { r.Write("data/a", "2") },
+			plan.Missing{Service: "prom", Candidates: []plan.Path{"data/a"}, Count: 1},
 		},
 		{
 			"excluded, though it matters", func(*gittest.Repo) {},

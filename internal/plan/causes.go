@@ -16,7 +16,6 @@ type search struct {
 	q     decideRequest
 	head  map[string][]StoreSource // by attribute
 	whole whole
-	told  bool // the whole is all of these, and nothing else
 }
 
 // lead is a service with the sources that it no longer, or newly, is made from.
@@ -25,6 +24,7 @@ type lead struct {
 	c    *comparison
 	new  []StoreSource
 	old  map[Commit][]StoreSource // by base
+	same bool                     // it evaluated at every base, and its sources are those of the head
 }
 
 // causes finds the repository paths whose content is that of a source that
@@ -118,19 +118,27 @@ func (s *search) leads(ctx context.Context, names []string) ([]lead, error) {
 	}
 	leads := make([]lead, 0, len(names))
 	for _, name := range names {
-		l := lead{name: name, c: s.q.bases.of(name), old: map[Commit][]StoreSource{}}
-		is := s.head[s.q.targets[name].Attr]
-		for commit, attr := range s.at(name) {
-			was := sources[commit.ID][attr]
-			if len(was) == 0 {
-				continue // new: what it is made from did not change
-			}
-			l.new = append(l.new, without(is, was)...)
-			l.old[commit] = without(was, is)
-		}
-		leads = append(leads, l)
+		leads = append(leads, s.lead(name, sources))
 	}
 	return leads, nil
+}
+
+// lead compares the sources of one service at the head with those at its
+// bases, by commit and attribute.
+func (s *search) lead(name string, sources map[string]map[string][]StoreSource) lead {
+	l := lead{name: name, c: s.q.bases.of(name), old: map[Commit][]StoreSource{}}
+	is, differ := s.head[s.q.targets[name].Attr], 0
+	for commit, attr := range s.at(name) {
+		if s.q.outputs.bases[commit.ID].found[attr].Err != nil {
+			continue // new: what it is made from did not change
+		}
+		was := sources[commit.ID][attr]
+		added, gone := without(is, was), without(was, is)
+		l.new, l.old[commit] = append(l.new, added...), gone
+		differ += len(added) + len(gone)
+	}
+	l.same = differ == 0 && len(l.old) == len(l.c.commits)
+	return l
 }
 
 // at goes through the bases of a service that evaluated, with the attribute
@@ -178,35 +186,29 @@ func (s *search) find(ctx context.Context, at state, wanted map[string]bool, can
 }
 
 // missing says what is known of a service that no hint covers, from the paths
-// that are equal to each of its sources.
+// that are equal to each of its sources. Only these become hints: that a path
+// changed, and no other did, is no evidence.
 func (s *search) missing(l lead, equals [][]string) Missing {
 	at, _ := slices.BinarySearch(s.view.names, l.name)
 	m := Missing{Service: l.name, Causes: []Path{}, Candidates: []Path{}, Hints: []string{}}
 	causes, open := s.settle(at, equals, l.c.changes)
+	if len(causes)+len(open) == 0 {
+		m.SameSources, open = l.same, visible(l.c.changes)
+	}
 	for _, cause := range causes {
 		m.Causes = append(m.Causes, showPath(cause))
-	}
-	suspects := slices.DeleteFunc(causes, func(p string) bool { return p == "." })
-	if len(m.Causes) == 0 && len(open) == 0 {
-		for _, change := range l.c.changes {
-			if change.Status != Untracked {
-				open = append(open, change.Path)
-			}
-		}
-		// Where it may be made from everything, the only change says nothing.
-		if len(open) == 1 && open[0] != s.view.loaded.lockPath() && s.told {
-			suspects = open
-		}
 	}
 	m.Count = len(open)
 	for _, p := range cut(open, maxCandidates) {
 		m.Candidates = append(m.Candidates, showPath(p))
 	}
 	var folders []string
-	for _, suspect := range suspects {
-		if s.ofService(at, suspect, l.c.changes, s.excludes) {
+	for _, cause := range causes {
+		switch folder := asText(cause); {
+		case cause == ".": // no hint mends that
+		case s.ofService(at, cause, l.c.changes, s.excludes):
 			m.Excluded = true
-		} else if folder := asText(suspect); folder != "." {
+		case folder != ".":
 			folders = append(folders, folder)
 		}
 	}
@@ -214,6 +216,17 @@ func (s *search) missing(l lead, equals [][]string) Missing {
 		m.Hints = append(m.Hints, escapeGlob(folder))
 	}
 	return m
+}
+
+// visible are the changed paths that Nix can see.
+func visible(changes []Change) []string {
+	var paths []string
+	for _, c := range changes {
+		if c.Status != Untracked {
+			paths = append(paths, c.Path)
+		}
+	}
+	return paths
 }
 
 // settle tells the paths that a service is certainly made from. Of several that

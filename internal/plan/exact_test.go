@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -27,7 +28,7 @@ import (
 
 // contentNix evaluates packages.SYSTEM.NAME to what flake/NAME says: a line for
 // each path that it is made from. A line "filtered PATH" is a source that is not
-// all of the path, "text X" is no source, "throw" fails. Without that file there
+// all of the path, "text X" is no source, "rev" is the revision, "throw" fails. Without that file there
 // is no such attribute; with a file flake/broken nothing evaluates.
 type contentNix struct {
 	r *gittest.Repo
@@ -152,6 +153,10 @@ func (n *contentNix) target(commit, name string) (plan.Evaluated, error) {
 			fmt.Fprintln(out, path)
 			continue
 		}
+		if what == "rev" {
+			fmt.Fprintln(out, cmp.Or(commit, "dirty"))
+			continue
+		}
 		if path == "" {
 			path = what
 		}
@@ -160,10 +165,11 @@ func (n *contentNix) target(commit, name string) (plan.Evaluated, error) {
 			return plan.Evaluated{}, err
 		}
 		fmt.Fprintln(out, hash)
+		source := plan.StoreSource{Path: "/nix/store/" + hash[7:15] + "-" + filepath.Base(path), NarHash: hash}
 		if what == "filtered" {
-			hash = "sha256-filtered " + hash
+			source.NarHash = "sha256-filtered " + hash
 		}
-		sources = append(sources, plan.StoreSource{Path: "/nix/store/" + hash[7:15] + "-" + filepath.Base(path), NarHash: hash})
+		sources = append(sources, source)
 	}
 	digest := fmt.Sprintf("%.8x", out.Sum(nil))
 	drv := "/nix/store/" + digest + "-" + name + ".drv"

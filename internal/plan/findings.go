@@ -6,7 +6,7 @@ type Findings struct {
 	OverWide   []OverWide   `json:"overWide" jsonschema_description:"Services that a plan by hints would have rebuilt, though the output is the same."`
 	Missing    []Missing    `json:"missing" jsonschema_description:"Services whose output changed, though no hint said so: a plan by hints would have left them out."`
 	WholeFlake []WholeFlake `json:"wholeFlake" jsonschema_description:"Services that are built from the flake's whole source: every commit rebuilds them, whatever the hints say."`
-	Patch      *Patch       `json:"patch,omitempty" jsonschema_description:"The hints to add to the registry, ready to be applied; left out when there are none that are sure."`
+	Patch      *Patch       `json:"patch,omitempty" jsonschema_description:"The hints to add to the registry, ready to be applied; left out when there are none with evidence."`
 }
 
 // OverWide is a service that a plan by hints would have built for nothing.
@@ -20,12 +20,13 @@ type OverWide struct {
 
 // Missing is a service that a plan by hints would have left out.
 type Missing struct {
-	Service    string   `json:"service" jsonschema_description:"The service."`
-	Causes     []Path   `json:"causes" jsonschema_description:"Repository paths that changed and that its derivation is certainly made from: their content is that of one of its sources. . is the whole repository."`
-	Candidates []Path   `json:"candidates" jsonschema_description:"Where a cause is not certain: changed paths with the content of one of its sources; when there are none of these either, all that none of its hints covers. The first of them: it is one or more of these."`
-	Count      int      `json:"count" jsonschema_description:"How many candidates there are."`
-	Excluded   bool     `json:"excluded,omitempty" jsonschema_description:"An exclude pattern of the service takes a cause, or the only candidate, out: drop or narrow the pattern."`
-	Hints      []string `json:"hints" jsonschema_description:"Hints to add: the causes, or the only candidate; the folder of one whose name is not UTF-8."`
+	Service     string   `json:"service" jsonschema_description:"The service."`
+	Causes      []Path   `json:"causes" jsonschema_description:"Repository paths that changed and that its derivation is certainly made from: their content is that of one of its sources. . is the whole repository."`
+	Candidates  []Path   `json:"candidates" jsonschema_description:"Where no cause is certain: changed paths with the content of one of its sources; when there are none of these either, all changed paths, of which none may matter. The first of them."`
+	Count       int      `json:"count" jsonschema_description:"How many candidates there are."`
+	SameSources bool     `json:"sameSources,omitempty" jsonschema_description:"Its derivation is made from the same sources as before: Nix code changed it, or it has the flake's revision or time in it (self.rev, self.lastModified), which every commit changes and no hint can follow."`
+	Excluded    bool     `json:"excluded,omitempty" jsonschema_description:"An exclude pattern of the service takes a cause out: drop or narrow the pattern."`
+	Hints       []string `json:"hints" jsonschema_description:"Hints to add: the causes; the folder of one whose name is not UTF-8. A candidate is none."`
 }
 
 // WholeFlake is a service that is built from everything.
