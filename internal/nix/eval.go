@@ -57,7 +57,8 @@ func EvalJSON(ctx context.Context, at Installable, most int) ([]byte, error) {
 
 const evalOp = "nix eval"
 
-// eval evaluates a value; what fails is said of the attribute called.
+// eval evaluates a value, once there is room for it; what fails is said of the
+// attribute called.
 func (n Nix) eval(ctx context.Context, at Installable, called string, most int, more ...string) ([]byte, error) {
 	// The evaluation cache keeps failures without their message, and is of no
 	// use for whole values.
@@ -65,7 +66,12 @@ func (n Nix) eval(ctx context.Context, at Installable, called string, most int, 
 	c := n.nix(append(args, at.String())...)
 	c.MaxOutput = most
 	at.Attr = called
+	done, err := evaluating(ctx)
+	if err != nil {
+		return nil, err
+	}
 	result, err := command.Run(ctx, c)
+	done()
 	switch {
 	case err != nil && most > 0 && len(result.Stdout) == most && ctx.Err() == nil:
 		return nil, &fault.Error{

@@ -2,7 +2,6 @@ package nix
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -16,6 +15,9 @@ type Source struct {
 	NarHash string // of its content: sha256-… in base64 (SRI)
 }
 
+// maxParallel bounds the questions to the store that one task asks at once.
+const maxParallel = 4
+
 // Sources returns, for each of some derivations, the sources of all that it is
 // built from, sorted by path. It fails with [fault.NotFound] when one of the
 // derivations is not in the store: it was collected as garbage.
@@ -23,7 +25,7 @@ func (n Nix) Sources(ctx context.Context, drvs []string) (map[string][]Source, e
 	drvs = slices.Compact(slices.Sorted(slices.Values(drvs)))
 	closures := make([][]string, len(drvs))
 	group, inGroup := errgroup.WithContext(ctx)
-	group.SetLimit(min(maxParallel, runtime.GOMAXPROCS(0)))
+	group.SetLimit(maxParallel)
 	for i, drv := range drvs {
 		group.Go(func() (err error) {
 			closures[i], err = n.query(inGroup, []string{"--query", "--requisites", drv})

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -164,32 +163,21 @@ func (e *evaluation) sets(ctx context.Context, group []wanted) (again []wanted, 
 	return again, failure, nil
 }
 
-// maxParallel bounds the evaluations that run at once: each may need a
-// gigabyte of memory.
-const maxParallel = 4
-
 // apart evaluates each attribute in a process of its own.
 func (e *evaluation) apart(ctx context.Context, attrs []wanted) {
 	results := make([]Evaluated, len(attrs))
-	next := make(chan int)
-	var workers sync.WaitGroup
-	for range min(maxParallel, runtime.GOMAXPROCS(0), len(attrs)) {
-		workers.Go(func() {
-			for i := range next {
-				found, err := e.describe(ctx, attrs[i:i+1], false)
-				if err != nil {
-					results[i] = Evaluated{Err: err}
-					continue
-				}
-				results[i] = e.evaluated(attrs[i], found[0])
+	var all sync.WaitGroup
+	for i := range attrs {
+		all.Go(func() {
+			found, err := e.describe(ctx, attrs[i:i+1], false)
+			if err != nil {
+				results[i] = Evaluated{Err: err}
+				return
 			}
+			results[i] = e.evaluated(attrs[i], found[0])
 		})
 	}
-	for i := range attrs {
-		next <- i
-	}
-	close(next)
-	workers.Wait()
+	all.Wait()
 	for i, w := range attrs {
 		e.done[w.attr] = results[i]
 	}

@@ -11,10 +11,6 @@ import (
 	"homelab/registry"
 )
 
-// maxEvaluations is how many states evaluate at once: base and head. Each may
-// need gigabytes of memory.
-const maxEvaluations = 2
-
 // outputs are what the targets of services evaluate to, as of the head and as
 // of every commit that something is compared with.
 type outputs struct {
@@ -93,11 +89,10 @@ func (a *analysis) baseAttr(name string, target Target, c *comparison, i int) st
 	return target.Attr
 }
 
-// evaluate evaluates every state. A head that does not evaluate as a whole is
+// evaluate evaluates every state; [Evaluator] bounds how many at once. A head that does not evaluate as a whole is
 // an error; of such a base nothing can be told.
 func (o *outputs) evaluate(ctx context.Context, v *view) error {
 	group, inGroup := errgroup.WithContext(ctx)
-	group.SetLimit(maxEvaluations)
 	if len(o.head.attrs) > 0 {
 		group.Go(func() error { return o.head.evaluate(inGroup, false) })
 	}

@@ -22,7 +22,8 @@ import (
 	"homelab/registry"
 )
 
-// Evaluator evaluates flakes. internal/nix is the real one.
+// Evaluator evaluates flakes. internal/nix is the real one. However many ask at
+// once, it evaluates no more at a time than memory allows.
 type Evaluator interface {
 	// Available says why flakes cannot be evaluated here; nil when they can.
 	Available(ctx context.Context) error
