@@ -10,8 +10,8 @@ import (
 // store paths and source excerpts.
 type complaint struct {
 	message string   // the innermost error, its first line
-	where   string   // FILE:LINE:COLUMN, relative to the repository; may be empty
-	trace   []string // what Nix was doing, outermost first
+	where   string   // FILE:LINE:COLUMN of the innermost place, relative to the repository; may be empty
+	trace   []string // what Nix was doing
 	suggest string   // the name Nix thinks was meant; may be empty
 	refusal string   // what a git that Nix ran said; may be empty
 }
@@ -29,12 +29,13 @@ var (
 	treePrefix = lazy.Regexp(`/nix/store/[0-9a-z]{32}-source/|«git\+file:[^»]*»/`)
 )
 
-// read takes standard error apart. Older versions put the error first and the
-// place below it, newer ones a trace first and the error last.
+// read takes standard error apart. Older versions put the error first, the place
+// below it and then a trace, innermost first; newer ones the same in reverse, but
+// for the place of the error, which is last.
 func read(stderr, root string) complaint {
 	var c complaint
 	clean := escapeCodes().ReplaceAllString(stderr, "")
-	wantMessage := false
+	wantMessage, placed := false, false
 	for line := range strings.Lines(clean) {
 		line = strings.TrimSpace(line)
 		switch {
@@ -45,8 +46,8 @@ func read(stderr, root string) complaint {
 		case strings.HasPrefix(line, "…"):
 			c.trace = append(c.trace, relative(strings.TrimSpace(strings.TrimPrefix(line, "…")), root))
 		case location().MatchString(line):
-			if at := location().FindStringSubmatch(line)[1]; !internal().MatchString(at) {
-				c.where = relative(at, root)
+			if at := location().FindStringSubmatch(line)[1]; !internal().MatchString(at) && !placed {
+				c.where, placed = relative(at, root), c.message != ""
 			}
 		case suggestion().MatchString(line):
 			c.suggest = suggestion().FindStringSubmatch(line)[1]

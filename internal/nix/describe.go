@@ -60,7 +60,11 @@ func (e *evaluation) apply(ctx context.Context, root Installable, at string, gro
 		paths.WriteString(nixStrings(w.names[1:]))
 	}
 	expression := fmt.Sprintf("root: (%s) { inherit root; catch = %s; paths = [ %s ]; }", targetsNix, strconv.FormatBool(catch), paths.String())
-	output, err := e.eval(ctx, root, at, maxDescription, "--apply", expression)
+	more := []string{"--apply", expression}
+	if !catch {
+		more = append(more, showTrace) // it failed already: what is wanted is why
+	}
+	output, err := e.eval(ctx, root, at, maxDescription, more...)
 	if err != nil {
 		return nil, false, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"homelab/internal/command"
@@ -55,7 +56,10 @@ func EvalJSON(ctx context.Context, at Installable, most int) ([]byte, error) {
 	return Nix{}.EvalJSON(ctx, at, most)
 }
 
-const evalOp = "nix eval"
+const (
+	evalOp    = "nix eval"
+	showTrace = "--show-trace" // tells where the innermost place of an error is that has none of its own
+)
 
 // eval evaluates a value, once there is room for it; what fails is said of the
 // attribute called.
@@ -65,13 +69,17 @@ func (n Nix) eval(ctx context.Context, at Installable, called string, most int, 
 	args := append([]string{"eval", "--json", "--no-update-lock-file", "--option", "eval-cache", "false"}, more...)
 	c := n.nix(append(args, at.String())...)
 	c.MaxOutput = most
-	at.Attr = called
 	done, err := evaluating(ctx)
 	if err != nil {
 		return nil, err
 	}
 	result, err := command.Run(ctx, c)
 	done()
+	if traced := slices.Index(more, showTrace); traced >= 0 && err == nil && result.Exit != 0 && read(string(result.Stderr), "").message == "" {
+		// Only the end of a long trace is kept, and older versions put the error first.
+		return n.eval(ctx, at, called, most, slices.Delete(slices.Clone(more), traced, traced+1)...)
+	}
+	at.Attr = called
 	switch {
 	case err != nil && most > 0 && len(result.Stdout) == most && ctx.Err() == nil:
 		return nil, &fault.Error{

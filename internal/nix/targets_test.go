@@ -205,3 +205,33 @@ func TestTargetsAreCanceled(t *testing.T) {
 	_, err := nix.Nix{}.Targets(ctx, "git+file:///lab", []string{"packages.x.a"})
 	assert.Equal(t, fault.Canceled, fault.CodeOf(err))
 }
+
+// What fails in a function says where, as far as Nix tells it, and keeps its
+// message however long the way to it is.
+func TestRealTargetsSayWhere(t *testing.T) {
+	lab := broken(t)
+	lab.write("flake.nix", `{
+  outputs = _: {
+    packages = builtins.listToAttrs (map (system: { name = system; value =
+      let
+        port = number:
+          if number < 1024 then throw "port ${toString number} is privileged" else number;
+        down = n: if n == 0 then throw "deep down" else down (n - 1) + 0;
+        package = name: builder: derivation { inherit name system builder; };
+      in
+      {
+        good = package "good" "/bin/sh";
+        web = package "web" (toString (port 80));
+        deep = package "deep" (toString (down 3000));
+      };
+    }) [ "x86_64-linux" "aarch64-linux" "x86_64-darwin" "aarch64-darwin" ]);
+  };
+}`)
+	evaluated, err := nix.Nix{}.Targets(t.Context(), lab.ref(), []string{lab.attr("good"), lab.attr("web"), lab.attr("deep")})
+	require.NoError(t, err)
+	assert.NoError(t, evaluated[lab.attr("good")].Err)
+	web := evaluated[lab.attr("web")].Err
+	assert.ErrorContains(t, web, "port 80 is privileged")
+	assert.Regexp(t, `\(at flake\.nix:[56]:\d+\)$`, web.Error())
+	assert.ErrorContains(t, evaluated[lab.attr("deep")].Err, "deep down")
+}
