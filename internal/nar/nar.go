@@ -9,7 +9,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"hash"
+	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -19,20 +20,55 @@ import (
 type File struct {
 	Path       string // in the tree, with slashes; empty: the tree is this file
 	Executable bool
-	Link       bool                   // Read gives its target
-	Folder     bool                   // empty unless others lead through it; Read is not called
-	Read       func() ([]byte, error) // its content
+	Link       bool                          // its content is its target
+	Folder     bool                          // empty unless others lead through it; it has no content
+	Size       int64                         // of its content, in bytes
+	Open       func() (io.ReadCloser, error) // its content
 }
 
 // Hash is the hash of a tree as Nix writes it: sha256-… in base64. Folders
-// with something in them need no File; no path leads through a file.
+// with something in them need no File; no path leads through a file. A content
+// that does not have its size is an error.
 func Hash(files []File) (string, error) {
-	w := writer{sha256.New()}
-	w.text("nix-archive-1")
-	if err := w.node(treeOf(files)); err != nil {
+	sum := sha256.New()
+	w := writer{sum, func(f *File) error { return f.copyTo(sum) }}
+	if err := w.tree(files); err != nil {
 		return "", err
 	}
-	return "sha256-" + base64.StdEncoding.EncodeToString(w.sum.Sum(nil)), nil
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum.Sum(nil)), nil
+}
+
+// Size is the size of the archive of a tree in bytes, as Nix knows it of a store
+// path. No content is read.
+func Size(files []File) int64 {
+	var size counter
+	w := writer{&size, func(f *File) error {
+		size += counter(f.Size)
+		return nil
+	}}
+	_ = w.tree(files) // counting does not fail
+	return int64(size)
+}
+
+// counter counts the bytes that are written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
+
+func (f *File) copyTo(out io.Writer) error {
+	content, err := f.Open()
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	n, err := io.Copy(out, io.LimitReader(content, f.Size+1))
+	if err == nil && n != f.Size {
+		err = fmt.Errorf("%q changed while it was read: it had %d bytes", f.Path, f.Size)
+	}
+	return err
 }
 
 // node is a file, or a folder.
@@ -62,24 +98,33 @@ func treeOf(files []File) *node {
 	return root
 }
 
-type writer struct{ sum hash.Hash }
+// writer writes an archive; body writes the content of a file in it.
+type writer struct {
+	out  io.Writer
+	body func(*File) error
+}
+
+func (w writer) tree(files []File) error {
+	w.text("nix-archive-1")
+	return w.node(treeOf(files))
+}
 
 // text is a string: its length in 8 bytes, the lowest first, the bytes, and
 // zeros up to a multiple of 8.
 func (w writer) text(texts ...string) {
 	for _, text := range texts {
-		w.bytes([]byte(text))
+		w.length(int64(len(text)))
+		_, _ = io.WriteString(w.out, text) // neither hashing nor counting fails
+		w.pad(int64(len(text)))
 	}
 }
 
-func (w writer) bytes(b []byte) {
-	var word [8]byte
-	binary.LittleEndian.PutUint64(word[:], uint64(len(b)))
-	w.sum.Write(word[:])
-	w.sum.Write(b)
-	if over := len(b) % 8; over > 0 {
-		w.sum.Write(make([]byte, 8-over))
-	}
+func (w writer) length(n int64) {
+	_, _ = w.out.Write(binary.LittleEndian.AppendUint64(nil, uint64(n)))
+}
+
+func (w writer) pad(n int64) {
+	_, _ = w.out.Write(make([]byte, (8-n%8)%8))
 }
 
 func (w writer) node(n *node) error {
@@ -96,10 +141,6 @@ func (w writer) node(n *node) error {
 		}
 		return nil
 	}
-	content, err := n.file.Read()
-	if err != nil {
-		return err
-	}
 	switch {
 	case n.file.Link:
 		w.text("symlink", "target")
@@ -108,6 +149,7 @@ func (w writer) node(n *node) error {
 	default:
 		w.text("regular", "contents")
 	}
-	w.bytes(content)
-	return nil
+	w.length(n.file.Size)
+	defer w.pad(n.file.Size)
+	return w.body(n.file)
 }

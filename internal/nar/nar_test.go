@@ -2,9 +2,11 @@ package nar_test
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -14,6 +16,12 @@ import (
 	"homelab/internal/command"
 	"homelab/internal/nar"
 )
+
+// holding is a file with a content.
+func holding(f nar.File, content string) nar.File {
+	f.Size, f.Open = int64(len(content)), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }
+	return f
+}
 
 // load is a tree on disk.
 func load(t *testing.T, root string) []nar.File {
@@ -33,12 +41,16 @@ func load(t *testing.T, root string) []nar.File {
 			return err
 		}
 		name, _ := strings.CutPrefix(strings.TrimPrefix(path, root), "/")
-		file := nar.File{Path: name, Executable: info.Mode()&0o100 != 0, Folder: entry.IsDir(), Read: func() ([]byte, error) { return os.ReadFile(path) }}
+		file := nar.File{
+			Path: name, Executable: info.Mode()&0o100 != 0, Folder: entry.IsDir(), Size: info.Size(),
+			Open: func() (io.ReadCloser, error) { return os.Open(path) },
+		}
 		if file.Link = info.Mode().Type() == fs.ModeSymlink; file.Link {
-			file.Read = func() ([]byte, error) {
-				target, err := os.Readlink(path)
-				return []byte(target), err
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
 			}
+			file = holding(file, target)
 		}
 		files = append(files, file)
 		return nil
@@ -72,13 +84,17 @@ func TestLikeNix(t *testing.T) {
 		got, err := nar.Hash(load(t, path))
 		require.NoError(t, err)
 		assert.Equal(t, strings.TrimSpace(string(result.Stdout)), got, path)
+
+		dumped, err := command.Run(t.Context(), command.Cmd{Name: "nix-store", Args: []string{"--dump", path}})
+		require.NoError(t, err)
+		assert.EqualValues(t, len(dumped.Stdout), nar.Size(load(t, path)), path)
 	}
 }
 
 // An empty folder may turn out to have something in it.
 func TestFolderThatIsNotEmpty(t *testing.T) {
 	t.Parallel()
-	file := nar.File{Path: "a/b", Read: func() ([]byte, error) { return nil, nil }}
+	file := holding(nar.File{Path: "a/b"}, "b")
 	want, err := nar.Hash([]nar.File{file})
 	require.NoError(t, err)
 	got, err := nar.Hash([]nar.File{{Path: "a", Folder: true}, file})
@@ -89,6 +105,32 @@ func TestFolderThatIsNotEmpty(t *testing.T) {
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
-	_, err := nar.Hash([]nar.File{{Path: "a/b", Read: func() ([]byte, error) { return nil, broken }}})
+	_, err := nar.Hash([]nar.File{{Path: "a/b", Open: func() (io.ReadCloser, error) { return nil, broken }}})
 	assert.ErrorIs(t, err, broken)
+	for _, size := range []int64{3, 5} {
+		changed := holding(nar.File{Path: "a/b"}, "four")
+		changed.Size = size
+		_, err = nar.Hash([]nar.File{changed})
+		assert.ErrorContains(t, err, `"a/b" changed while it was read`)
+	}
+}
+
+// zeros is a large content.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// However large a file is, it is never in memory as a whole.
+func TestHashStreams(t *testing.T) {
+	const size = 64 << 20
+	file := nar.File{Size: size, Open: func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(zeros{}, size)), nil }}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := nar.Hash([]nar.File{file})
+	require.NoError(t, err)
+	runtime.ReadMemStats(&after)
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
 }

@@ -13,6 +13,7 @@ import (
 type Source struct {
 	Path    string
 	NarHash string // of its content: sha256-… in base64 (SRI)
+	NarSize int64  // bytes
 }
 
 // maxParallel bounds the questions to the store that one task asks at once.
@@ -50,7 +51,7 @@ func (n Nix) Sources(ctx context.Context, drvs []string) (map[string][]Source, e
 		slices.Sort(closures[i])
 		sources[drv] = make([]Source, 0, len(closures[i]))
 		for _, path := range closures[i] {
-			sources[drv] = append(sources[drv], Source{path, infos[path].NarHash})
+			sources[drv] = append(sources[drv], Source{path, infos[path].NarHash, infos[path].NarSize})
 		}
 	}
 	return sources, nil

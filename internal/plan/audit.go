@@ -49,7 +49,7 @@ func (a *analysis) findings(ctx context.Context, out *Plan, q decideRequest) (*F
 	if err != nil {
 		return nil, err
 	}
-	whole, told, err := a.wholeSource(ctx)
+	whole, told, err := a.wholeFlake(ctx, sources)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +65,9 @@ func (a *analysis) findings(ctx context.Context, out *Plan, q decideRequest) (*F
 	s := search{analysis: a, q: q, head: sources, whole: whole}
 	if f.Missing, err = s.causes(ctx, missing); err != nil {
 		return nil, err
+	}
+	if s.incomplete != nil {
+		out.Warnings = append(out.Warnings, auditIncomplete(s.incomplete))
 	}
 	f.Patch, err = a.patch(ctx, f.Missing)
 	return f, err
@@ -151,31 +154,33 @@ func (w whole) in(sources []StoreSource) string {
 
 var wholeFlakeUnknown = Warning{"wholeFlakeUnknown", "the repository could not be read whole, so which services are built from all of it cannot be told", ""}
 
-// wholeFlake hashes the repository, and the folder of the flake; nil when that
-// cannot be told.
-func (a *analysis) wholeFlake(ctx context.Context) (whole, error) {
-	w, told, err := a.wholeSource(ctx)
-	if !told {
-		return nil, err
-	}
-	return w, err
+func auditIncomplete(err error) Warning {
+	return Warning{"auditIncomplete", "not everything that changed could be compared with what outputs are made from, so causes may be missing: " + firstProblem(err),
+		"look at the candidates, and add hints by hand"}
 }
 
-// wholeSource hashes the repository, and the folder of the flake. It is not told
-// when they cannot be read or are too large: then an equal hash is still proof,
-// and another is none.
-func (a *analysis) wholeSource(ctx context.Context) (w whole, told bool, err error) {
+// wholeFlake looks for the repository, and for the folder of the flake, among
+// sources. It is not told when they cannot be read or are too large: then an equal
+// hash is still proof, and another is none.
+func (a *analysis) wholeFlake(ctx context.Context, sources map[string][]StoreSource) (w whole, told bool, err error) {
+	all := wanted{}
+	for _, list := range sources {
+		all.note(list)
+	}
 	w, told = whole{}, true
+	if len(all) == 0 {
+		return w, told, nil
+	}
 	for _, dir := range slices.Compact([]string{"", a.view.loaded.FlakeDir}) {
-		c, err := a.contents(ctx, a.view.state())
+		c, err := a.contents(ctx, a.view.state(), all)
 		if err != nil {
 			return nil, false, err
 		}
-		hashes := c.hashes(ctx, dir)
-		if err := ctx.Err(); err != nil {
-			return nil, false, err
+		hashes, err := c.equal(ctx, dir)
+		if ctx.Err() != nil {
+			return nil, false, ctx.Err()
 		}
-		told = told && hashes != nil
+		told = told && err == nil
 		for _, hash := range hashes {
 			w[hash] = true
 		}

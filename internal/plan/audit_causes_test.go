@@ -173,6 +173,55 @@ func TestWholeFlakeOfAnOldCommit(t *testing.T) {
 	assert.Nil(t, got.Audit.Patch)
 }
 
+// What commits had is looked at only where the head does not tell the cause. Where
+// it cannot be read a cause may be missing, and the answer says so.
+func TestAuditIsIncomplete(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		change   func(r *gittest.Repo)
+		want     plan.Missing // while all can be read
+		warnings int          // when the blob of the base is lost
+	}{
+		{
+			"edited", func(r *gittest.Repo) { r.Write("extra/a", "2") },
+			plan.Missing{Service: "prom", Causes: []plan.Path{"extra/a"}, Candidates: []plan.Path{}, Hints: []string{"extra/a"}}, 0,
+		},
+		{
+			"gone", func(r *gittest.Repo) {
+				r.Remove("extra/a")
+				r.Write("flake/prom", "services/prom\n")
+			},
+			plan.Missing{Service: "prom", Causes: []plan.Path{"extra/a"}, Candidates: []plan.Path{}, Hints: []string{"extra/a"}}, 1,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r, _, p := newContent(t, homelab)
+			r.Write("extra/a", "1")
+			r.Write("flake/prom", "services/prom\nextra/a\n")
+			r.Commit("before")
+			blob := r.Rev("HEAD:extra/a")
+			c.change(r)
+			got, err := p.Plan(t.Context(), plan.Request{Mode: plan.Audit})
+			require.NoError(t, err)
+			assert.Empty(t, got.Warnings)
+			assert.Equal(t, []plan.Missing{c.want}, got.Audit.Missing)
+
+			require.NoError(t, os.Remove(r.Path(".git/objects/"+blob[:2]+"/"+blob[2:])))
+			got, err = p.Plan(t.Context(), plan.Request{Mode: plan.Audit})
+			require.NoError(t, err)
+			require.Len(t, got.Warnings, c.warnings)
+			require.Len(t, got.Audit.Missing, 1)
+			assert.Equal(t, c.warnings == 0, len(got.Audit.Missing[0].Causes) > 0)
+			if c.warnings > 0 {
+				assert.Equal(t, "auditIncomplete", got.Warnings[0].Code)
+				assert.Contains(t, got.Warnings[0].Message, "extra: open extra/a")
+			}
+		})
+	}
+}
+
 // countedNix counts how often it is asked for sources.
 type countedNix struct {
 	*contentNix

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"maps"
 	"path"
@@ -16,6 +17,8 @@ type search struct {
 	q     decideRequest
 	head  map[string][]StoreSource // by attribute
 	whole whole
+
+	incomplete error // why some of the candidates could not be compared
 }
 
 // lead is a service with the sources that it no longer, or newly, is made from.
@@ -38,29 +41,30 @@ func (s *search) causes(ctx context.Context, names []string) ([]Missing, error) 
 	for _, l := range leads {
 		changes = append(changes, l.c.changes...)
 	}
-	wanted := map[string]bool{}
-	wantedOld := map[Commit]map[string]bool{}
+	added, gone := wanted{}, map[Commit]wanted{}
 	for _, l := range leads {
-		note(wanted, l.new)
-		for commit, sources := range l.old {
-			if wantedOld[commit] == nil {
-				wantedOld[commit] = map[string]bool{}
-			}
-			note(wantedOld[commit], sources)
-		}
+		added.note(l.new)
 	}
 	candidates := pathsOf(changes)
-	paths, err := s.find(ctx, s.view.state(), wanted, candidates)
+	paths, err := s.find(ctx, s.view.state(), added, candidates)
 	if err != nil {
 		return nil, err
 	}
+	for _, l := range leads {
+		for commit, sources := range l.old {
+			if gone[commit] == nil {
+				gone[commit] = wanted{}
+			}
+			gone[commit].note(slices.DeleteFunc(slices.Clone(sources), func(old StoreSource) bool { return s.replaced(old, l, paths) }))
+		}
+	}
 	oldPaths := map[Commit]map[string][]string{}
-	for commit, hashes := range wantedOld {
+	for commit, sources := range gone {
 		tree, err := s.view.planner.Repo.Tree(ctx, commit)
 		if err != nil {
 			return nil, err
 		}
-		if oldPaths[commit], err = s.find(ctx, state{snapshot: tree, commit: commit}, hashes, candidates); err != nil {
+		if oldPaths[commit], err = s.find(ctx, state{snapshot: tree, commit: commit}, sources, candidates); err != nil {
 			return nil, err
 		}
 	}
@@ -83,10 +87,12 @@ func (s *search) causes(ctx context.Context, names []string) ([]Missing, error) 
 	return found, nil
 }
 
-func note(hashes map[string]bool, sources []StoreSource) {
-	for _, source := range sources {
-		hashes[source.NarHash] = true
-	}
+// replaced says that a source of a base is now one of the same name, and certain:
+// what it was equal to adds nothing, and commits are slow to read.
+func (s *search) replaced(old StoreSource, l lead, byHash map[string][]string) bool {
+	now := slices.DeleteFunc(slices.Clone(l.new), func(n StoreSource) bool { return n.name() != old.name() })
+	unsure := func(n StoreSource) bool { return !s.whole[n.NarHash] && len(named(n, byHash)) != 1 }
+	return len(now) > 0 && !slices.ContainsFunc(now, unsure)
 }
 
 // named are the paths with the content of a source: those of its name, when
@@ -162,24 +168,27 @@ func without(sources, others []StoreSource) []StoreSource {
 	})
 }
 
-// find hashes paths as of a state, and returns those that are wanted, by hash.
-func (s *search) find(ctx context.Context, at state, wanted map[string]bool, candidates []string) (map[string][]string, error) {
+// find looks for sources among paths as of a state, and returns the paths that
+// are equal to each, by hash. What cannot be told is left out, and noted.
+func (s *search) find(ctx context.Context, at state, sources wanted, candidates []string) (map[string][]string, error) {
 	found := map[string][]string{}
-	if len(wanted) == 0 {
+	if len(sources) == 0 {
 		return found, nil
 	}
-	c, err := s.contents(ctx, at)
+	c, err := s.contents(ctx, at, sources)
 	if err != nil {
 		return nil, err
 	}
 	for _, candidate := range candidates {
-		for _, hash := range c.hashes(ctx, candidate) {
-			if wanted[hash] {
-				found[hash] = append(found[hash], candidate)
-			}
+		hashes, err := c.equal(ctx, candidate)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
+		if err != nil && s.incomplete == nil {
+			s.incomplete = fmt.Errorf("%s: %w", showPath(candidate), err)
+		}
+		for _, hash := range hashes {
+			found[hash] = append(found[hash], candidate)
 		}
 	}
 	return found, nil

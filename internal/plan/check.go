@@ -180,14 +180,12 @@ func (a *analysis) auditTargets(ctx context.Context, out *Check, limit int) erro
 	if err != nil {
 		return err
 	}
-	var whole whole
-	if len(sources) > 0 {
-		if whole, err = a.wholeFlake(ctx); err != nil {
-			return err
-		}
-		if whole == nil {
-			out.Warnings = append(out.Warnings, wholeFlakeUnknown)
-		}
+	whole, told, err := a.wholeFlake(ctx, sources)
+	if err != nil {
+		return err
+	}
+	if !told {
+		out.Warnings = append(out.Warnings, wholeFlakeUnknown)
 	}
 	var failed []string
 	var first *Warning

@@ -1,12 +1,14 @@
 package plan_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -99,7 +101,11 @@ func (n *contentNix) files(commit, path string) []nar.File {
 			}
 			executable = info.Mode()&0o100 != 0
 		}
-		files = append(files, nar.File{Path: below, Executable: executable, Read: func() ([]byte, error) { return n.read(commit, name) }})
+		content, err := n.read(commit, name)
+		files = append(files, nar.File{
+			Path: below, Executable: executable, Size: int64(len(content)),
+			Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), err },
+		})
 	}
 	return files
 }
@@ -155,12 +161,13 @@ func (n *contentNix) target(commit, name string) (plan.Evaluated, error) {
 		if path == "" {
 			path = what
 		}
-		hash, err := nar.Hash(n.files(commit, path))
+		files := n.files(commit, path)
+		hash, err := nar.Hash(files)
 		if err != nil {
 			return plan.Evaluated{}, err
 		}
 		fmt.Fprintln(out, hash)
-		source := plan.StoreSource{Path: "/nix/store/" + hash[7:15] + "-" + filepath.Base(path), NarHash: hash}
+		source := plan.StoreSource{Path: "/nix/store/" + hash[7:15] + "-" + filepath.Base(path), NarHash: hash, NarSize: nar.Size(files)}
 		if what == "filtered" {
 			source.NarHash = "sha256-filtered " + hash
 		}

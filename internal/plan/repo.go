@@ -63,7 +63,7 @@ type Snapshot interface {
 	Entries(ctx context.Context) ([]Entry, error)
 
 	// ReadFile returns the content of a file, up to most bytes; a longer one is
-	// an error. fs.ErrNotExist when there is none.
+	// fault.InvalidArgument. fs.ErrNotExist when there is none.
 	ReadFile(ctx context.Context, path string, most int64) ([]byte, error)
 
 	// ReadLink returns the target of a symbolic link as it is written.

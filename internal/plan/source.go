@@ -51,6 +51,13 @@ type Evaluator interface {
 type StoreSource struct {
 	Path    string // in the store
 	NarHash string // of its content: sha256-… in base64 (SRI)
+	NarSize int64  // of the archive of its content, in bytes
+}
+
+// name is what the store path is called, without its digest.
+func (s StoreSource) name() string {
+	_, name, _ := strings.Cut(path.Base(s.Path), "-")
+	return name
 }
 
 // DefaultAttr and DefaultFile are where a registry is looked for.
