@@ -84,7 +84,6 @@ func BenchmarkMatchTrie(b *testing.B) {
 			})
 		}
 		each("match", func(m *hint.Matcher, path string) { m.Match(path) })
-		each("covers", func(m *hint.Matcher, path string) { m.Covers(path) })
 		each("mark", func(m *hint.Matcher, path string) { m.Mark(path) })
 	}
 }

@@ -97,11 +97,11 @@ func TestMatch(t *testing.T) {
 		m := compile(t, test.pattern).Matcher()
 		for _, path := range test.yes {
 			assert.Equal(t, []int32{0}, m.Match(path), "%q should match %q", test.pattern, path)
-			assert.True(t, m.Covers(path), "%q should cover %q", test.pattern, path)
+			assert.True(t, m.Mark(path), "%q should match %q", test.pattern, path)
 		}
 		for _, path := range test.no {
 			assert.Empty(t, m.Match(path), "%q should not match %q", test.pattern, path)
-			assert.False(t, m.Covers(path), "%q should not cover %q", test.pattern, path)
+			assert.False(t, m.Mark(path), "%q should not match %q", test.pattern, path)
 		}
 	}
 }
@@ -137,8 +137,9 @@ func TestMatchWithoutPatterns(t *testing.T) {
 	m := set.Matcher()
 	assert.Empty(t, m.Match("a"))
 	assert.False(t, m.Mark("a"))
-	assert.Equal(t, hint.None, m.Dir(""))
+	assert.Empty(t, m.Match(""))
 	assert.Equal(t, []int32{}, m.Unused())
+	assert.Equal(t, []int32{}, set.Above(""))
 	assert.Equal(t, []int32{}, set.Above("a"))
 }
 
@@ -179,9 +180,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 	once := func() {
 		for _, path := range paths {
 			m.Match(path)
-			m.Covers(path)
 			m.Mark(path)
-			m.Dir(path)
 		}
 	}
 	once()
@@ -200,12 +199,10 @@ func TestMatchInAnyOrder(t *testing.T) {
 	for range 5 {
 		for _, i := range random.Perm(len(paths)) {
 			path := paths[i]
-			switch random.Intn(4) {
+			switch random.Intn(3) {
 			case 0:
-				m.Covers(path)
+				m.Match(path[:random.Intn(len(path))])
 			case 1:
-				m.Dir(path[:random.Intn(len(path))])
-			case 2:
 				m.Mark(path)
 			}
 			assert.Equal(t, want[path], append([]int32{}, m.Match(path)...), path)

@@ -37,7 +37,7 @@ func (s *Set) Matcher() *Matcher {
 // Match returns the patterns that match path, ascending. The slice is valid
 // until the next call.
 func (m *Matcher) Match(path string) []int32 {
-	f, arrived := m.walk(path, false)
+	f, arrived := m.walk(path)
 	m.result = m.result[:0]
 	sources := 0
 	add := func(ends span) {
@@ -61,25 +61,9 @@ func (m *Matcher) Match(path string) []int32 {
 	return m.result
 }
 
-// Covers reports whether any pattern matches path.
-func (m *Matcher) Covers(path string) bool {
-	f, arrived := m.walk(path, true)
-	return f.wholes > 0 || arrived && m.hasExact(f)
-}
-
-func (m *Matcher) hasExact(f frame) bool {
-	for _, n := range m.states[f.from:f.to] {
-		if !m.set.nodes[n].exact.empty() {
-			return true
-		}
-	}
-	return false
-}
-
-// walk goes to path, or as far as something can still change: up to where
-// nothing is alive or, when covered will do, where everything below matches.
-// It reports whether it arrived.
-func (m *Matcher) walk(path string, covered bool) (frame, bool) {
+// walk goes to path, or as far as something is alive. It reports whether it
+// arrived.
+func (m *Matcher) walk(path string) (frame, bool) {
 	m.rewind(path)
 	m.path = path
 	for {
@@ -91,7 +75,7 @@ func (m *Matcher) walk(path string, covered bool) (frame, bool) {
 		switch {
 		case start == len(path):
 			return f, true
-		case f.from == f.to && f.deeps == 0, covered && f.wholes > 0:
+		case f.from == f.to && f.deeps == 0:
 			return f, false
 		}
 		m.step(f, start, componentEnd(path, start))

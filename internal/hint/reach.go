@@ -1,36 +1,12 @@
 package hint
 
-// Reach is how much of a folder patterns can match.
-type Reach uint8
-
-const (
-	None Reach = iota // nothing at or below it
-	Some              // perhaps something
-	All               // everything below it
-)
-
-// Dir tells a tree walk what to expect of a folder; "" and "." are the root.
-func (m *Matcher) Dir(dir string) Reach {
-	if dir == "." {
-		dir = ""
-	}
-	f, arrived := m.walk(dir, true)
-	switch {
-	case f.wholes > 0:
-		return All
-	case arrived && (f.from < f.to || f.deeps > 0):
-		return Some
-	}
-	return None
-}
-
 // Above returns the patterns that can match something strictly below path, if
 // path were a folder, ascending; with those of [Matcher.Match] it is all that
 // a changed link or submodule at path can touch. A pattern that matches path
 // and everything below it is among the latter only.
 func (s *Set) Above(path string) []int32 {
 	m := s.Matcher()
-	f, arrived := m.walk(path, false)
+	f, arrived := m.walk(path)
 	if !arrived {
 		return []int32{}
 	}

@@ -7,16 +7,16 @@ type usage struct {
 }
 
 // Mark records which patterns match path, for [Matcher.Unused], and reports
-// whether any does. It costs little more than [Matcher.Covers], however many
-// patterns match. Give it files, links and submodules: a folder would count as
-// a match of the globs that match nothing but the folder.
+// whether any does. It lists none, so it costs little more than the walk to
+// path, however many match. Give it files, links and submodules: a folder would
+// count as a match of the globs that match nothing but the folder.
 func (m *Matcher) Mark(path string) bool {
 	u := &m.usage
 	if u.below == nil {
 		u.below = make([]bool, len(m.set.nodes))
 		u.exact = make([]bool, len(m.set.nodes))
 	}
-	f, arrived := m.walk(path, false)
+	f, arrived := m.walk(path)
 	for _, n := range m.wholes[u.wholes:f.wholes] {
 		u.below[n] = true
 	}
