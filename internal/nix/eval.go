@@ -51,11 +51,6 @@ func shadowFault(attr string) *fault.Error {
 	}
 }
 
-// EvalJSON is [Nix.EvalJSON] without settings.
-func EvalJSON(ctx context.Context, at Installable, most int) ([]byte, error) {
-	return Nix{}.EvalJSON(ctx, at, most)
-}
-
 const (
 	evalOp    = "nix eval"
 	showTrace = "--show-trace" // tells where the innermost place of an error is that has none of its own

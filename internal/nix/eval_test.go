@@ -46,7 +46,7 @@ func TestWithoutNix(t *testing.T) {
 	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
 	assert.Equal(t, nix.InstallHint, fault.Of(err).Hint)
 
-	_, err = nix.EvalJSON(t.Context(), lab, 1<<20)
+	_, err = nix.Nix{}.EvalJSON(t.Context(), lab, 1<<20)
 	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
 	assert.Equal(t, nix.InstallHint, fault.Of(err).Hint)
 }
@@ -57,7 +57,7 @@ func TestEvalJSONAsksForNoChange(t *testing.T) {
 	t.Setenv("FAKE_NIX_ARGS", args)
 	t.Setenv("FAKE_NIX_STDOUT", `{"version":1}`)
 
-	json, err := nix.EvalJSON(t.Context(), nix.Installable{Flake: "git+file:///lab?rev=" + someCommit, Attr: `packages."a b"`}, 1<<20)
+	json, err := nix.Nix{}.EvalJSON(t.Context(), nix.Installable{Flake: "git+file:///lab?rev=" + someCommit, Attr: `packages."a b"`}, 1<<20)
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"version":1}`, string(json))
 
@@ -73,12 +73,12 @@ func TestEvalJSONAsksForNoChange(t *testing.T) {
 func TestEvalJSONIsBounded(t *testing.T) {
 	fakeNix(t)
 	t.Setenv("FAKE_NIX_STDOUT", strings.Repeat("x", 101))
-	_, err := nix.EvalJSON(t.Context(), lab, 100)
+	_, err := nix.Nix{}.EvalJSON(t.Context(), lab, 100)
 	assert.Equal(t, fault.EvalFailed, fault.CodeOf(err))
 	assert.ErrorContains(t, err, "homelab evaluates to more than 100 bytes")
 
 	t.Setenv("FAKE_NIX_STDOUT", strings.Repeat("x", 100))
-	json, err := nix.EvalJSON(t.Context(), lab, 100)
+	json, err := nix.Nix{}.EvalJSON(t.Context(), lab, 100)
 	require.NoError(t, err)
 	assert.Len(t, json, 100)
 }
@@ -92,7 +92,7 @@ func TestEvalJSONIsCanceled(t *testing.T) {
 
 	failed := make(chan error, 1)
 	go func() {
-		_, err := nix.EvalJSON(ctx, lab, 1<<20)
+		_, err := nix.Nix{}.EvalJSON(ctx, lab, 1<<20)
 		failed <- err
 	}()
 	require.Eventually(t, func() bool { return exists(pid) }, 10*time.Second, time.Millisecond)
@@ -105,18 +105,18 @@ func TestEvalJSONIsCanceled(t *testing.T) {
 func TestEvalJSONPrefersTheOutputToAPackage(t *testing.T) {
 	fakeNix(t)
 	t.Setenv("FAKE_NIX_ANSWERS", "homelab=\"/nix/store/abc-homelab\"\n.homelab={\"version\":1}\n")
-	json, err := nix.EvalJSON(t.Context(), lab, 1<<20)
+	json, err := nix.Nix{}.EvalJSON(t.Context(), lab, 1<<20)
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"version":1}`, string(json))
 
 	t.Setenv("FAKE_NIX_ANSWERS", "homelab=\"/nix/store/abc-homelab\"\n")
 	t.Setenv("FAKE_NIX_STDERR", "error: flake 'git+file:///lab' does not provide attribute 'packages.x86_64-linux..homelab' or '.homelab'\n")
-	_, err = nix.EvalJSON(t.Context(), lab, 1<<20)
+	_, err = nix.Nix{}.EvalJSON(t.Context(), lab, 1<<20)
 	assert.Equal(t, fault.EvalFailed, fault.CodeOf(err))
 	assert.ErrorContains(t, err, "homelab names a package")
 
 	t.Setenv("FAKE_NIX_ANSWERS", "packages.x86_64-linux.ha=\"/nix/store/abc-ha\"\n")
-	json, err = nix.EvalJSON(t.Context(), nix.Installable{Flake: lab.Flake, Attr: "packages.x86_64-linux.ha"}, 1<<20)
+	json, err = nix.Nix{}.EvalJSON(t.Context(), nix.Installable{Flake: lab.Flake, Attr: "packages.x86_64-linux.ha"}, 1<<20)
 	require.NoError(t, err)
 	assert.JSONEq(t, `"/nix/store/abc-ha"`, string(json))
 }
@@ -138,7 +138,7 @@ func TestEvalJSONCleansMessages(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("FAKE_NIX_STDERR", test.stderr)
-			_, err := nix.EvalJSON(t.Context(), lab, 1<<20)
+			_, err := nix.Nix{}.EvalJSON(t.Context(), lab, 1<<20)
 			assert.Equal(t, fault.EvalFailed, fault.CodeOf(err))
 			assert.EqualError(t, err, test.message)
 		})

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		_, _ = nix.Nix{}.Realise(context.Background(), []nix.Realisation{{Drv: os.Args[1], Log: os.Stdout}}, nix.How{})
 		os.Exit(1)
 	case "evaluate":
-		_, _ = nix.EvalJSON(context.Background(), nix.Installable{Flake: os.Args[1], Attr: "homelab"}, 0)
+		_, _ = nix.Nix{}.EvalJSON(context.Background(), nix.Installable{Flake: os.Args[1], Attr: "homelab"}, 0)
 		os.Exit(1)
 	}
 	os.Exit(m.Run())

@@ -221,7 +221,7 @@ func TestRealShadowedAttribute(t *testing.T) {
 func TestRealOutputIsBounded(t *testing.T) {
 	r := newRepo(t, t.TempDir())
 	r.write("flake.nix", `{ outputs = _: { homelab = builtins.genList (i: i) 100000; }; }`)
-	_, err := nix.EvalJSON(t.Context(), nix.Installable{Flake: nix.GitRef(r.root, r.commit(), ""), Attr: "homelab"}, 1000)
+	_, err := nix.Nix{}.EvalJSON(t.Context(), nix.Installable{Flake: nix.GitRef(r.root, r.commit(), ""), Attr: "homelab"}, 1000)
 	assert.Equal(t, fault.EvalFailed, fault.CodeOf(err))
 	assert.ErrorContains(t, err, "more than 1000 bytes")
 }

@@ -75,7 +75,7 @@ func (r repo) commit() string {
 // eval evaluates an attribute of the flake in folder dir at a revision.
 func (r repo) eval(rev, dir, attr string) (string, error) {
 	r.t.Helper()
-	json, err := nix.EvalJSON(r.t.Context(), nix.Installable{Flake: nix.GitRef(r.root, rev, dir), Attr: attr}, 1<<20)
+	json, err := nix.Nix{}.EvalJSON(r.t.Context(), nix.Installable{Flake: nix.GitRef(r.root, rev, dir), Attr: attr}, 1<<20)
 	return strings.TrimSpace(string(json)), err
 }
 

@@ -44,7 +44,7 @@ func TestWording(t *testing.T) {
 			rewritten := &txtar.Archive{Comment: archive.Comment}
 			for _, file := range said.Files {
 				t.Setenv("FAKE_NIX_STDERR", string(file.Data))
-				_, err := nix.EvalJSON(t.Context(), nix.Installable{Flake: flake, Attr: attr}, 1<<20)
+				_, err := nix.Nix{}.EvalJSON(t.Context(), nix.Installable{Flake: flake, Attr: attr}, 1<<20)
 				got := describe(t, err)
 				rewritten.Files = append(rewritten.Files, file,
 					txtar.File{Name: file.Name + " fault", Data: []byte(got)})
