@@ -1,6 +1,7 @@
 package nix
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,19 +38,33 @@ func (n Nix) Systems(ctx context.Context) (Systems, error) {
 	if err != nil {
 		return Systems{}, fmt.Errorf("nix show-config: %w", err)
 	}
-	var config map[string]struct{ Value json.RawMessage }
-	if err := json.Unmarshal(result.Stdout, &config); result.Exit != 0 || err != nil {
+	var told config
+	if err := json.Unmarshal(result.Stdout, &told); result.Exit != 0 || err != nil {
 		return Systems{}, fault.Newf(fault.Precondition, InstallHint, "nix does not tell its configuration: %s", result.FirstLine())
 	}
 	s := Systems{Extra: []string{}}
 	var builders string
-	for setting, into := range map[string]any{"system": &s.Native, "extra-platforms": &s.Extra, "builders": &builders} {
-		if err := json.Unmarshal(config[setting].Value, into); err != nil {
-			return Systems{}, fmt.Errorf("the Nix setting %s: %w", setting, err)
-		}
+	err = cmp.Or(
+		readSetting(told, "system", &s.Native),
+		readSetting(told, "extra-platforms", &s.Extra),
+		readSetting(told, "builders", &builders),
+	)
+	if err != nil {
+		return Systems{}, err
 	}
 	s.Builders = parseBuilders(builders, s.Native, 0)
 	return s, nil
+}
+
+// config is what Nix tells of its settings, by name.
+type config map[string]struct{ Value json.RawMessage }
+
+// readSetting fails when the setting is not told, or has a value of another kind.
+func readSetting[T any](told config, name string, into *T) error {
+	if err := json.Unmarshal(told[name].Value, into); err != nil {
+		return fmt.Errorf("the Nix setting %s: %w", name, err)
+	}
+	return nil
 }
 
 // maxFiles is how deep files of builders may name each other.

@@ -56,4 +56,7 @@ func TestSystemsOfABrokenNix(t *testing.T) {
 	t.Setenv("FAKE_NIX_STDOUT", `{"system":{"value":7},"extra-platforms":{"value":[]},"builders":{"value":""}}`)
 	_, err = nix.Nix{}.Systems(t.Context())
 	assert.ErrorContains(t, err, "the Nix setting system")
+	t.Setenv("FAKE_NIX_STDOUT", `{"system":{"value":"x"},"builders":{"value":""}}`)
+	_, err = nix.Nix{}.Systems(t.Context())
+	assert.ErrorContains(t, err, "the Nix setting extra-platforms")
 }
