@@ -1,6 +1,7 @@
 // Package schemas holds the JSON Schemas of the registry and of every tool.
-// They are generated from the Go types by schemas/gen, committed, and embedded
-// as they are: at run time nothing is reflected.
+// They are generated from the Go types by schemas/gen and committed. Those of
+// the tools are embedded as they are: at run time nothing is reflected. That of
+// the registry, registry.json, is for editors.
 package schemas
 
 import (
@@ -10,11 +11,8 @@ import (
 
 //go:generate go run homelab/schemas/gen .
 
-//go:embed registry.json tools/*.json
+//go:embed tools/*.json
 var files embed.FS
-
-// Registry is the schema of a registry document, for editors.
-func Registry() json.RawMessage { return read("registry.json") }
 
 // Input is the schema of a tool's arguments, or nil for a tool that has none
 // generated.
