@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -21,42 +19,30 @@ import (
 // has the events, "VERSION exit" the exit status, "VERSION fault" what becomes
 // of it.
 func TestBuildWording(t *testing.T) {
-	fakeNix(t)
-	cases, err := filepath.Glob("testdata/build/*.txtar")
-	require.NoError(t, err)
-	require.NotEmpty(t, cases)
-	for _, path := range cases {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(path)
-			require.NoError(t, err)
-			files := map[string]string{}
-			for _, file := range archive.Files {
-				files[file.Name] = string(file.Data)
+	eachArchive(t, "testdata/build", func(t *testing.T, archive *txtar.Archive) []txtar.File {
+		files := map[string]string{}
+		for _, file := range archive.Files {
+			files[file.Name] = string(file.Data)
+		}
+		var rewritten []txtar.File
+		for _, version := range []string{"2.8.0", "2.26.3", "2.34.8"} {
+			require.Contains(t, files, version)
+			t.Setenv("FAKE_NIX_STDERR", files[version])
+			t.Setenv("FAKE_NIX_EXIT", strings.TrimSpace(files[version+" exit"]))
+			_, err := realise(t, nix.Nix{}, nix.Realisation{Drv: strings.TrimSpace(string(archive.Comment))})
+			fields, jsonErr := json.MarshalIndent(failure(t, err), "", "  ")
+			require.NoError(t, jsonErr)
+			got := describe(t, err) + string(fields) + "\n"
+			for _, part := range []string{"", " exit"} {
+				rewritten = append(rewritten, txtar.File{Name: version + part, Data: []byte(files[version+part])})
 			}
-			rewritten := &txtar.Archive{Comment: archive.Comment}
-			for _, version := range []string{"2.8.0", "2.26.3", "2.34.8"} {
-				require.Contains(t, files, version)
-				t.Setenv("FAKE_NIX_STDERR", files[version])
-				t.Setenv("FAKE_NIX_EXIT", strings.TrimSpace(files[version+" exit"]))
-				_, err := realise(t, nix.Nix{}, nix.Realisation{Drv: strings.TrimSpace(string(archive.Comment))})
-				var f *nix.Failure
-				require.ErrorAs(t, err, &f)
-				fields, jsonErr := json.MarshalIndent(f, "", "  ")
-				require.NoError(t, jsonErr)
-				got := describe(t, err) + string(fields) + "\n"
-				for _, part := range []string{"", " exit"} {
-					rewritten.Files = append(rewritten.Files, txtar.File{Name: version + part, Data: []byte(files[version+part])})
-				}
-				rewritten.Files = append(rewritten.Files, txtar.File{Name: version + " fault", Data: []byte(got)})
-				if !*update {
-					assert.Equal(t, files[version+" fault"], got, version)
-				}
+			rewritten = append(rewritten, txtar.File{Name: version + " fault", Data: []byte(got)})
+			if !*update {
+				assert.Equal(t, files[version+" fault"], got, version)
 			}
-			if *update {
-				require.NoError(t, os.WriteFile(path, txtar.Format(rewritten), 0o644))
-			}
-		})
-	}
+		}
+		return rewritten
+	})
 }
 
 // realise realises one.

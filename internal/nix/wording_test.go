@@ -15,45 +15,55 @@ import (
 	"homelab/internal/nix"
 )
 
-var update = flag.Bool("update", false, "rewrite the faults in testdata/wording")
+var update = flag.Bool("update", false, "rewrite the faults in testdata/wording and testdata/build")
 
 // TestWording feeds the standard error of real versions of Nix to EvalJSON.
 // The comment of an archive is the installable; a file VERSION has what Nix
 // said, a file "VERSION fault" what becomes of it.
 func TestWording(t *testing.T) {
+	eachArchive(t, "testdata/wording", func(t *testing.T, archive *txtar.Archive) []txtar.File {
+		flake, attr, _ := strings.Cut(strings.TrimSpace(string(archive.Comment)), " ")
+
+		want := map[string]string{}
+		var said []txtar.File
+		for _, file := range archive.Files {
+			if version, ok := strings.CutSuffix(file.Name, " fault"); ok {
+				want[version] = string(file.Data)
+				continue
+			}
+			said = append(said, file)
+		}
+		require.NotEmpty(t, said)
+		var rewritten []txtar.File
+		for _, file := range said {
+			t.Setenv("FAKE_NIX_STDERR", string(file.Data))
+			_, err := nix.Nix{}.EvalJSON(t.Context(), nix.Installable{Flake: flake, Attr: attr}, 1<<20)
+			got := describe(t, err)
+			rewritten = append(rewritten, file, txtar.File{Name: file.Name + " fault", Data: []byte(got)})
+			if !*update {
+				assert.Equal(t, want[file.Name], got, file.Name)
+			}
+		}
+		return rewritten
+	})
+}
+
+// eachArchive runs a test for every archive in a folder, with a fake Nix. The
+// test returns the files as they should be, for -update.
+func eachArchive(t *testing.T, folder string, test func(*testing.T, *txtar.Archive) []txtar.File) {
+	t.Helper()
 	fakeNix(t)
-	cases, err := filepath.Glob("testdata/wording/*.txtar")
+	cases, err := filepath.Glob(filepath.Join(folder, "*.txtar"))
 	require.NoError(t, err)
 	require.NotEmpty(t, cases)
 	for _, path := range cases {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
 			archive, err := txtar.ParseFile(path)
 			require.NoError(t, err)
-			flake, attr, _ := strings.Cut(strings.TrimSpace(string(archive.Comment)), " ")
-
-			want := map[string]string{}
-			said := &txtar.Archive{Comment: archive.Comment}
-			for _, file := range archive.Files {
-				if version, ok := strings.CutSuffix(file.Name, " fault"); ok {
-					want[version] = string(file.Data)
-					continue
-				}
-				said.Files = append(said.Files, file)
-			}
-			require.NotEmpty(t, said.Files)
-			rewritten := &txtar.Archive{Comment: archive.Comment}
-			for _, file := range said.Files {
-				t.Setenv("FAKE_NIX_STDERR", string(file.Data))
-				_, err := nix.Nix{}.EvalJSON(t.Context(), nix.Installable{Flake: flake, Attr: attr}, 1<<20)
-				got := describe(t, err)
-				rewritten.Files = append(rewritten.Files, file,
-					txtar.File{Name: file.Name + " fault", Data: []byte(got)})
-				if !*update {
-					assert.Equal(t, want[file.Name], got, file.Name)
-				}
-			}
+			rewritten := test(t, archive)
 			if *update {
-				require.NoError(t, os.WriteFile(path, txtar.Format(rewritten), 0o644))
+				archive.Files = rewritten
+				require.NoError(t, os.WriteFile(path, txtar.Format(archive), 0o644))
 			}
 		})
 	}
