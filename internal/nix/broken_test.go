@@ -38,6 +38,12 @@ func (l brokenLab) ref() string { return nix.GitRef(l.root, "", "") }
 // attr is the attribute of a package of this machine.
 func (l brokenLab) attr(name string) string { return "packages." + l.system + "." + name }
 
+// target evaluates one package of this machine.
+func (l brokenLab) target(t *testing.T, name string) nix.Target {
+	t.Helper()
+	return l.targets(t, name)[name]
+}
+
 // targets evaluates packages of this machine; none may fail.
 func (l brokenLab) targets(t *testing.T, names ...string) map[string]nix.Target {
 	t.Helper()

@@ -18,7 +18,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"homelab/internal/command"
 	"homelab/internal/nix"
 	"homelab/registry"
 )
@@ -163,9 +162,7 @@ func build(t *testing.T, r repo, attr string) []byte {
 	installable := nix.Installable{Flake: nix.GitRef(r.root, "", ""), Attr: attr}.String()
 	args := []string{"--extra-experimental-features", "nix-command flakes", "build", "--no-link", installable}
 	for _, extra := range [][]string{nil, {"--rebuild"}} {
-		result, err := command.Run(t.Context(), command.Cmd{Name: "nix", Args: append(args, extra...)})
-		require.NoError(t, err)
-		require.Zero(t, result.Exit, "%s", result.Stderr)
+		run(t, "nix", append(args, extra...)...)
 	}
 	out, err := r.eval("", "", attr+".outPath")
 	require.NoError(t, err)

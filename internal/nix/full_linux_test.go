@@ -15,7 +15,7 @@ import (
 // The folder of builds is on a disk of 4 MiB.
 func TestRealDiskIsFull(t *testing.T) {
 	lab := broken(t)
-	target := lab.targets(t, "full")["full"]
+	target := lab.target(t, "full")
 	small := t.TempDir()
 	require.NoError(t, syscall.Mount("none", small, "tmpfs", 0, "size=4m"), "this test needs root")
 	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(small, syscall.MNT_DETACH)) })

@@ -18,7 +18,7 @@ import (
 // When homelab is killed without warning, what it builds ends, too.
 func TestRealBuildDiesWithParent(t *testing.T) {
 	lab := broken(t)
-	target := lab.targets(t, "endless")["endless"]
+	target := lab.target(t, "endless")
 	self, err := os.Executable()
 	require.NoError(t, err)
 	bin := t.TempDir()

@@ -94,3 +94,16 @@ func fakeNix(t *testing.T) {
 	t.Setenv("PATH", bin)
 	t.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector sleeps for a second
 }
+
+// loggedNix is fakeNix, and returns the command lines that ran since, quoted.
+func loggedNix(t *testing.T) (ran func() []string) {
+	t.Helper()
+	fakeNix(t)
+	log := filepath.Join(t.TempDir(), "log")
+	t.Setenv("FAKE_NIX_LOG", log)
+	return func() []string {
+		said, err := os.ReadFile(log)
+		require.NoError(t, err)
+		return strings.Split(strings.TrimSpace(string(said)), "\n")
+	}
+}

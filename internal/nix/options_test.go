@@ -1,7 +1,6 @@
 package nix_test
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -61,9 +60,7 @@ func TestOptionsThatAreRefused(t *testing.T) {
 }
 
 func TestOptionsReachEveryCommand(t *testing.T) {
-	fakeNix(t)
-	log := filepath.Join(t.TempDir(), "args")
-	t.Setenv("FAKE_NIX_LOG", log)
+	ran := loggedNix(t)
 	options, err := nix.ParseOptions([]string{"connect-timeout=9", "store=/elsewhere", "builders=ssh://a x86_64-linux"})
 	require.NoError(t, err)
 	for _, n := range []nix.Nix{{}, {Options: options}} {
@@ -76,9 +73,7 @@ func TestOptionsReachEveryCommand(t *testing.T) {
 		_, _ = n.Hashes(t.Context(), []string{"/nix/store/a"})
 		_ = n.AddRoot(t.Context(), "/nix/store/a", filepath.Join(t.TempDir(), "root"))
 	}
-	said, err := os.ReadFile(log)
-	require.NoError(t, err)
-	lines := strings.Split(strings.TrimSpace(string(said)), "\n")
+	lines := ran()
 	require.Len(t, lines, 2*8)
 	for i, line := range lines {
 		want := `"--option" "connect-timeout" "5" "--option" "download-attempts" "2"`

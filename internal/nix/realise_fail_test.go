@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"homelab/internal/command"
 	"homelab/internal/fault"
 	"homelab/internal/nix"
 )
@@ -115,7 +114,7 @@ func TestRealBuildIsCanceled(t *testing.T) {
 	lab := broken(t)
 	for _, name := range []string{"endless", "chatty"} {
 		t.Run(name, func(t *testing.T) {
-			target := lab.targets(t, name)[name]
+			target := lab.target(t, name)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var began sync.Once
@@ -161,12 +160,10 @@ func processes(t *testing.T, word string) []int {
 
 func TestRealDerivationIsGone(t *testing.T) {
 	lab := broken(t)
-	target := lab.targets(t, "good")["good"]
-	result, err := command.Run(t.Context(), command.Cmd{Name: "nix-store", Args: []string{"--delete", target.Drv}})
-	require.NoError(t, err)
-	require.Zero(t, result.Exit, "%s", result.Stderr)
+	target := lab.target(t, "good")
+	run(t, "nix-store", "--delete", target.Drv)
 
-	_, err = realise(t, nix.Nix{}, nix.Realisation{Drv: target.Drv})
+	_, err := realise(t, nix.Nix{}, nix.Realisation{Drv: target.Drv})
 	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
 	assert.Equal(t, nix.DrvMissing, failure(t, err).Kind)
 	assert.Equal(t, target.Drv, failure(t, err).Drv)
@@ -175,9 +172,8 @@ func TestRealDerivationIsGone(t *testing.T) {
 
 func TestRealDaemonIsDead(t *testing.T) {
 	lab := broken(t)
-	target := lab.targets(t, "good")["good"]
-	t.Setenv("NIX_REMOTE", "daemon")
-	t.Setenv("NIX_DAEMON_SOCKET_PATH", "/no/such/socket")
+	target := lab.target(t, "good")
+	deadDaemon(t)
 	_, err := realise(t, nix.Nix{}, nix.Realisation{Drv: target.Drv})
 	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
 	assert.Equal(t, nix.DaemonUnreachable, failure(t, err).Kind)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -136,8 +135,7 @@ func TestRealRealiseIsCanceled(t *testing.T) {
 func TestRealManyFailAtOnce(t *testing.T) {
 	lab := broken(t)
 	m := lab.many(t, "good", "two")
-	t.Setenv("NIX_REMOTE", "daemon")
-	t.Setenv("NIX_DAEMON_SOCKET_PATH", "/no/such/socket")
+	deadDaemon(t)
 	_, err := nix.Nix{}.Realise(t.Context(), m.asked, nix.How{})
 	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
 	assert.Contains(t, fault.Of(err).Hint, "start the Nix daemon")
@@ -145,16 +143,12 @@ func TestRealManyFailAtOnce(t *testing.T) {
 
 // One process, however many are asked for; nothing more is asked when all is well.
 func TestRealiseIsOneProcess(t *testing.T) {
-	fakeNix(t)
-	log := filepath.Join(t.TempDir(), "log")
-	t.Setenv("FAKE_NIX_LOG", log)
+	ran := loggedNix(t)
 	asked := make([]nix.Realisation, 20)
 	for i := range asked {
 		asked[i].Drv = fmt.Sprintf("/nix/store/%032d-a.drv", i)
 	}
 	_, err := nix.Nix{}.Realise(t.Context(), asked, nix.How{})
 	require.NoError(t, err)
-	ran, err := os.ReadFile(log)
-	require.NoError(t, err)
-	assert.Equal(t, 1, strings.Count(string(ran), "\n"))
+	assert.Len(t, ran(), 1)
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"homelab/internal/command"
 	"homelab/internal/fault"
 	"homelab/internal/nix"
 )
@@ -59,10 +58,8 @@ func TestRealRealise(t *testing.T) {
 // assertRoots asserts that exactly these links keep a store path.
 func assertRoots(t *testing.T, path string, links ...string) {
 	t.Helper()
-	result, err := command.Run(t.Context(), command.Cmd{Name: "nix-store", Args: []string{"--query", "--roots", path}})
-	require.NoError(t, err)
 	var roots []string
-	for line := range strings.Lines(string(result.Stdout)) {
+	for line := range strings.Lines(string(run(t, "nix-store", "--query", "--roots", path))) {
 		root, _, _ := strings.Cut(strings.TrimSpace(line), " -> ")
 		roots = append(roots, root)
 	}
@@ -93,18 +90,12 @@ func TestRealiseRefuses(t *testing.T) {
 // A cache gives what it has, and may be named for one call.
 func TestRealSubstitutes(t *testing.T) {
 	lab := broken(t)
-	target := lab.targets(t, "good")["good"]
+	target := lab.target(t, "good")
 	_, err := realise(t, nix.Nix{}, nix.Realisation{Drv: target.Drv})
 	require.NoError(t, err)
 	cache := "file://" + t.TempDir()
-	for _, args := range [][]string{
-		{"nix", "--extra-experimental-features", "nix-command", "copy", "--to", cache, target.Out},
-		{"nix-store", "--delete", target.Out},
-	} {
-		result, err := command.Run(t.Context(), command.Cmd{Name: args[0], Args: args[1:]})
-		require.NoError(t, err)
-		require.Zero(t, result.Exit, "%s", result.Stderr)
-	}
+	run(t, "nix", "--extra-experimental-features", "nix-command", "copy", "--to", cache, target.Out)
+	run(t, "nix-store", "--delete", target.Out)
 	t.Setenv("NIX_CONFIG", os.Getenv("NIX_CONFIG")+"require-sigs = false\n")
 	options, err := nix.ParseOptions([]string{"substituters=" + cache})
 	require.NoError(t, err)

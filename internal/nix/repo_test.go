@@ -1,7 +1,6 @@
 package nix_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -49,12 +48,30 @@ func realNix(t *testing.T) {
 	}
 }
 
+// deadDaemon makes nix ask a daemon that is not there.
+func deadDaemon(t *testing.T) {
+	t.Helper()
+	t.Setenv("NIX_REMOTE", "daemon")
+	t.Setenv("NIX_DAEMON_SOCKET_PATH", "/no/such/socket")
+}
+
+// run runs a command, which must succeed, and returns what it says.
+func run(t *testing.T, name string, args ...string) []byte {
+	t.Helper()
+	return runIn(t, "", name, args...)
+}
+
+func runIn(t *testing.T, dir, name string, args ...string) []byte {
+	t.Helper()
+	result, err := command.Run(t.Context(), command.Cmd{Name: name, Args: args, Dir: dir})
+	require.NoError(t, err)
+	require.Zero(t, result.Exit, "%s %v: %s", name, args, result.Stderr)
+	return result.Stdout
+}
+
 func (r repo) git(args ...string) string {
 	r.t.Helper()
-	result, err := command.Run(r.t.Context(), command.Cmd{Name: "git", Args: args, Dir: r.root})
-	require.NoError(r.t, err)
-	require.Zero(r.t, result.Exit, "git %v: %s", args, result.Stderr)
-	return string(bytes.TrimSpace(result.Stdout))
+	return strings.TrimSpace(string(runIn(r.t, r.root, "git", args...)))
 }
 
 func (r repo) write(path, text string) {

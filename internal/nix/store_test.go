@@ -10,19 +10,23 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"homelab/internal/command"
 	"homelab/internal/fault"
 	"homelab/internal/nix"
 )
 
-func TestRealStore(t *testing.T) {
-	lab := broken(t)
-	targets := lab.targets(t, "good", "image")
-	good := targets["good"]
-	_, err := realise(t, nix.Nix{}, nix.Realisation{Drv: good.Drv})
+// builtAndNot are a target that is in the store and one that is not.
+func builtAndNot(t *testing.T) (good, image nix.Target) {
+	t.Helper()
+	targets := broken(t).targets(t, "good", "image")
+	_, err := realise(t, nix.Nix{}, nix.Realisation{Drv: targets["good"].Drv})
 	require.NoError(t, err)
+	return targets["good"], targets["image"]
+}
 
-	paths := []string{targets["image"].Out, good.Out}
+func TestRealStore(t *testing.T) {
+	good, image := builtAndNot(t)
+
+	paths := []string{image.Out, good.Out}
 	for i := range 10000 {
 		paths = append(paths, fmt.Sprintf("/nix/store/%032d-no-such-path-with-a-long-name-%d", i, i))
 	}
@@ -40,12 +44,10 @@ func TestRealStore(t *testing.T) {
 	assert.Len(t, infos, 2)
 	for path, info := range infos {
 		assert.Equal(t, narHash(t, path), info.NarHash)
-		nar, err := command.Run(t.Context(), command.Cmd{Name: "nix-store", Args: []string{"--dump", path}})
-		require.NoError(t, err)
-		assert.EqualValues(t, len(nar.Stdout), info.NarSize)
+		assert.EqualValues(t, len(run(t, "nix-store", "--dump", path)), info.NarSize)
 	}
 
-	_, err = nix.Nix{}.Hashes(t.Context(), []string{good.Out, targets["image"].Out})
+	_, err = nix.Nix{}.Hashes(t.Context(), []string{good.Out, image.Out})
 	assert.Equal(t, fault.NotFound, fault.CodeOf(err), "%v", err)
 	assert.ErrorContains(t, err, "ha.tar.gz")
 }
@@ -53,18 +55,11 @@ func TestRealStore(t *testing.T) {
 // narHash is the hash of a path, as the nix command tells it.
 func narHash(t *testing.T, path string) string {
 	t.Helper()
-	result, err := command.Run(t.Context(), command.Cmd{Name: "nix", Args: []string{
-		"--extra-experimental-features", "nix-command", "hash", "path", path}})
-	require.NoError(t, err)
-	return strings.TrimSpace(string(result.Stdout))
+	return strings.TrimSpace(string(run(t, "nix", "--extra-experimental-features", "nix-command", "hash", "path", path)))
 }
 
 func TestRealRoots(t *testing.T) {
-	lab := broken(t)
-	targets := lab.targets(t, "good", "image")
-	good := targets["good"]
-	_, err := realise(t, nix.Nix{}, nix.Realisation{Drv: good.Drv})
-	require.NoError(t, err)
+	good, image := builtAndNot(t)
 	link := filepath.Join(t.TempDir(), "new", "folder", "good")
 	for range 2 {
 		require.NoError(t, nix.Nix{}.AddRoot(t.Context(), good.Out, link))
@@ -72,7 +67,7 @@ func TestRealRoots(t *testing.T) {
 	}
 	require.NoError(t, nix.Nix{}.AddRoot(t.Context(), good.Drv, link+".drv"))
 
-	err = nix.Nix{}.AddRoot(t.Context(), targets["image"].Out, link)
+	err := nix.Nix{}.AddRoot(t.Context(), image.Out, link)
 	assert.Equal(t, fault.NotFound, fault.CodeOf(err), "%v", err)
 	at, err := os.Readlink(link)
 	require.NoError(t, err)

@@ -3,8 +3,6 @@ package nix_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -113,8 +111,7 @@ func TestRealTargetsOfBrokenFlake(t *testing.T) {
 	})
 	t.Run("no daemon", func(t *testing.T) {
 		lab := broken(t)
-		t.Setenv("NIX_REMOTE", "daemon")
-		t.Setenv("NIX_DAEMON_SOCKET_PATH", "/no/such/socket")
+		deadDaemon(t)
 		_, err := nix.Nix{}.Targets(t.Context(), lab.ref(), []string{lab.attr("good"), lab.attr("image")})
 		assert.Equal(t, fault.Precondition, fault.CodeOf(err))
 		assert.ErrorContains(t, err, "/no/such/socket")
@@ -130,10 +127,10 @@ func TestRealTargetsOfBrokenFlake(t *testing.T) {
 // The output paths at a revision are those of its tree, not of the work tree.
 func TestRealTargetsAtRevisions(t *testing.T) {
 	lab := broken(t)
-	before := lab.targets(t, "good")["good"]
+	before := lab.target(t, "good")
 	head := lab.git("rev-parse", "HEAD")
 	lab.write("salt", lab.salt+"-edited")
-	assert.NotEqual(t, before.Out, lab.targets(t, "good")["good"].Out)
+	assert.NotEqual(t, before.Out, lab.target(t, "good").Out)
 
 	evaluated, err := nix.Nix{}.Targets(t.Context(), nix.GitRef(lab.root, head, ""), []string{lab.attr("good")})
 	require.NoError(t, err)
@@ -172,9 +169,7 @@ func TestRealTargetsAreMany(t *testing.T) {
 }
 
 func TestTargetsAreEvaluatedTogether(t *testing.T) {
-	fakeNix(t)
-	log := filepath.Join(t.TempDir(), "args")
-	t.Setenv("FAKE_NIX_LOG", log)
+	ran := loggedNix(t)
 	t.Setenv("FAKE_NIX_STDOUT", `{"found":[{"drv":"/nix/store/a.drv","out":"/nix/store/a"},{"drv":"/nix/store/b.drv","out":"/nix/store/b"}]}`)
 	evaluated, err := nix.Nix{}.Targets(t.Context(), "git+file:///lab", []string{"packages.x.b", "packages.x.a", "packages.x.b"})
 	require.NoError(t, err)
@@ -182,9 +177,7 @@ func TestTargetsAreEvaluatedTogether(t *testing.T) {
 		"packages.x.a": {Target: nix.Target{Drv: "/nix/store/a.drv", Out: "/nix/store/a"}},
 		"packages.x.b": {Target: nix.Target{Drv: "/nix/store/b.drv", Out: "/nix/store/b"}},
 	}, evaluated)
-	said, err := os.ReadFile(log)
-	require.NoError(t, err)
-	assert.Equal(t, 1, strings.Count(string(said), "\n"), "%s", said)
+	assert.Len(t, ran(), 1)
 
 	t.Setenv("FAKE_NIX_STDOUT", `{"found":[]}`)
 	_, err = nix.Nix{}.Targets(t.Context(), "git+file:///lab", []string{"packages.x.a"})
