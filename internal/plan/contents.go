@@ -17,12 +17,15 @@ import (
 	"homelab/internal/nar"
 )
 
-// maxHashed bounds what is read of one state, in bytes.
-const maxHashed = 1 << 30
+// What is read of one state is bounded, in bytes; a file of a commit is held whole.
+const (
+	maxHashed = 1 << 30
+	maxHeld   = 128 << 20
+)
 
 var (
 	// errTooMuch says that what is left of the bound does not suffice.
-	errTooMuch = errors.New("there is more than 1 GiB to read")
+	errTooMuch = errors.New("there is more than 1 GiB to read, or a file of a commit with more than 128 MiB")
 	// errLarger says that something is larger than all that is wanted.
 	errLarger = errors.New("larger than any source")
 )
@@ -89,8 +92,8 @@ func (a *analysis) contents(ctx context.Context, at state, w wanted) (*contents,
 
 // equal are the hashes of the wanted sources that a path is equal to; none when
 // nothing is there. An error says that this cannot be told. A folder with a
-// submodule is two things, since Nix leaves an empty folder for it in a commit,
-// and only the folder above it in a work tree with edits.
+// submodule is several things: Nix 2.8 leaves an empty folder for it in a commit,
+// and only the folder above it in a work tree with edits; 2.26 leaves nothing.
 func (c *contents) equal(ctx context.Context, name string) (hashes []string, err error) {
 	files, err := c.files(ctx, name)
 	if errors.Is(err, errLarger) {
@@ -99,10 +102,12 @@ func (c *contents) equal(ctx context.Context, name string) (hashes []string, err
 	if err != nil {
 		return nil, err
 	}
-	edited := make([]nar.File, 0, len(files))
+	edited, newer := make([]nar.File, 0, len(files)), make([]nar.File, 0, len(files))
 	submodules := 0
 	for _, file := range files {
-		if file.Folder {
+		if !file.Folder {
+			newer = append(newer, file)
+		} else {
 			submodules++
 			if file.Path = path.Dir(file.Path); file.Path == "." {
 				continue
@@ -115,7 +120,7 @@ func (c *contents) equal(ctx context.Context, name string) (hashes []string, err
 	}
 	variants := [][]nar.File{files}
 	if submodules > 0 {
-		variants = append(variants, edited)
+		variants = append(variants, edited, newer)
 	}
 	for _, variant := range variants {
 		if !c.wanted.hasSize(nar.Size(variant)) {
@@ -258,9 +263,10 @@ func (c *contents) read(ctx context.Context, name string) ([]byte, error) {
 		return c.last.content, nil
 	}
 	c.last = lastRead{}
-	content, err := c.at.snapshot.ReadFile(ctx, name, min(c.left, c.largest))
+	most := min(c.left, maxHeld)
+	content, err := c.at.snapshot.ReadFile(ctx, name, min(most, c.largest))
 	switch tooLong := fault.CodeOf(err) == fault.InvalidArgument; {
-	case tooLong && c.largest <= c.left:
+	case tooLong && c.largest <= most:
 		return nil, errLarger
 	case tooLong:
 		return nil, errTooMuch
