@@ -73,11 +73,15 @@ func (c claims) takePort(host string, p Port, service string) (owner string, tak
 }
 
 // place is what claims know a host by: the address of its engine, which several
-// names can lead to, else its name.
+// names can lead to; without one it is that of this machine. A host that is not
+// declared is another one.
 func (v *validation) place(host string) string {
 	known, ok := v.places[host]
 	if !ok {
-		known = cmp.Or(engineOf(v.registry.Hosts[host].Docker), host)
+		known = host
+		if declared, is := v.registry.Hosts[host]; is || host == LocalHost {
+			known = cmp.Or(engineOf(declared.Docker), LocalHost)
+		}
 		v.places[host] = known
 	}
 	return known

@@ -107,6 +107,9 @@ func buildText(r *build.Report) string {
 			text.add("%s", outcomeText(s))
 		}
 	}
+	if r.More > 0 {
+		text.add("… and %d more: name them to see them", r.More)
+	}
 	return text.String()
 }
 

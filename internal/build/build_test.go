@@ -44,7 +44,7 @@ func TestBuild(t *testing.T) {
 	assert.Equal(t, []plan.Warning{{Code: "nix", Message: "the cache is down", Hint: "see the log of the service"}}, report.Warnings, "once")
 	assert.Equal(t, "0/0 evaluating", l.said[0])
 	assert.Contains(t, l.said, "0/4 building fails", "the one that throws is not to be built")
-	assert.Contains(t, l.said, "1/4 fails finished")
+	assert.Contains(t, l.said, "1/4 fails ended")
 
 	again := l.want(build.Request{MaxJobs: 1})
 	assert.Equal(t, []string{"fails failed", "fetched cached", "good cached", "odd failed", "throws failed"}, brief(again))

@@ -56,12 +56,14 @@ type Step struct {
 	Name           string // short, of either
 	Done, Expected int64  // bytes fetched; Expected 0: not known
 	Ended          bool
+	Failed         bool // and it is known to have failed
 }
 
 // Realised says where an output came from: neither Built nor Fetched when it
 // was there.
 type Realised struct {
 	Built, Fetched bool
+	Rooted         bool  // the root that was asked for is there
 	Err            error // a fault, in a [*Failure] where a build was tried
 	Skipped        bool  // not tried to its end
 }
@@ -288,7 +290,7 @@ func (r *run) rootAll(ctx context.Context, there []*Outcome) error {
 const maxRooting = 4
 
 func (s *Outcome) fail(err error) {
-	s.Status, s.Problem = Failed, problemOf(err)
+	s.Status, s.Problem = Failed, ProblemOf(err)
 }
 
 // realise builds what is not there.
@@ -346,7 +348,9 @@ func (r *run) record(s *Outcome, done Realised, root string) {
 	default:
 		s.Status = Cached // by another process, meanwhile
 	}
-	s.Root = root
+	if done.Rooted {
+		s.Root = root
+	}
 	if s.Status != Cached {
 		s.Seconds = seconds(r.progress.took(s))
 	}

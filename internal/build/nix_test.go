@@ -150,5 +150,6 @@ func (n *fakeNix) realise(ctx context.Context, r build.Realisation, how build.Ho
 	if err == nil {
 		err = n.AddRoot(ctx, n.out(attr), r.Root)
 	}
-	return build.Realised{Built: !strings.HasPrefix(attr, "fetched"), Fetched: strings.HasPrefix(attr, "fetched"), Err: err}
+	fetched := strings.HasPrefix(attr, "fetched")
+	return build.Realised{Built: !fetched, Fetched: fetched, Rooted: err == nil, Err: err}
 }

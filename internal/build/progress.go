@@ -72,11 +72,15 @@ func (p *progress) step(s Step) {
 		key := s.Drv + s.Path
 		p.times[key] += time.Since(p.current[at].begun)
 		p.current = slices.Delete(p.current, at, at+1)
+		how := " ended" // well or not: what came of it is known when all is over
+		if s.Failed {
+			how = " failed"
+		}
 		if services := p.of(s); services != nil {
 			for _, name := range services {
 				p.ended[name] = true
 			}
-			p.tell(strings.TrimSuffix(strings.Join(services, " and ")+" finished, "+p.doing(), ", "))
+			p.tell(strings.TrimSuffix(strings.Join(services, " and ")+how+", "+p.doing(), ", "))
 			return
 		}
 	}

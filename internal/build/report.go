@@ -87,7 +87,8 @@ type Problem struct {
 	Tail    []string   `json:"tail,omitempty" jsonschema_description:"Last lines that the builder printed."`
 }
 
-func problemOf(err error) *Problem {
+// ProblemOf is an error as an answer tells it.
+func ProblemOf(err error) *Problem {
 	e := fault.Of(err)
 	return &Problem{Code: e.Code, Message: e.Error(), Hint: e.Hint}
 }

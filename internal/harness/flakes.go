@@ -82,7 +82,7 @@ func (b builders) Realise(ctx context.Context, asked []build.Realisation, how bu
 	done, err := b.Nix.Realise(ctx, each, nix.How{MaxJobs: how.MaxJobs, FailFast: how.FailFast, Event: func(e nix.Event) { tell(how, e) }})
 	all := make([]build.Realised, len(done))
 	for i, d := range done {
-		all[i] = build.Realised{Built: d.Built, Fetched: d.Substituted, Err: d.Err, Skipped: d.Skipped}
+		all[i] = build.Realised{Built: d.Built, Fetched: d.Substituted, Rooted: d.Rooted, Err: d.Err, Skipped: d.Skipped}
 		if failure := (*nix.Failure)(nil); errors.As(d.Err, &failure) {
 			all[i].Err = &build.Failure{Err: d.Err, Kind: string(failure.Kind), Drv: failure.Drv, Exit: failure.Exit, Tail: failure.Tail}
 		}
@@ -94,7 +94,7 @@ func (b builders) Realise(ctx context.Context, asked []build.Realisation, how bu
 func tell(how build.How, e nix.Event) {
 	switch e.Kind {
 	case nix.BuildStarted, nix.BuildFinished:
-		how.Step(build.Step{Drv: e.Drv, Name: nix.ShortName(e.Drv), Ended: e.Kind == nix.BuildFinished})
+		how.Step(build.Step{Drv: e.Drv, Name: nix.ShortName(e.Drv), Ended: e.Kind == nix.BuildFinished, Failed: e.Failed})
 	case nix.FetchStarted, nix.FetchFinished, nix.DownloadedBytes:
 		how.Step(build.Step{Path: e.Path, Name: nix.ShortName(e.Path), Done: e.Done, Expected: e.Expected, Ended: e.Kind == nix.FetchFinished})
 	case nix.Message:

@@ -22,7 +22,8 @@ type Event struct {
 	Drv      string // store path of a derivation
 	Path     string // store path
 	Text     string
-	Level    int // of a message: 0 error, 1 warning, 2 notice, 3 information, more: details
+	Failed   bool // of the end of a build: it is known to have failed
+	Level    int  // of a message: 0 error, 1 warning, 2 notice, 3 information, more: details
 	Done     int64
 	Expected int64 // 0: unknown
 }

@@ -20,6 +20,7 @@ const (
 
 // observer looks at the events of one run of Nix.
 type observer struct {
+	ctx     context.Context
 	asked   []Realisation
 	open    []int                        // of asked
 	needs   func() map[string][]int      // see [realising.needs]
@@ -54,7 +55,7 @@ func (r *realising) observe(ctx context.Context) *observer {
 	}
 	return &observer{
 		valid: valid, ended: map[string]bool{},
-		asked: r.asked, open: slices.Clone(r.open), each: r.how.Event,
+		ctx: ctx, asked: r.asked, open: slices.Clone(r.open), each: r.how.Event,
 		needs: sync.OnceValue(func() map[string][]int { return r.needs(ctx) }),
 		built: map[string]bool{}, fetched: map[string]bool{}, tails: map[string]*logTail{}, mute: map[int]bool{},
 	}
@@ -140,7 +141,7 @@ func (o *observer) see(e Event) {
 			o.tell(e.Text)
 		}
 	}
-	if o.each != nil {
+	if o.each != nil && o.ctx.Err() == nil { // after that everything ends, which tells nothing
 		o.each(e)
 	}
 }
@@ -156,7 +157,7 @@ func (o *observer) hear(e Event) {
 	} else if e.Level == 0 && len(o.errors) < maxErrors {
 		o.errors = append(o.errors, told{cut(e.Text, 4*maxMessage), o.lastBuild})
 		if drv := first(drvPath(), e.Text); o.built[drv] && !o.ended[drv] {
-			o.see(Event{Kind: BuildFinished, Drv: drv})
+			o.see(Event{Kind: BuildFinished, Drv: drv, Failed: true})
 		}
 	}
 }

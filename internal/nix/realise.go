@@ -48,12 +48,14 @@ type How struct {
 type Realised struct {
 	Built       bool // by the builder of the derivation
 	Substituted bool // taken from a cache
+	Rooted      bool // the root that was asked for is there
 	// Err is why there is none: a fault whose cause is a [*Failure]:
 	// [fault.BuildFailed], [fault.Precondition] (platform, daemon, permission,
-	// space, a .drv file that is gone), or [fault.Timeout].
+	// space, a .drv file that is gone), or [fault.Timeout]. Or its root cannot be
+	// made.
 	Err error
-	// Skipped means that it was not tried to its end, because another one failed
-	// ([How.FailFast]).
+	// Skipped means that it was not tried to its end: another one failed
+	// ([How.FailFast]), or the whole ended with an error.
 	Skipped bool
 }
 
@@ -62,16 +64,13 @@ var (
 	outputSyntax = lazy.Regexp(`^[A-Za-z0-9+._?=-]+$`)
 )
 
-// Validate says what is wrong with the request: [fault.InvalidArgument], or
-// [fault.Conflict] when Root is there and no link.
+// Validate says what is wrong with the request: [fault.InvalidArgument].
 func (r Realisation) Validate() error {
 	switch {
 	case !matches(drvSyntax, r.Drv):
 		return fault.Newf(fault.InvalidArgument, "give the store path of a .drv file", "%q is not a derivation", r.Drv)
 	case r.Output != "" && !matches(outputSyntax, r.Output):
 		return fault.Newf(fault.InvalidArgument, "an output is called out, lib or the like", "%q is not the name of an output", r.Output)
-	case r.Root != "":
-		return checkRoot(r.Root)
 	}
 	return nil
 }
@@ -102,10 +101,19 @@ func (n Nix) Realise(ctx context.Context, asked []Realisation, how How) ([]Reali
 	}
 	r := &realising{Nix: n, asked: asked, how: how, results: make([]Realised, len(asked))}
 	for i := range asked {
+		r.results[i] = Realised{Skipped: true}
+		if root := asked[i].Root; root != "" {
+			if err := checkRoot(root); err != nil {
+				r.results[i] = Realised{Err: err}
+				continue
+			}
+		}
 		r.open = append(r.open, i)
 	}
 	for len(r.open) > 0 {
-		if err := r.pass(ctx); err != nil {
+		seen := r.observe(ctx)
+		if err := r.pass(ctx, seen); err != nil {
+			r.keepWhatIsThere(ctx, seen)
 			return r.results, err
 		}
 	}
@@ -124,8 +132,7 @@ type realising struct {
 // pass runs Nix once, for all that is open. Some failures make Nix give up on all
 // (older versions: a derivation for another system): what is left then without
 // a reason of its own stays open.
-func (r *realising) pass(ctx context.Context) error {
-	seen := r.observe(ctx)
+func (r *realising) pass(ctx context.Context, seen *observer) error {
 	events := NewEventWriter(seen.see)
 	c := r.nixStore(r.args()...)
 	c.Stderr = events
@@ -133,7 +140,6 @@ func (r *realising) pass(ctx context.Context) error {
 	_ = events.Close() // never fails
 	switch {
 	case ctx.Err() != nil:
-		r.keepWhatIsThere(ctx, seen)
 		return canceled(ctx)
 	case err != nil:
 		return fmt.Errorf("%s: %w", realiseOp, err)
@@ -168,49 +174,55 @@ func (r *realising) args() []string {
 func (r *realising) done(ctx context.Context, seen *observer, there []int, made string) error {
 	group, inGroup := errgroup.WithContext(ctx)
 	group.SetLimit(maxParallel)
+	settled := make([]bool, len(r.asked))
 	for _, i := range there {
-		r.results[i] = seen.realised(i)
-		root := r.asked[i].Root
 		group.Go(func() error {
-			switch {
-			case root == "":
-				return nil
-			case len(r.open) == 1 && made != "":
-				return r.keepRoot(inGroup, r.asked[i], made)
+			result := seen.realised(i)
+			if root := r.asked[i].Root; root != "" {
+				var err error
+				if len(r.open) == 1 && made != "" {
+					err = r.keepRoot(inGroup, r.asked[i], made)
+				} else {
+					err = r.AddRoot(inGroup, r.asked[i].Out, root)
+				}
+				if inGroup.Err() != nil {
+					return inGroup.Err()
+				}
+				if result.Rooted = err == nil; err != nil {
+					result = Realised{Err: err} // garbage collection took it just now, or the link is in the way
+				}
 			}
-			err := r.AddRoot(inGroup, r.asked[i].Out, root)
-			if fault.CodeOf(err) == fault.NotFound { // garbage was collected just now
-				r.results[i] = Realised{Err: err}
-				return nil
-			}
-			return err
+			r.results[i], settled[i] = result, true
+			return nil
 		})
 	}
 	err := group.Wait()
-	r.close(there)
-	return err
+	r.close(slices.DeleteFunc(slices.Clone(there), func(i int) bool { return !settled[i] }))
+	if err != nil {
+		return canceled(ctx)
+	}
+	return nil
 }
 
-// lastLook is how long a build that was canceled may take to see what is there.
-const lastLook = 2 * time.Second
+// lastLook is how long a build that ends with an error may take to see what is
+// there, and to keep it.
+const lastLook = 5 * time.Second
 
-// keepWhatIsThere says of what has been built when the context ended that it
-// was; its roots are made by the next build.
+// keepWhatIsThere says of what has been built, when all ends with an error, that it
+// was, and keeps it.
 func (r *realising) keepWhatIsThere(ctx context.Context, seen *observer) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer stop()
 	outs := make([]string, 0, len(r.open))
 	for _, i := range r.open {
 		outs = append(outs, r.asked[i].Out)
 	}
-	left, stop := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
-	defer stop()
-	invalid, err := r.Valid(left, outs)
-	for _, i := range r.open {
-		if err != nil || slices.Contains(invalid, r.asked[i].Out) {
-			r.results[i] = Realised{Skipped: true}
-		} else {
-			r.results[i] = seen.realised(i)
-		}
+	invalid, err := r.Valid(ctx, outs)
+	if err != nil {
+		return // nothing can be said of them
 	}
+	there := slices.DeleteFunc(slices.Clone(r.open), func(i int) bool { return slices.Contains(invalid, r.asked[i].Out) })
+	_ = r.done(ctx, seen, there, "") // what takes too long stays skipped
 }
 
 // settle tells apart what is there, what failed, and what was not tried.
@@ -226,7 +238,7 @@ func (r *realising) settle(ctx context.Context, seen *observer, exit int) error 
 	}
 	invalid, err := r.Valid(ctx, outs)
 	if err != nil {
-		return err
+		invalid = outs // what is known to have failed is told all the same
 	}
 	var there, failed, rest []int
 	for _, i := range r.open {
@@ -240,14 +252,14 @@ func (r *realising) settle(ctx context.Context, seen *observer, exit int) error 
 		}
 	}
 	r.close(failed)
+	if err != nil {
+		return err
+	}
 	if err := r.done(ctx, seen, there, ""); err != nil {
 		return err
 	}
 	switch {
 	case r.how.FailFast && len(failed) > 0:
-		for _, i := range rest {
-			r.results[i] = Realised{Skipped: true}
-		}
 		r.close(rest)
 	case len(there)+len(failed) == 0 || slices.ContainsFunc(failed, func(i int) bool { return endsAll(r.results[i].Err) }):
 		for _, i := range rest {

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -59,7 +62,7 @@ func TestRealRealiseMany(t *testing.T) {
 	for i, name := range m.names {
 		kind, fails := want[name]
 		if !fails {
-			assert.Equal(t, nix.Realised{Built: true}, done[i], name)
+			assert.Equal(t, nix.Realised{Built: true, Rooted: true}, done[i], name)
 			link, err := os.Readlink(m.asked[i].Root)
 			require.NoError(t, err, name)
 			assert.Equal(t, m.asked[i].Out, link)
@@ -110,24 +113,74 @@ func TestRealMaxJobs(t *testing.T) {
 	assert.Equal(t, 1, most)
 }
 
-// What was built before a build was canceled is told.
-func TestRealRealiseIsCanceled(t *testing.T) {
-	lab := broken(t)
-	m := lab.many(t, "good", "endless")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	done, err := nix.Nix{}.Realise(ctx, m.asked, nix.How{MaxJobs: 1, Event: func(e nix.Event) {
-		if e.Kind == nix.LogLine && e.Drv == m.asked[1].Drv {
-			cancel()
-		}
-	}})
-	assert.Equal(t, fault.Canceled, fault.CodeOf(err))
-	require.Len(t, done, 2)
-	assert.Equal(t, nix.Realised{Skipped: true}, done[1])
-	if done[0].Skipped { // Nix may have begun with the endless one
-		return
+// What was built before all ended with an error is told, and kept.
+func TestRealRealiseIsBrokenOff(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, cancel func()){
+		"canceled": func(_ *testing.T, cancel func()) { cancel() },
+		"killed": func(t *testing.T, _ func()) {
+			assert.NoError(t, syscall.Kill(child(t, "nix-store"), syscall.SIGKILL))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lab := broken(t)
+			m := lab.many(t, "endless", "good")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			t.Cleanup(func() { // a killed Nix leaves its builder
+				for _, pid := range processes(t, lab.salt) {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			})
+			var begun, built bool
+			done, err := nix.Nix{}.Realise(ctx, m.asked, nix.How{MaxJobs: 2, Event: func(e nix.Event) {
+				begun = begun || e.Kind == nix.LogLine && e.Drv == m.asked[0].Drv
+				built = built || e.Kind == nix.BuildFinished && e.Drv == m.asked[1].Drv
+				if begun && built {
+					begun = false
+					end(t, cancel)
+				}
+			}})
+			require.Error(t, err)
+			require.Len(t, done, 2)
+			assert.Equal(t, nix.Realised{Skipped: true}, done[0])
+			assert.Equal(t, nix.Realised{Built: true, Rooted: true}, done[1])
+			assertRoots(t, m.asked[1].Out, m.asked[1].Root)
+			assert.NoFileExists(t, m.asked[0].Root)
+		})
 	}
-	assert.Equal(t, nix.Realised{Built: true}, done[0])
+}
+
+// child is the process of this one that runs a program.
+func child(t *testing.T, program string) int {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", os.Getpid()))
+	require.NoError(t, err)
+	for _, task := range tasks {
+		children, err := os.ReadFile(task)
+		require.NoError(t, err)
+		for _, word := range strings.Fields(string(children)) {
+			line, err := os.ReadFile("/proc/" + word + "/cmdline")
+			require.NoError(t, err)
+			if name, _, _ := strings.Cut(string(line), "\x00"); filepath.Base(name) == program {
+				pid, err := strconv.Atoi(word)
+				require.NoError(t, err)
+				return pid
+			}
+		}
+	}
+	t.Fatal("there is no " + program)
+	return 0
+}
+
+// A root that cannot be made is a failure of its own.
+func TestRealRootInTheWay(t *testing.T) {
+	lab := broken(t)
+	m := lab.many(t, "good", "two")
+	require.NoError(t, os.MkdirAll(m.asked[0].Root, 0o755))
+	done, err := nix.Nix{}.Realise(t.Context(), m.asked, nix.How{})
+	require.NoError(t, err)
+	assert.Equal(t, fault.Conflict, fault.CodeOf(done[0].Err))
+	assert.Equal(t, nix.Realised{Built: true, Rooted: true}, done[1])
 }
 
 // What is said of one among many is found by its name; what names none is about

@@ -29,7 +29,7 @@ func TestRealRealise(t *testing.T) {
 		}
 	})
 	require.NoError(t, err)
-	assert.Equal(t, nix.Realised{Built: true}, done)
+	assert.Equal(t, nix.Realised{Built: true, Rooted: true}, done)
 	assert.Equal(t, "good> hello\nchain\n", log.String())
 	assert.Equal(t, []nix.EventKind{
 		nix.BuildStarted, nix.LogLine, nix.BuildFinished, nix.BuildStarted, nix.LogLine, nix.BuildFinished,
