@@ -59,7 +59,8 @@ func (b *Builder) read() cache.Dir {
 }
 
 func evidenceKey(out string, info PathInfo) string {
-	sum := sha256.Sum256([]byte(out + " " + info.NarHash))
+	const form = "2" // of evidence: what an older program kept is read anew
+	sum := sha256.Sum256([]byte(form + " " + out + " " + info.NarHash))
 	return hex.EncodeToString(sum[:])
 }
 

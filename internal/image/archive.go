@@ -28,6 +28,7 @@ type archive struct {
 
 // entry is a file or a link of an archive.
 type entry struct {
+	at   int    // its place in the tar, counted from 1
 	link string // name of the entry that a link leads to
 	size int64
 	sum  digest

@@ -59,7 +59,7 @@ func (a *archive) layers(names []string, c config) ([]Layer, error) {
 	layers := make([]Layer, 0, len(names))
 	for i, name := range names {
 		e, ok := a.find(name)
-		layer := Layer{DiffID: string(want[i]), Digest: string(e.sum)}
+		layer := Layer{DiffID: string(want[i]), Digest: string(e.sum), Entry: e.at}
 		switch {
 		case !ok:
 			return nil, broken("layer %d, %.200q, is missing", i+1, name)

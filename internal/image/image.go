@@ -56,5 +56,6 @@ type Image struct {
 type Layer struct {
 	DiffID string `json:"diffId" jsonschema_description:"sha256: digest of the uncompressed layer, as in the config's rootfs.diff_ids."`
 	Digest string `json:"digest" jsonschema_description:"sha256: digest of the layer as it is stored; equals diffId when it is stored uncompressed."`
-	Size   int64  `json:"size" jsonschema_description:"Uncompressed size in bytes; for nix2container the size it records, which is that of the stored layer."`
+	Size   int64  `json:"size" jsonschema_description:"Uncompressed size in bytes; for nix2container the size it records, which is that of the stored layer, or 0."`
+	Entry  int    `json:"entry,omitempty" jsonschema_description:"Which entry of the archive has its bytes, counted from 1 in the order of the tar; left out for nix2container."`
 }

@@ -3,6 +3,7 @@ package image_test
 import (
 	"archive/tar"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -39,10 +40,11 @@ func TestReadDockerArchive(t *testing.T) {
 		packed      []byte // plain, compressed
 		compression image.Compression
 		layers      []image.Layer // as in want, when nil
+		entries     [2]int        // where the layers are; 1 and 2 when zero
 	}{
 		"layers first, as dockerTools writes": {plain: whole},
-		"manifest first":                      {plain: tarOf(t, manifest, config, first, second)},
-		"config first":                        {plain: tarOf(t, config, second, first, manifest)},
+		"manifest first":                      {plain: tarOf(t, manifest, config, first, second), entries: [2]int{3, 4}},
+		"config first":                        {plain: tarOf(t, config, second, first, manifest), entries: [2]int{3, 2}},
 		"gzip":                                {plain: whole, packed: gzipped(t, whole), compression: image.Gzip},
 		"gzip in two members":                 {plain: whole, packed: append(gzipped(t, whole[:700]), gzipped(t, whole[700:])...), compression: image.Gzip},
 		"zstd":                                {plain: whole, packed: zstandard(t, whole), compression: image.Zstd},
@@ -50,13 +52,13 @@ func TestReadDockerArchive(t *testing.T) {
 		"tar without a magic":                 {plain: ancient(t, whole)},
 		"padding":                             {plain: append(tarOf(t, first, second, config, manifest), make([]byte, 10<<10)...)},
 		"names with ./": {plain: tarOf(t, part{name: "./"}, part{name: "./a/"}, part{name: "./a/layer.tar", body: a}, part{name: "./b/layer.tar", body: b},
-			part{name: "./" + name, body: c}, part{name: "./manifest.json", body: manifest.body})},
-		"a symlinked layer": {plain: tarOf(t, part{name: "a/layer.tar", link: "../c/layer.tar"}, part{name: "c/layer.tar", body: a}, second, config, manifest)},
+			part{name: "./" + name, body: c}, part{name: "./manifest.json", body: manifest.body}), entries: [2]int{3, 4}},
+		"a symlinked layer": {plain: tarOf(t, part{name: "a/layer.tar", link: "../c/layer.tar"}, part{name: "c/layer.tar", body: a}, second, config, manifest), entries: [2]int{2, 3}},
 		"links to links": {plain: tarOf(t, part{name: "a/layer.tar", link: "/c/layer.tar"}, part{name: "c/layer.tar", link: "d", kind: tar.TypeLink},
-			part{name: "d", body: a}, second, config, manifest)},
-		"a hard-linked layer":                   {plain: tarOf(t, part{name: "c/layer.tar", body: a}, part{name: "a/layer.tar", link: "c/layer.tar", kind: tar.TypeLink}, second, config, manifest)},
+			part{name: "d", body: a}, second, config, manifest), entries: [2]int{3, 4}},
+		"a hard-linked layer":                   {plain: tarOf(t, part{name: "c/layer.tar", body: a}, part{name: "a/layer.tar", link: "c/layer.tar", kind: tar.TypeLink}, second, config, manifest), entries: [2]int{1, 3}},
 		"compressed layers":                     {plain: tarOf(t, part{name: "a/layer.tar", body: gz}, part{name: "b/layer.tar", body: zst}, config, manifest), layers: stored(gz, zst)},
-		"an entry written twice":                {plain: tarOf(t, part{name: "a/layer.tar", body: b}, first, second, config, manifest)},
+		"an entry written twice":                {plain: tarOf(t, part{name: "a/layer.tar", body: b}, first, second, config, manifest), entries: [2]int{2, 3}},
 		"an OCI layout beside":                  {plain: tarOf(t, first, second, config, manifest, file("oci-layout", "{}"), file("index.json", "{}"))},
 		"what looks compressed and is no layer": {plain: tarOf(t, first, second, config, manifest, file("x", "\x1f\x8b?"), file("y", "\x28\xb5\x2f\xfd"), file("z", ""))},
 	} {
@@ -68,6 +70,12 @@ func TestReadDockerArchive(t *testing.T) {
 			expected.Compression, expected.Size, expected.Bytes = row.compression, int64(len(row.packed)), int64(len(row.plain))
 			if row.layers != nil {
 				expected.Layers = row.layers
+			}
+			expected.Layers = slices.Clone(expected.Layers)
+			for i := range expected.Layers {
+				if expected.Layers[i].Entry = row.entries[i]; row.entries[i] == 0 {
+					expected.Layers[i].Entry = i + 1
+				}
 			}
 			got, err := image.Read(t.Context(), save(t, row.packed, 0o444))
 			require.NoError(t, err)
@@ -87,8 +95,8 @@ func TestReadLargeCompressedLayers(t *testing.T) {
 	got, err := image.Read(t.Context(), save(t, tarOf(t, part{name: "a", body: gz}, part{name: "b", body: zst}, part{name: "c", body: config}, manifestOf(t, "c", "app", "a", "b")), 0o444))
 	require.NoError(t, err)
 	assert.Equal(t, []image.Layer{
-		{DiffID: digest(big), Digest: digest(gz), Size: int64(len(big))},
-		{DiffID: digest(big), Digest: digest(zst), Size: int64(len(big))},
+		{DiffID: digest(big), Digest: digest(gz), Size: int64(len(big)), Entry: 1},
+		{DiffID: digest(big), Digest: digest(zst), Size: int64(len(big)), Entry: 2},
 	}, got.Layers)
 	assert.Equal(t, []string{"app", ""}, []string{got.Name, got.Tag})
 }
@@ -127,15 +135,16 @@ func TestReadOCIArchive(t *testing.T) {
 	for name, row := range map[string]struct {
 		archive   []byte
 		name, tag string
+		entry     int // of the layer
 	}{
-		"a tag":            {ociArchive(t, object{"org.opencontainers.image.ref.name": "v1"}), "", "v1"},
-		"a name and a tag": {ociArchive(t, object{"org.opencontainers.image.ref.name": "app:v1"}), "app", "v1"},
+		"a tag":            {ociArchive(t, object{"org.opencontainers.image.ref.name": "v1"}), "", "v1", 3},
+		"a name and a tag": {ociArchive(t, object{"org.opencontainers.image.ref.name": "app:v1"}), "app", "v1", 3},
 		"the name of containerd": {ociArchive(t, object{"org.opencontainers.image.ref.name": "v1", "io.containerd.image.name": "docker.io/library/app:v1"}),
-			"docker.io/library/app", "v1"},
-		"no name":           {ociArchive(t, nil), "", ""},
-		"a nested index":    {with(indexOf(t, describe(ociIndex, inner, object{"org.opencontainers.image.ref.name": "v2"})), blob(inner), blob(attestation)), "", "v2"},
-		"the same twice":    {with(indexOf(t, describe(ociManifest, manifest, nil), describe(ociManifest, manifest, nil))), "", ""},
-		"without mediaType": {with(toJSON(t, object{"manifests": []object{{"digest": digest(manifest), "size": len(manifest)}}})), "", ""},
+			"docker.io/library/app", "v1", 3},
+		"no name":           {ociArchive(t, nil), "", "", 3},
+		"a nested index":    {with(indexOf(t, describe(ociIndex, inner, object{"org.opencontainers.image.ref.name": "v2"})), blob(inner), blob(attestation)), "", "v2", 4},
+		"the same twice":    {with(indexOf(t, describe(ociManifest, manifest, nil), describe(ociManifest, manifest, nil))), "", "", 2},
+		"without mediaType": {with(toJSON(t, object{"manifests": []object{{"digest": digest(manifest), "size": len(manifest)}}})), "", "", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := image.Read(t.Context(), save(t, row.archive, 0o444))
@@ -143,7 +152,7 @@ func TestReadOCIArchive(t *testing.T) {
 			size := int64(len(row.archive))
 			assert.Equal(t, &image.Image{
 				Kind: image.OCIArchive, Name: row.name, Tag: row.tag, Digest: digest(config), Architecture: "arm64", OS: "linux",
-				Layers: []image.Layer{{DiffID: digest(plain), Digest: digest(stored), Size: int64(len(plain))}},
+				Layers: []image.Layer{{DiffID: digest(plain), Digest: digest(stored), Size: int64(len(plain)), Entry: row.entry}},
 				Size:   size, Bytes: size,
 			}, got)
 		})

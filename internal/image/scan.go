@@ -40,15 +40,15 @@ func scan(ctx context.Context, source *tail) (*archive, error) {
 		case count == maxEntries:
 			return nil, broken("the archive has more than %d entries", maxEntries)
 		}
-		if err := s.add(header); err != nil {
+		if err := s.add(count+1, header); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// add reads one entry. A later one of the same name takes its place, as when
-// the archive is unpacked.
-func (s *scanner) add(header *tar.Header) error {
+// add reads the entry at a place of the tar, counted from 1. A later one of the
+// same name takes its place, as when the archive is unpacked.
+func (s *scanner) add(at int, header *tar.Header) error {
 	var e entry
 	var err error
 	switch header.Typeflag {
@@ -70,6 +70,7 @@ func (s *scanner) add(header *tar.Header) error {
 	if err != nil {
 		return err
 	}
+	e.at = at
 	name := clean(header.Name)
 	if want, ok := strings.CutPrefix(name, blobs); ok && e.link == "" && e.sum != digest("sha256:"+want) {
 		return broken("blob %.200q has the digest %s", name, e.sum)
@@ -130,19 +131,24 @@ func (s *scanner) unpack(e *entry, content io.Reader, compression Compression) e
 	plain, err := s.inner.open(content, compression)
 	if err == nil {
 		sum := sha256.New()
-		if e.size < aheadSize {
-			e.plainSize, err = io.CopyBuffer(sum, within{s.ctx, plain}, s.buffer)
-		} else {
-			pipe := readAhead(s.ctx, plain)
-			e.plainSize, err = io.CopyBuffer(sum, pipe, s.buffer)
-			pipe.Close()
-		}
+		e.plainSize, err = copyPlain(s.ctx, sum, plain, e.size, s.buffer)
 		e.plainSum = digestOf(sum)
 	}
 	if err != nil {
 		e.plainSum, e.err = "", err
 	}
 	return s.ctx.Err()
+}
+
+// copyPlain copies what is decompressed from packed bytes; much of it is
+// decompressed in a goroutine of its own.
+func copyPlain(ctx context.Context, to io.Writer, plain io.Reader, packed int64, buffer []byte) (int64, error) {
+	if packed < aheadSize {
+		return io.CopyBuffer(to, within{ctx, plain}, buffer)
+	}
+	pipe := readAhead(ctx, plain)
+	defer pipe.Close()
+	return io.CopyBuffer(to, pipe, buffer)
 }
 
 // within ends a read with its context: a few bytes can unpack to very many.
