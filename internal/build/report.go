@@ -67,7 +67,7 @@ type Artifact struct {
 	Compression  image.Compression `json:"compression,omitempty" jsonschema:"enum=gzip,enum=zstd" jsonschema_description:"What the archive is compressed with."`
 	Name         string            `json:"name,omitempty" jsonschema_description:"Repository name of the image, without the tag."`
 	Tag          string            `json:"tag,omitempty" jsonschema_description:"Tag of the image."`
-	Digest       string            `json:"digest,omitempty" jsonschema_description:"Digest of the image's config: its ID in a Docker engine with a graph driver. Empty for stream and nix2container."`
+	Digest       string            `json:"digest,omitempty" jsonschema_description:"Digest of the image's config: its ID in a Docker engine with a graph driver. Empty for stream."`
 	Architecture string            `json:"architecture,omitempty" jsonschema_description:"As the image says it, such as amd64."`
 	OS           string            `json:"os,omitempty" jsonschema_description:"As the image says it, such as linux."`
 	Layers       int               `json:"layers" jsonschema_description:"Number of layers; 0 where it is not known."`

@@ -40,16 +40,16 @@ const (
 
 // Image is what a file holds. What the file does not tell is empty.
 type Image struct {
-	Kind         Kind        `json:"kind" jsonschema:"enum=docker-archive,enum=oci-archive,enum=stream,enum=nix2container" jsonschema_description:"docker-archive (what docker save writes), oci-archive (an OCI image layout in a tar), stream (a script that writes a docker-archive; it was not run) or nix2container (JSON that nix2container assembles an image from)."`
+	Kind         Kind        `json:"kind" jsonschema:"enum=docker-archive,enum=oci-archive,enum=stream,enum=nix2container" jsonschema_description:"docker-archive (what docker save writes), oci-archive (an OCI image layout in a tar), stream (a script that writes a docker-archive) or nix2container (JSON that nix2container assembles an image from)."`
 	Compression  Compression `json:"compression,omitempty" jsonschema:"enum=gzip,enum=zstd" jsonschema_description:"What the whole archive is compressed with; left out when it is not."`
 	Name         string      `json:"name,omitempty" jsonschema_description:"Repository name recorded in it, without the tag: the first one when there are several."`
 	Tag          string      `json:"tag,omitempty" jsonschema_description:"Tag recorded in it."`
-	Digest       string      `json:"digest,omitempty" jsonschema_description:"sha256: digest of the image's config. It is the image ID of a Docker engine with a graph driver; one with the containerd store uses the digest of the manifest. Left out for stream and nix2container: their config exists only once the image is assembled."`
+	Digest       string      `json:"digest,omitempty" jsonschema_description:"sha256: digest of the image's config. It is the image ID of a Docker engine with a graph driver; one with the containerd store uses the digest of the manifest. For nix2container that of the config it assembles. Left out for a stream that was not run."`
 	Architecture string      `json:"architecture,omitempty" jsonschema_description:"CPU architecture from the config, in Go's names, such as amd64 or arm64."`
 	OS           string      `json:"os,omitempty" jsonschema_description:"Operating system from the config, such as linux."`
-	Layers       []Layer     `json:"layers" jsonschema_description:"Layers, bottom first; empty for stream."`
-	Size         int64       `json:"size" jsonschema_description:"Size of the file in bytes."`
-	Bytes        int64       `json:"bytes,omitempty" jsonschema_description:"Size of the archive once decompressed, in bytes; left out for stream and nix2container."`
+	Layers       []Layer     `json:"layers" jsonschema_description:"Layers, bottom first; empty for a stream that was not run."`
+	Size         int64       `json:"size" jsonschema_description:"Size of the file in bytes; of a stream that was run, of what it wrote."`
+	Bytes        int64       `json:"bytes,omitempty" jsonschema_description:"Size of the archive once decompressed, in bytes; left out for nix2container and a stream that was not run."`
 }
 
 // Layer is one layer of an image.

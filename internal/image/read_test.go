@@ -177,6 +177,8 @@ func TestReadNix2container(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, &image.Image{
 		Kind: image.Nix2container, Architecture: "amd64", OS: "linux", Size: int64(len(text)) + 1,
+		Digest: digest([]byte(`{"created":"0001-01-01T00:00:00Z","architecture":"amd64","os":"linux","config":{"Cmd":["/bin/app"]},` +
+			`"rootfs":{"type":"layers","diff_ids":["` + a + `","` + b + `"]},"history":[{},{}]}`)),
 		Layers: []image.Layer{{DiffID: a, Digest: a, Size: 10240}, {DiffID: b, Digest: a, Size: 7}},
 	}, got)
 }
