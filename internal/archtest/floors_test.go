@@ -40,7 +40,7 @@ var floors = map[string]floor{
 
 	"internal/strictjson": {0, "knows JSON, not what it says"},
 	"internal/hint":       {0, "knows paths, not what they are for"},
-	"internal/image":      {0, "knows images, not who makes them"},
+	"internal/image":      {0, "knows images, not who makes or takes them"},
 	"internal/durable":    {0, "writes bytes, knows nothing of them"},
 	"internal/cache":      {0, "keeps bytes, knows nothing of them"},
 	"internal/nar":        {0, "knows trees, not whose they are"},
@@ -56,6 +56,7 @@ var siblings = []struct{ from, to, why string }{
 	{"internal/durable", "internal/fault", "a disk that is full is a fault with its remedy"},
 	{"internal/cache", "internal/durable", "a cached value is whole or not there"},
 	{"internal/image", "internal/fault", "a broken archive is a fault with its remedy"},
+	{"internal/image", "internal/lazy", "names are checked when something is sent, not by every run"},
 	{"internal/build", "internal/plan", "what is built is what a plan decided"},
 	{"internal/strictjson", "internal/fault", "a name that is not known is answered with near ones"},
 	{"internal/hint", "internal/fault", "a hint that cannot be understood is a fault with its remedy"},

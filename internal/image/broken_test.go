@@ -61,6 +61,7 @@ func TestReadRefuses(t *testing.T) {
 		"JSON cut short":                {[]byte(`{"version":1,`), "starts like JSON"},
 		"newer nix2container":           {[]byte(`{"version":2,"image-config":{}}`), "version 2"},
 		"nix2container without digests": {[]byte(`{"version":1,"image-config":{},"layers":[{"digest":"x"}]}`), "layer 1 has no digest"},
+		"nix2container of no size":      {toJSON(t, object{"version": 1, "image-config": object{}, "layers": []object{{"digest": digest(a), "diff_ids": digest(a), "size": -1}}}), "layer 1 has -1 bytes"},
 
 		"a tar of something":  {tarOf(t, file("hello.txt", "hello")), "neither manifest.json nor index.json"},
 		"no entries":          {gzipped(t, tarOf(t)), "neither manifest.json nor index.json"},

@@ -12,6 +12,7 @@ import (
 
 const (
 	brokenHint = "the builder wrote a broken archive: correct its derivation; if that is known to be good, check the file with nix-store --verify-path"
+	againHint  = "the file was built anew meanwhile, or the script does not write the same twice: build again, so that it is read as it is now"
 	kindsHint  = "a target must build an image: an archive as of docker save or an OCI layout in a tar, plain or compressed with gzip or zstd, the script of dockerTools.streamLayeredImage, or the JSON of nix2container"
 )
 
@@ -23,6 +24,11 @@ func broken(format string, args ...any) error {
 // foreign is a file that is something else than an image.
 func foreign(format string, args ...any) error {
 	return fault.Newf(fault.Precondition, kindsHint, format, args...)
+}
+
+// changed is a source that is not what was read of it before.
+func changed(format string, args ...any) error {
+	return fault.Newf(fault.Conflict, againHint, format, args...)
 }
 
 // unreadable explains why the bytes of an archive could not be had.

@@ -1,5 +1,6 @@
 // Package image answers what a file that Nix built is, and which image it
-// holds, without loading it into an engine and without running it.
+// holds, without loading it into an engine and without running it; and writes
+// that image for an engine.
 //
 // [Read] knows four kinds:
 //
@@ -16,6 +17,9 @@
 // An archive is read once, to its end, in bounded memory and with no temporary
 // files, and everything that carries a digest is held against it. So an
 // [Image] of an archive is evidence: what it says is what is in the file.
+//
+// [Transfer] writes any of the four for an engine, as a docker-archive or an
+// OCI layout, without the layers that the engine has.
 package image
 
 // Kind is the form a built image has.

@@ -93,6 +93,9 @@ func parseNix2container(file io.Reader) (*nix2containerImage, error) {
 		if !isDigest(string(layer.DiffID)) || !isDigest(string(layer.Digest)) {
 			return nil, broken("layer %d has no digest or no diff ID", i+1)
 		}
+		if layer.Size < 0 {
+			return nil, broken("layer %d has %d bytes", i+1, layer.Size)
+		}
 	}
 	return &said, nil
 }

@@ -181,4 +181,11 @@ func TestReadNix2container(t *testing.T) {
 			`"rootfs":{"type":"layers","diff_ids":["` + a + `","` + b + `"]},"history":[{},{}]}`)),
 		Layers: []image.Layer{{DiffID: a, Digest: a, Size: 10240}, {DiffID: b, Digest: a, Size: 7}},
 	}, got)
+
+	// As nix2container writes what it pulled; the digest is that of its own
+	// GetConfigDigest.
+	got, err = image.Read(t.Context(), save(t, toJSON(t, object{"version": 1, "image-config": object{}, "arch": "amd64", "created": nil,
+		"layers": []object{{"digest": a, "diff_ids": a, "layer-path": "/x", "size": 0}}}), 0o444))
+	require.NoError(t, err)
+	assert.Equal(t, "sha256:4c92a430fda41b69876c001481618fc6e04ba54cd0e3197132c55cc6be81c6d0", got.Digest)
 }
