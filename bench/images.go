@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -73,19 +74,28 @@ func writeImage(path string) error {
 }
 
 func writeArchive(w *tar.Writer, dir string) error {
-	var names, sums []string
+	var layers []string
 	for i, root := range roots {
-		name := fmt.Sprintf("layer%d.tar", i)
-		if err := writeLayer(filepath.Join(dir, name), root, imageSize/int64(len(roots))); err != nil {
+		layer := filepath.Join(dir, fmt.Sprintf("layer%d.tar", i))
+		if err := writeLayer(layer, root, imageSize/int64(len(roots))); err != nil {
 			return err
 		}
-		sum, err := addLayer(w, filepath.Join(dir, name))
+		layers = append(layers, layer)
+	}
+	return packLayers(w, layers)
+}
+
+// packLayers writes a docker-archive of layers, which it removes.
+func packLayers(w *tar.Writer, layers []string) error {
+	var names, sums []string
+	for _, layer := range layers {
+		sum, err := addLayer(w, layer)
 		if err != nil {
 			return err
 		}
-		names, sums = append(names, strconv.Quote(name)), append(sums, strconv.Quote("sha256:"+sum))
+		names, sums = append(names, strconv.Quote(filepath.Base(layer))), append(sums, strconv.Quote("sha256:"+sum))
 	}
-	config := fmt.Sprintf(`{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[%s]}}`, strings.Join(sums, ","))
+	config := fmt.Sprintf(`{"architecture":"`+runtime.GOARCH+`","os":"linux","rootfs":{"type":"layers","diff_ids":[%s]}}`, strings.Join(sums, ","))
 	manifest := fmt.Sprintf(`[{"Config":"config.json","RepoTags":["bench:latest"],"Layers":[%s]}]`, strings.Join(names, ","))
 	for name, content := range map[string]string{"config.json": config, "manifest.json": manifest} {
 		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content)), Typeflag: tar.TypeReg}); err != nil {
@@ -101,15 +111,15 @@ func writeArchive(w *tar.Writer, dir string) error {
 // addLayer moves a layer into the archive and returns its digest.
 func addLayer(w *tar.Writer, path string) (string, error) {
 	sum := sha256.New()
-	if err := addFile(w, io.MultiWriter(w, sum), path); err != nil {
+	if err := addFile(w, io.MultiWriter(w, sum), path, filepath.Base(path)); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(sum.Sum(nil)), os.Remove(path)
 }
 
-// addFile adds a file to a tar by its base name; its content goes to out, which
-// leads there.
-func addFile(w *tar.Writer, out io.Writer, path string) error {
+// addFile adds a file to a tar under a name; its content goes to out, which leads
+// there.
+func addFile(w *tar.Writer, out io.Writer, path, name string) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -123,6 +133,7 @@ func addFile(w *tar.Writer, out io.Writer, path string) error {
 	if err != nil {
 		return err
 	}
+	header.Name = name
 	if err := w.WriteHeader(header); err != nil {
 		return err
 	}
@@ -138,14 +149,22 @@ func writeLayer(path, root string, size int64) error {
 		return err
 	}
 	w := tar.NewWriter(file)
-	for left := size; left > slack && err == nil; {
+	err = fillLayer(w, root, size)
+	return errors.Join(err, w.Close(), file.Close())
+}
+
+func fillLayer(w *tar.Writer, root string, size int64) error {
+	for left := size; left > slack; {
 		before := left
-		left, err = addTree(w, root, left)
-		if err == nil && left == before {
-			err = fmt.Errorf("there are no files below %s to make an image of", root)
+		var err error
+		if left, err = addTree(w, root, left); err != nil {
+			return err
+		}
+		if left == before {
+			return fmt.Errorf("there are no files below %s to make an image of", root)
 		}
 	}
-	return errors.Join(err, w.Close(), file.Close())
+	return nil
 }
 
 // addTree adds the files below root that fit into left bytes, and returns what
@@ -166,7 +185,8 @@ func addTree(w *tar.Writer, root string, left int64) (int64, error) {
 		if size > left {
 			return nil
 		}
-		if err := addFile(w, w, path); err != nil {
+		// What is left is another number each time: engines take no name twice.
+		if err := addFile(w, w, path, fmt.Sprintf("%d-%s", left, filepath.Base(path))); err != nil {
 			return passOver(err)
 		}
 		left -= size

@@ -87,6 +87,7 @@ func measure(run runner, temp string) error {
 		{"builds", func() ([]row, error) { return run.builds(filepath.Join(temp, "builds")) }},
 		{"exact plans", func() ([]row, error) { return run.exact(filepath.Join(temp, "exact"), filepath.Join(temp, "cache")) }},
 		{"images", func() ([]row, error) { return run.images(filepath.Join(temp, "images")) }},
+		{"loads", func() ([]row, error) { return run.loads(filepath.Join(temp, "loads")) }},
 	} {
 		fmt.Fprintln(os.Stderr, "measuring", more.what)
 		found, err := more.measure()

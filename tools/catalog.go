@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"homelab/internal/build"
+	"homelab/internal/deploy"
 	"homelab/internal/doctor"
 	"homelab/internal/job"
 	"homelab/internal/plan"
@@ -18,7 +19,10 @@ type Core struct {
 	Check  func(context.Context, plan.CheckRequest) (*plan.Check, error)
 	Doctor func(ctx context.Context, done func(doctor.Check)) (*doctor.Report, error)
 
-	Build     func(context.Context, build.Request, Report) (*build.Report, error)
+	Build func(context.Context, build.Request, Report) (*build.Report, error)
+	// DockerLoad is nil in the program that cannot: see [Tool.Engines].
+	DockerLoad func(context.Context, deploy.LoadRequest, Report) (*deploy.LoadReport, error)
+
 	JobList   func(context.Context, job.ListRequest) (*job.Listing, error)
 	JobGet    func(context.Context, job.GetRequest, Report) (*JobAnswer, error)
 	JobCancel func(context.Context, job.CancelRequest) (*job.Job, error)
@@ -32,6 +36,7 @@ func Catalog(core Core) []Tool {
 	return []Tool{
 		planTool(core),
 		buildTool(core),
+		dockerLoadTool(core),
 		registryListTool(core),
 		registryGetTool(core),
 		registryCheckTool(core),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"homelab/internal/build"
+	"homelab/internal/deploy"
 	"homelab/internal/fault"
 	"homelab/internal/job"
 )
@@ -12,7 +13,8 @@ import (
 // JobAnswer is a job with what it answered.
 type JobAnswer struct {
 	job.Job
-	Build *build.Report `json:"build,omitempty" jsonschema_description:"What a build answered."`
+	Build *build.Report      `json:"build,omitempty" jsonschema_description:"What a build answered."`
+	Load  *deploy.LoadReport `json:"load,omitempty" jsonschema_description:"What docker_load answered."`
 }
 
 func jobGetTool(core Core) Tool {
@@ -119,6 +121,9 @@ func jobText(a *JobAnswer) string {
 	if a.Build != nil {
 		text.add("%s", buildText(a.Build))
 	}
+	if a.Load != nil {
+		text.add("%s", loadText(a.Load))
+	}
 	return text.String()
 }
 
@@ -138,6 +143,8 @@ func codeOfJob(a *JobAnswer) fault.Code {
 		return a.Problem.Code
 	case a.Build != nil:
 		return a.Build.Code()
+	case a.Load != nil:
+		return a.Load.Code()
 	}
 	return ""
 }

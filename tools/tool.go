@@ -29,6 +29,10 @@ type Tool struct {
 	// Complete offers values for the positional field to the shell; may be nil.
 	Complete func(ctx context.Context) ([]string, error)
 
+	// Engines means that the tool works on the engines of hosts: it needs what
+	// only the second program links.
+	Engines bool
+
 	Annotations Annotations
 	Examples    []Example
 

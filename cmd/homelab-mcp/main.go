@@ -1,5 +1,6 @@
-// Homelab-mcp is homelab with its MCP server: what homelab becomes for the
-// commands mcp and inspect. Without a command it serves.
+// Homelab-mcp is homelab with its MCP server and with engines: what homelab becomes
+// for the commands mcp and inspect, and for those that work on hosts. Without a
+// command it serves.
 package main
 
 import (
@@ -10,6 +11,9 @@ import (
 	"syscall"
 
 	"homelab/internal/cli"
+	"homelab/internal/deploy"
+	"homelab/internal/engine/docker"
+	"homelab/internal/engine/dockerhost"
 	"homelab/internal/harness"
 	"homelab/internal/mcpface"
 )
@@ -17,13 +21,16 @@ import (
 // version is set by the linker for a release; empty otherwise.
 var version string
 
+// engines reaches containers and images through Docker's API.
+func engines(way *dockerhost.Engine) (deploy.Engine, error) { return docker.New(way) }
+
 func main() {
 	args := os.Args[1:]
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		args = append([]string{"mcp"}, args...)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	app := cli.App{Version: cli.ThisVersion(version), Open: harness.Open, Streams: cli.Standard()}
+	app := cli.App{Version: cli.ThisVersion(version), Open: harness.OpenWith(engines), Streams: cli.Standard()}
 	status := mcpface.Add(app).Run(ctx, args)
 	stop()
 	os.Exit(status)

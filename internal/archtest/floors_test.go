@@ -29,7 +29,11 @@ var floors = map[string]floor{
 	"internal/gitrepo/gittest":          {3, "repositories for tests"},
 	"internal/nix":                      {3, "an adapter: the planner does not know how Nix is driven"},
 	"internal/engine/dockerhost":        {3, "an adapter: nobody else knows how an engine is reached"},
+	"internal/engine/docker":            {3, "an adapter: nobody else knows the Docker API"},
 	"internal/engine/docker/dockertest": {3, "engines for tests"},
+
+	"internal/deploy":            {2, "a domain: it knows an engine of its own making, no adapter"},
+	"internal/deploy/deploytest": {2, "an engine in memory, for tests"},
 
 	"internal/build":  {2, "a domain: it knows plans and interfaces of its own, no adapter"},
 	"internal/job":    {2, "a domain: it keeps records of work and knows none"},
@@ -57,6 +61,9 @@ var siblings = []struct{ from, to, why string }{
 	{"internal/cache", "internal/durable", "a cached value is whole or not there"},
 	{"internal/image", "internal/fault", "a broken archive is a fault with its remedy"},
 	{"internal/image", "internal/lazy", "names are checked when something is sent, not by every run"},
+	{"internal/engine/docker", "internal/engine/dockerhost", "the API goes the way that is known to the engine"},
+	{"internal/deploy", "internal/build", "what is loaded is what was built"},
+	{"internal/deploy/deploytest", "internal/deploy", "the suite is that of its engine"},
 	{"internal/build", "internal/plan", "what is built is what a plan decided"},
 	{"internal/strictjson", "internal/fault", "a name that is not known is answered with near ones"},
 	{"internal/hint", "internal/fault", "a hint that cannot be understood is a fault with its remedy"},
@@ -72,7 +79,7 @@ type rule struct {
 var imports = []rule{
 	{"os/exec", []string{"internal/command"}, "quoting, exit codes and cancellation of commands are the same everywhere"},
 	{"github.com/go-git", []string{"internal/gitrepo"}, "how a repository is read can change without the planner"},
-	{"github.com/docker", []string{"internal/engine/docker", "internal/engine/dockerhost"}, "the client has a successor: it is replaced in one place"},
+	{"github.com/docker", []string{"internal/engine/docker"}, "the client has a successor: it is replaced in one place"},
 	{"github.com/mark3labs/mcp-go", []string{"internal/mcpserver", "bench/emptyserver", "examples/mcpclient"}, "the SDK moves with the protocol: it is followed in one place"},
 	{"github.com/klauspost/compress", []string{"internal/image"}, "how archives are unpacked is a matter of reading them"},
 	{"github.com/spf13", []string{"internal/cli"}, "flags are a matter of the command line"},

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,6 +66,48 @@ func evidenceKey(out string, info PathInfo) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// Image says what image is in an artifact that was built, from what was read
+// before where that is still true. Run starts the script of a stream, which is read
+// once for this; a build does not run it. The error is a fault: [fault.NotFound] when
+// the artifact is not in the store.
+func (b *Builder) Image(ctx context.Context, out string, run func(ctx context.Context, script string) (io.ReadCloser, error)) (*image.Image, error) {
+	infos, err := b.Nix.Hashes(ctx, []string{out})
+	if err != nil {
+		return nil, err
+	}
+	found := evidence{}
+	key := evidenceKey(out, infos[out])
+	if raw, ok := b.read().Get(key); !ok || json.Unmarshal(raw, &found) != nil {
+		read, err := b.readImage(ctx, out)
+		if err != nil {
+			return nil, err
+		}
+		found = evidence{*read, infos[out]}
+	}
+	if found.Image.Kind != image.Stream || len(found.Image.Layers) > 0 {
+		b.remember(key, found)
+		return &found.Image, nil
+	}
+	output, err := run(ctx, b.Nix.File(out))
+	if err != nil {
+		return nil, err
+	}
+	written, err := image.ReadArchive(ctx, output)
+	if err := errors.Join(err, output.Close()); err != nil {
+		return nil, err
+	}
+	written.Kind, written.Size = image.Stream, found.Image.Size
+	found.Image = *written
+	b.remember(key, found)
+	return written, nil
+}
+
+func (b *Builder) remember(key string, seen evidence) {
+	if raw, err := json.Marshal(seen); err == nil {
+		b.read().Put(key, raw)
+	}
+}
+
 // identify reads the images. An artifact that holds none is a failure of the
 // service, and is not kept: it could not be deployed.
 func (r *run) identify(ctx context.Context, there []*Outcome, infos map[string]PathInfo, targets map[string]plan.Evaluated) error {
@@ -79,7 +123,8 @@ func (r *run) identify(ctx context.Context, there []*Outcome, infos map[string]P
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			found, err := r.readImage(ctx, s)
+			r.progress.say("reading the image of " + s.Name)
+			found, err := r.readImage(ctx, s.Out)
 			switch {
 			case ctx.Err() != nil:
 				return
@@ -91,28 +136,25 @@ func (r *run) identify(ctx context.Context, there []*Outcome, infos map[string]P
 			}
 			seen := evidence{*found, infos[s.Out]}
 			s.show(seen, targets[s.Target.Attr])
-			if raw, err := json.Marshal(seen); err == nil {
-				r.read().Put(key, raw)
-			}
+			r.remember(key, seen)
 		})
 	}
 	wait.Wait()
 	return ctx.Err()
 }
 
-// readImage reads the image of a service. One that is a link is followed only
+// readImage reads the image of an artifact. One that is a link is followed only
 // within the store: what is elsewhere may change.
-func (r *run) readImage(ctx context.Context, s *Outcome) (*image.Image, error) {
-	file := r.Nix.File(s.Out)
+func (b *Builder) readImage(ctx context.Context, out string) (*image.Image, error) {
+	file := b.Nix.File(out)
 	store, err := filepath.EvalSymlinks(filepath.Dir(file))
 	if err != nil {
 		return nil, err
 	}
 	real, err := filepath.EvalSymlinks(file)
 	if err == nil && !strings.HasPrefix(real, store+"/") {
-		return nil, fault.Newf(fault.Precondition, "have the target copy the image into its output", "%s leads out of the Nix store, to %s", filepath.Base(s.Out), real)
+		return nil, fault.Newf(fault.Precondition, "have the target copy the image into its output", "%s leads out of the Nix store, to %s", filepath.Base(out), real)
 	}
-	r.progress.say("reading the image of " + s.Name)
 	return image.Read(ctx, file)
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"homelab/internal/build"
+	"homelab/internal/deploy"
 	"homelab/internal/doctor"
 	"homelab/internal/fault"
 	"homelab/internal/job"
@@ -24,6 +25,9 @@ type App struct {
 	// Open binds the tools to a repository and a registry. It is called when
 	// the first tool is, after the flags are known.
 	Open func(Settings) tools.Core
+	// HandOver becomes the program that links what this one does not, with the
+	// same command line; it returns only when it could not. Nil in that program.
+	HandOver func() error
 	// Serve speaks MCP on In and Out until In ends or ctx does.
 	Serve func(ctx context.Context, catalog []tools.Tool, streams Streams) error
 	// Inspect shows the catalogue as an MCP client sees it.
@@ -98,6 +102,9 @@ func (r *run) core() tools.Core {
 		},
 		Build: func(ctx context.Context, q build.Request, report tools.Report) (*build.Report, error) {
 			return open().Build(ctx, q, report)
+		},
+		DockerLoad: func(ctx context.Context, q deploy.LoadRequest, report tools.Report) (*deploy.LoadReport, error) {
+			return open().DockerLoad(ctx, q, report)
 		},
 		JobList: func(ctx context.Context, q job.ListRequest) (*job.Listing, error) { return open().JobList(ctx, q) },
 		JobGet: func(ctx context.Context, q job.GetRequest, report tools.Report) (*tools.JobAnswer, error) {

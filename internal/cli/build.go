@@ -33,6 +33,9 @@ func (p *page) build(r *build.Report) {
 			rows = append(rows, []cell{{s.Name, bold}, {string(s.Status), outcomeStyle[s.Status]}, text(s.Target.System), text(took), text(what)})
 		}
 		p.table([]string{"SERVICE", "STATUS", "SYSTEM", "TOOK", "WHAT"}, rows)
+		if r.More > 0 {
+			p.line(fmt.Sprintf("… and %d more: name them to see them", r.More))
+		}
 	}
 	artifacts := []string{}
 	for _, s := range r.Services {
@@ -98,5 +101,9 @@ func (p *page) job(a *tools.JobAnswer) {
 	if a.Build != nil {
 		p.blank()
 		p.build(a.Build)
+	}
+	if a.Load != nil {
+		p.blank()
+		p.loads(a.Load)
 	}
 }

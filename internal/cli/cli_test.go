@@ -73,6 +73,7 @@ func TestViews(t *testing.T) {
 		"registry_check_invalid": "homelab registry check --limit 10000",
 		"doctor":                 "homelab doctor",
 		"build":                  "homelab build",
+		"docker_load":            "homelab docker load --job-id build-20260301-090000000-k7q2",
 		"build_background":       "homelab build --background",
 		"job_list":               "homelab job list",
 		"job_get":                "homelab job get build-20260301-090000000-k7q2",

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"homelab/internal/build"
+	"homelab/internal/deploy"
 	"homelab/internal/doctor"
 	"homelab/internal/fault"
 	"homelab/internal/job"
@@ -43,6 +44,8 @@ func (r *run) show(result tools.Result) error {
 		page.check(value)
 	case *doctor.Report:
 		page.doctor(value)
+	case *deploy.LoadReport:
+		page.loads(value)
 	case *build.Report:
 		page.build(value)
 	case *job.Listing:

@@ -27,6 +27,9 @@ func (r *run) toolCommand(tool tools.Tool) *cobra.Command {
 	}
 	input := bindFlags(cmd.Flags(), tool)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if tool.Engines && r.app.HandOver != nil {
+			return r.app.HandOver()
+		}
 		given := input()
 		arguments.add(given, args)
 		raw, err := json.Marshal(given)

@@ -38,6 +38,7 @@ type Harness struct {
 	engine func(ctx context.Context, host registry.Host) (dockerhost.Server, error)
 
 	systems *systems
+	engines Engines // nil in the program that has none
 
 	nix        nix.Nix
 	badOptions error // what is wrong with Config.NixOptions
@@ -65,7 +66,9 @@ func (h *Harness) Core() tools.Core {
 		Check:  asking(h, (*plan.Planner).Check),
 		Doctor: h.doctor,
 
-		Build:     h.build,
+		Build:      h.build,
+		DockerLoad: h.dockerLoad,
+
 		JobList:   h.jobList,
 		JobGet:    h.jobGet,
 		JobCancel: h.jobCancel,
@@ -129,4 +132,13 @@ func askEngine(ctx context.Context, host registry.Host) (dockerhost.Server, erro
 // Open binds the tools to what the command line was told.
 func Open(s cli.Settings) tools.Core {
 	return New(Config{Repo: s.Repo, Registry: s.Registry, NixOptions: s.NixOptions, Resident: s.Resident}).Core()
+}
+
+// OpenWith is Open for the program that can work on engines.
+func OpenWith(engines Engines) func(cli.Settings) tools.Core {
+	return func(s cli.Settings) tools.Core {
+		h := New(Config{Repo: s.Repo, Registry: s.Registry, NixOptions: s.NixOptions, Resident: s.Resident})
+		h.engines = engines
+		return h.Core()
+	}
 }

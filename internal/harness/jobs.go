@@ -187,7 +187,11 @@ func (h *Harness) jobGet(ctx context.Context, r job.GetRequest, report tools.Rep
 		return nil, err
 	}
 	answer := &tools.JobAnswer{Job: *j}
-	_, err = jobs.Result(j.ID, &answer.Build)
+	var into any = &answer.Build
+	if j.Tool == loadTool {
+		into = &answer.Load
+	}
+	_, err = jobs.Result(j.ID, into)
 	return answer, err
 }
 

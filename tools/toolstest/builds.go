@@ -2,6 +2,7 @@ package toolstest
 
 import (
 	"homelab/internal/build"
+	"homelab/internal/deploy"
 	"homelab/internal/fault"
 	"homelab/internal/image"
 	"homelab/internal/job"
@@ -9,8 +10,11 @@ import (
 	"homelab/tools"
 )
 
-// JobID is the job that there is.
-const JobID = "build-20260301-090000000-k7q2"
+// The jobs that there are.
+const (
+	JobID     = "build-20260301-090000000-k7q2"
+	LoadJobID = "docker_load-20260301-091000000-p4d8"
+)
 
 // Built has a service of every status that a build can end with.
 func Built() *build.Report {
@@ -53,6 +57,33 @@ func Built() *build.Report {
 			},
 		},
 		Warnings: []plan.Warning{{Code: "untracked", Message: "1 untracked under a hint", Hint: "git add it"}},
+	}
+}
+
+// Loads has an image of every status that a load can end with.
+func Loads() *deploy.LoadReport {
+	const store = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-"
+	const id = "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+	names := func(name string) []string {
+		return []string{name + ":latest", name + ":nix-0123456789abcdfghijklmnpqrsvwxyz"}
+	}
+	return &deploy.LoadReport{
+		JobID: LoadJobID, State: "failed",
+		Images: []deploy.LoadOutcome{
+			{
+				Service: "adguard", Host: "nas", Status: deploy.Failed, Out: store + "adguard",
+				Problem: &build.Problem{Code: fault.EngineUnavailable, Message: "no Docker engine at " + Hostile, Hint: "start Docker"},
+			},
+			{
+				Service: "grafana", Host: "pi", Status: deploy.Sent, Out: store + "grafana",
+				Image: &deploy.Loaded{ID: id, Names: names("homelab/grafana"), Sent: 12_582_912, Layers: 3, Reused: 2, Seconds: 1.4},
+			},
+			{
+				Service: "home-assistant", Host: "pi", Status: deploy.Present, Out: store + "ha",
+				Image: &deploy.Loaded{ID: id, Names: names("homelab/home-assistant"), Skipped: true, Layers: 5, Reused: 5, Seconds: 0.1},
+			},
+			{Service: "zigbee", Host: "pi", Status: deploy.Skipped},
+		},
 	}
 }
 

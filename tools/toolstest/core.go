@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"homelab/internal/build"
+	"homelab/internal/deploy"
 	"homelab/internal/doctor"
 	"homelab/internal/fault"
 	"homelab/internal/job"
@@ -29,7 +30,7 @@ const (
 func Core() tools.Core {
 	return tools.Core{
 		Plan: answerPlan, List: list, Get: get, Check: check, Doctor: examine,
-		Build: buildServices, JobList: listJobs, JobGet: getJob, JobCancel: cancelJob,
+		Build: buildServices, DockerLoad: loadImages, JobList: listJobs, JobGet: getJob, JobCancel: cancelJob,
 	}
 }
 
@@ -121,6 +122,23 @@ func buildServices(_ context.Context, r build.Request, report tools.Report) (*bu
 	answer.DryRun = r.DryRun
 	if r.System != "" {
 		answer.Services[0].Target.System = r.System
+	}
+	return answer, nil
+}
+
+func loadImages(_ context.Context, r deploy.LoadRequest, _ tools.Report) (*deploy.LoadReport, error) {
+	answer := Loads()
+	for i := range answer.Images {
+		if r.Host != "" {
+			answer.Images[i].Host = r.Host
+		}
+	}
+	if r.Service != "" {
+		answer.Images = answer.Images[1:2]
+		answer.Images[0].Service, answer.State = r.Service, "succeeded"
+	}
+	if r.JobID != "" {
+		answer.JobID = LoadJobID + " of " + r.JobID
 	}
 	return answer, nil
 }

@@ -44,6 +44,13 @@ func Dial(ctx context.Context, e Endpoint) (*Engine, error) {
 	return &Engine{endpoint: e, link: link, base: base, client: &http.Client{Transport: transport, CheckRedirect: direct}}, nil
 }
 
+// HTTP is the way to the engine for a client of its API: the URL that paths are
+// added to, and a client whose errors [Engine.Explain] understands.
+func (e *Engine) HTTP() (base string, client *http.Client) { return e.base, e.client }
+
+// Endpoint is where the engine is.
+func (e *Engine) Endpoint() Endpoint { return e.endpoint }
+
 // Close ends the connections and waits for the ssh commands behind them.
 func (e *Engine) Close() error {
 	e.client.CloseIdleConnections()

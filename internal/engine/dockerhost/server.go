@@ -46,8 +46,11 @@ func (e *Engine) Server(ctx context.Context) (Server, error) {
 	patience = time.Until(deadline)
 
 	v, err := e.version(ctx)
+	if err != nil && ctx.Err() != nil && !errors.Is(ctx.Err(), context.Canceled) {
+		return Server{}, e.silent(patience)
+	}
 	if err != nil {
-		return Server{}, e.explain(ctx, patience, err)
+		return Server{}, e.Explain(ctx, err)
 	}
 	if v.Version == "" || v.OS == "" || v.Arch == "" {
 		return Server{}, fault.Newf(fault.EngineUnavailable, engineRemedy,
@@ -106,13 +109,12 @@ func refusal(status string, body []byte) error {
 	return fmt.Errorf("%s: %s", status, answer.Message)
 }
 
-// explain turns an error of the HTTP client into a fault.
-func (e *Engine) explain(ctx context.Context, patience time.Duration, err error) error {
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return fmt.Errorf("ask the Docker engine at %s: %w", e.endpoint, ctx.Err())
-	}
+// Explain turns an error of the HTTP client into a fault: [fault.HostUnreachable]
+// where there is no way, [fault.EngineUnavailable] where nobody answers, or
+// nothing that is understood.
+func (e *Engine) Explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return e.silent(patience)
+		return fmt.Errorf("ask the Docker engine at %s: %w", e.endpoint, ctx.Err())
 	}
 	if f := (*fault.Error)(nil); errors.As(err, &f) {
 		return f // from the link

@@ -25,35 +25,47 @@ digest() {
   sha256sum "$1" | cut -d ' ' -f 1
 }
 
-mkdir -p root/bin root/srv root/tmp "root$state"
-cp "$busybox" root/bin/busybox
+# What all services share is the lower layer: a host that has one of them gets
+# only the upper layer of the others.
+mkdir -p base/bin base/tmp
+cp "$busybox" base/bin/busybox
 for tool in cat date httpd kill ls mkdir mv rm sh sleep sync touch true wget; do
-  ln -s busybox "root/bin/$tool"
+  ln -s busybox "base/bin/$tool"
 done
-cp "$init" root/init
-cp -R "$files/." root/srv
-chmod -R u=rwX,go=rX root/srv
-(cd root/srv && find * -type f | sort) > index
-mkdir -p "root/srv$(dirname "$health")"
-echo ok > "root/srv$health"
+cp "$init" base/init
+chmod 755 base base/bin base/bin/busybox
+chmod 644 base/init
+chmod 1777 base/tmp
+
+mkdir -p service/srv "service$state"
+cp -R "$files/." service/srv
+chmod -R u=rwX,go=rX service/srv
+(cd service/srv && find * -type f | sort) > index
+mkdir -p "service/srv$(dirname "$health")"
+echo ok > "service/srv$health"
 {
   echo "<!doctype html><title>$tag</title><h1>$tag</h1><ul>"
   sed 's|.*|<li><a href="/&">&</a>|' index
   echo "</ul>"
-} > root/srv/index.html
-chmod 755 root root/bin root/bin/busybox
-chmod 644 root/init
-chmod 1777 root/tmp "root$state"
+} > service/srv/index.html
+chmod 1777 "service$state"
 
+# layer FOLDER: packs it into the image and says its digest.
 mkdir image
-pack layer.tar root
-layer=$(digest layer.tar)
-mkdir "image/$layer"
-mv layer.tar "image/$layer/layer.tar"
+layer() {
+  pack layer.tar "$1"
+  local id
+  id=$(digest layer.tar)
+  mkdir "image/$id"
+  mv layer.tar "image/$id/layer.tar"
+  echo "$id"
+}
+lower=$(layer base)
+upper=$(layer service)
 
-printf '%s' "$config" | sed "s/@layer@/$layer/" > config.json
+printf '%s' "$config" | sed -e "s/@lower@/$lower/" -e "s/@upper@/$upper/" > config.json
 id=$(digest config.json)
 mv config.json "image/$id.json"
 
-printf '[{"Config":"%s.json","RepoTags":["%s"],"Layers":["%s/layer.tar"]}]' "$id" "$tag" "$layer" > image/manifest.json
+printf '[{"Config":"%s.json","RepoTags":["%s"],"Layers":["%s/layer.tar","%s/layer.tar"]}]' "$id" "$tag" "$lower" "$upper" > image/manifest.json
 pack "$out" image

@@ -1,5 +1,5 @@
-# system -> image -> a docker-archive: one layer with a static busybox, whose
-# httpd serves the files of a service's folder.
+# system -> image -> a docker-archive: a layer with a static busybox, and one with
+# the files of a service's folder, which its httpd serves.
 #
 # With nixpkgs this would be one call of dockerTools.buildLayeredImage. Without
 # it the builder takes its tools, and the busybox, from the machine that builds.
@@ -47,7 +47,7 @@ derivation {
       Volumes.${state} = { };
       WorkingDir = "/srv";
     };
-    rootfs = { type = "layers"; diff_ids = [ "sha256:@layer@" ]; };
-    history = [{ created = "1970-01-01T00:00:01Z"; created_by = "modules/oci"; }];
+    rootfs = { type = "layers"; diff_ids = [ "sha256:@lower@" "sha256:@upper@" ]; };
+    history = map (created_by: { created = "1970-01-01T00:00:01Z"; inherit created_by; }) [ "modules/oci" name ];
   };
 }

@@ -5,6 +5,8 @@ package dockertest
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -27,6 +29,13 @@ import (
 // containers have no network but loopback. It ends with the test.
 func StartEngine(t testing.TB) string {
 	t.Helper()
+	return StartEngineWith(t, "")
+}
+
+// StartEngineWith is StartEngine with the engine's data in a folder; empty: in a
+// temporary one.
+func StartEngineWith(t testing.TB, data string) string {
+	t.Helper()
 	require.Zero(t, os.Geteuid(), "a Docker engine can only be started as root: run the tests as root")
 
 	// Not t.TempDir: its path, with the test's name in it, can be too long for
@@ -35,15 +44,24 @@ func StartEngine(t testing.TB) string {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	in := func(name string) string { return filepath.Join(dir, name) }
+	if data == "" {
+		data = in("data")
+	}
 
 	engine := start(t, command.Cmd{
 		Name: tool(t, "unshare", "util-linux"),
 		Args: []string{"--net", "--mount", tool(t, "dockerd", "docker.io"),
-			"--data-root", in("data"), "--exec-root", in("exec"), "--pidfile", in("pid"),
+			"--data-root", data, "--exec-root", in("exec"), "--pidfile", in("pid"),
 			"--host", "unix://" + in("docker.sock"), "--bridge", "none", "--iptables=false"},
 	})
-	// Asked to end by its own process alone: it still has containers to stop.
-	t.Cleanup(func() { stop(t, engine, in("pid")) })
+	// Asked to end by its own process alone: it still has containers to stop. One
+	// that was killed leaves its containerd.
+	t.Cleanup(func() {
+		stop(t, engine, in("pid"))
+		if pid := pidIn(t, in("exec/containerd/containerd.pid")); pid != 0 {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
 	waitFor(t, engine, "the Docker engine", func(ctx context.Context) bool { return ping(ctx, in("docker.sock")) })
 	return in("docker.sock")
 }
@@ -64,6 +82,27 @@ func ping(ctx context.Context, socket string) bool {
 	return answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
 }
 
+// Kill kills an engine that StartEngine started, without warning.
+func Kill(t testing.TB, socket string) {
+	t.Helper()
+	pid := pidIn(t, filepath.Join(filepath.Dir(socket), "pid"))
+	require.NotZero(t, pid)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+}
+
+// pidIn is the process id in a file; 0 when there is no such file.
+func pidIn(t testing.TB, file string) int {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0
+	}
+	require.NoError(t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	require.NoError(t, err)
+	return pid
+}
+
 // stop ends a server that wrote its process id into pidFile, and waits.
 func stop(t testing.TB, server *command.Pipe, pidFile string) {
 	const patience = 30 * time.Second
@@ -73,11 +112,11 @@ func stop(t testing.TB, server *command.Pipe, pidFile string) {
 		return // it failed to start, or died
 	default:
 	}
-	raw, err := os.ReadFile(pidFile)
-	require.NoError(t, err)
-	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
-	require.NoError(t, err)
-	require.NoError(t, syscall.Kill(pid, syscall.SIGTERM))
+	pid := pidIn(t, pidFile)
+	require.NotZero(t, pid)
+	if err := syscall.Kill(pid, syscall.SIGTERM); !errors.Is(err, syscall.ESRCH) {
+		require.NoError(t, err)
+	}
 	select {
 	case <-server.Done():
 	case <-time.After(patience):

@@ -1,0 +1,313 @@
+// Package deploytest has an engine in memory, and the suite that it and the real
+// one pass.
+package deploytest
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"homelab/internal/deploy"
+	"homelab/internal/fault"
+)
+
+// Memory is an engine in memory. The zero value is one with a graph driver, on
+// Linux and the processor of this machine.
+type Memory struct {
+	Containerd bool
+	// Fail, when it is set, is asked before each call with the call's name, and
+	// its error is the answer.
+	Fail func(call string) error
+	// Forget loads nothing, and says nothing of it.
+	Forget bool
+
+	mu     sync.Mutex
+	images map[string]*deploy.HostImage // by ID
+	lost   map[string]bool              // diff IDs
+	loads  int
+}
+
+// Loads is how often an archive was taken, or tried.
+func (m *Memory) Loads() int { return m.loads }
+
+// Lose takes the content of a layer away that an image still names.
+func (m *Memory) Lose(diffID string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lost[diffID] = true
+}
+
+func (m *Memory) asked(call string) error {
+	if m.Fail != nil {
+		return m.Fail(call)
+	}
+	return nil
+}
+
+// Platform is part of [deploy.Engine].
+func (m *Memory) Platform(ctx context.Context) (deploy.Platform, error) {
+	if err := errors.Join(ctx.Err(), m.asked("platform")); err != nil {
+		return deploy.Platform{}, err
+	}
+	return deploy.Platform{OS: "linux", Arch: runtime.GOARCH, Containerd: m.Containerd}, nil
+}
+
+// Image is part of [deploy.Engine].
+func (m *Memory) Image(ctx context.Context, ref string) (*deploy.HostImage, error) {
+	if err := errors.Join(ctx.Err(), m.asked("image")); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if i := m.find(ref); i != nil {
+		found := *i
+		found.Names = slices.Clone(i.Names)
+		return &found, nil
+	}
+	return nil, nil
+}
+
+func (m *Memory) find(ref string) *deploy.HostImage {
+	for id, i := range m.images {
+		if id == ref || slices.Contains(i.Names, ref) {
+			return i
+		}
+	}
+	return nil
+}
+
+// Images is part of [deploy.Engine].
+func (m *Memory) Images(ctx context.Context) ([]deploy.HostImage, error) {
+	if err := errors.Join(ctx.Err(), m.asked("images")); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := []deploy.HostImage{}
+	for _, i := range m.images {
+		all = append(all, *i)
+	}
+	return all, nil
+}
+
+// Tag is part of [deploy.Engine].
+func (m *Memory) Tag(ctx context.Context, ref, name string) error {
+	if err := errors.Join(ctx.Err(), m.asked("tag")); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := m.find(ref)
+	if i == nil {
+		return refuse("no such image: %s", ref)
+	}
+	m.name(i, name)
+	return nil
+}
+
+func (m *Memory) name(i *deploy.HostImage, name string) {
+	for _, other := range m.images {
+		other.Names = slices.DeleteFunc(other.Names, func(n string) bool { return n == name })
+	}
+	i.Names = append(i.Names, name)
+}
+
+// Load is part of [deploy.Engine].
+func (m *Memory) Load(ctx context.Context, archive io.Reader) error {
+	m.loads++
+	if err := errors.Join(ctx.Err(), m.asked("load")); err != nil {
+		return err
+	}
+	entries, err := untar(archive)
+	if err != nil || m.Forget {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.images == nil {
+		m.images, m.lost = map[string]*deploy.HostImage{}, map[string]bool{}
+	}
+	if m.Containerd && entries["index.json"] != nil {
+		return m.loadOCI(entries)
+	}
+	return m.loadDocker(entries)
+}
+
+func untar(archive io.Reader) (map[string][]byte, error) {
+	entries := map[string][]byte{}
+	reader := tar.NewReader(archive)
+	for {
+		header, err := reader.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return entries, nil
+		case err != nil:
+			return nil, err
+		}
+		if entries[header.Name], err = io.ReadAll(reader); err != nil {
+			return nil, err
+		}
+		if header.Typeflag == tar.TypeDir {
+			delete(entries, header.Name)
+		}
+	}
+}
+
+// refuse is what an engine says of an archive that it cannot use.
+func refuse(format string, args ...any) error {
+	f := fault.Newf(fault.Precondition, "see the log of the engine", format, args...)
+	f.Err = deploy.ErrRefused
+	return f
+}
+
+type config struct {
+	OS           string
+	Architecture string
+	RootFS       struct {
+		DiffIDs []string `json:"diff_ids"`
+	}
+}
+
+func (m *Memory) loadDocker(entries map[string][]byte) error {
+	var manifest []struct {
+		Config   string
+		RepoTags []string
+		Layers   []string
+	}
+	if err := json.Unmarshal(entries["manifest.json"], &manifest); err != nil || len(manifest) != 1 {
+		return refuse("not an archive with one image: %v", err)
+	}
+	raw := entries[manifest[0].Config]
+	var c config
+	if err := json.Unmarshal(raw, &c); err != nil || len(c.RootFS.DiffIDs) != len(manifest[0].Layers) {
+		return refuse("a config that cannot be used: %v", err)
+	}
+	for at, path := range manifest[0].Layers {
+		content, sent := entries[path]
+		switch {
+		case sent && sum(content) != c.RootFS.DiffIDs[at]:
+			return refuse("wrong diff ID of layer %d", at)
+		case !sent && (m.Containerd || !m.knows(c.RootFS.DiffIDs[:at+1])):
+			return refuse("open %s: no such file or directory", path)
+		}
+	}
+	m.keep(sum(raw), c, manifest[0].RepoTags)
+	return nil
+}
+
+// knows says whether some image begins with these layers, and has them.
+func (m *Memory) knows(chain []string) bool {
+	if slices.ContainsFunc(chain, func(id string) bool { return m.lost[id] }) {
+		return false
+	}
+	for _, i := range m.images {
+		if len(i.DiffIDs) >= len(chain) && slices.Equal(i.DiffIDs[:len(chain)], chain) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Memory) loadOCI(entries map[string][]byte) error {
+	type descriptor struct {
+		Digest      string
+		Annotations map[string]string
+	}
+	blob := func(digest string) []byte { return entries["blobs/sha256/"+strings.TrimPrefix(digest, "sha256:")] }
+	var index struct{ Manifests []descriptor }
+	if err := json.Unmarshal(entries["index.json"], &index); err != nil || len(index.Manifests) == 0 {
+		return refuse("an index that cannot be used: %v", err)
+	}
+	var manifest struct {
+		Config descriptor
+		Layers []descriptor
+	}
+	digest := index.Manifests[0].Digest
+	if err := json.Unmarshal(blob(digest), &manifest); err != nil {
+		return refuse("a manifest that cannot be used: %v", err)
+	}
+	var c config
+	if err := json.Unmarshal(blob(manifest.Config.Digest), &c); err != nil {
+		return refuse("a config that cannot be used: %v", err)
+	}
+	for at, layer := range manifest.Layers {
+		content := blob(layer.Digest)
+		switch {
+		case content != nil && sum(content) != layer.Digest:
+			return refuse("wrong digest of %s", layer.Digest)
+		case content == nil && !m.knows(c.RootFS.DiffIDs[:at+1]):
+			return refuse("content digest %s: not found", layer.Digest)
+		}
+	}
+	names := []string{}
+	for _, d := range index.Manifests {
+		name := strings.TrimPrefix(strings.TrimPrefix(d.Annotations["io.containerd.image.name"], "docker.io/"), "library/")
+		names = append(names, name)
+	}
+	m.keep(digest, c, names)
+	return nil
+}
+
+func (m *Memory) keep(id string, c config, names []string) {
+	i := m.images[id]
+	if i == nil {
+		i = &deploy.HostImage{ID: id, DiffIDs: c.RootFS.DiffIDs, OS: c.OS, Arch: c.Architecture, Names: []string{}}
+		m.images[id] = i
+	}
+	for _, diffID := range c.RootFS.DiffIDs {
+		delete(m.lost, diffID)
+	}
+	for _, name := range names {
+		m.name(i, name)
+	}
+}
+
+func sum(content []byte) string {
+	digest := sha256.Sum256(content)
+	return "sha256:" + hex.EncodeToString(digest[:])
+}
+
+// Archive makes a docker-archive with an image of some layers: each has one file
+// with that content. Variant makes another image of the same layers.
+func Archive(name, variant string, layers ...string) []byte {
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	add := func(name string, content []byte) {
+		// A buffer takes everything.
+		_ = w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))})
+		_, _ = w.Write(content)
+	}
+	diffIDs, paths := []string{}, []string{}
+	for _, content := range layers {
+		var layer bytes.Buffer
+		inner := tar.NewWriter(&layer)
+		_ = inner.WriteHeader(&tar.Header{Name: "file-" + content[:1], Mode: 0o644, Size: int64(len(content))})
+		_, _ = inner.Write([]byte(content))
+		_ = inner.Close()
+		id := sum(layer.Bytes())
+		path := strings.TrimPrefix(id, "sha256:") + "/layer.tar"
+		if !slices.Contains(paths, path) {
+			add(path, layer.Bytes())
+		}
+		diffIDs, paths = append(diffIDs, id), append(paths, path)
+	}
+	c, _ := json.Marshal(map[string]any{
+		"architecture": runtime.GOARCH, "os": "linux", "config": map[string]any{"Env": []string{"VARIANT=" + variant}, "Cmd": []string{"/bin/true"}},
+		"rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs},
+	})
+	configName := strings.TrimPrefix(sum(c), "sha256:") + ".json"
+	add(configName, c)
+	manifest, _ := json.Marshal([]map[string]any{{"Config": configName, "RepoTags": []string{name}, "Layers": paths}})
+	add("manifest.json", manifest)
+	_ = w.Close()
+	return out.Bytes()
+}

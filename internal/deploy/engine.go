@@ -1,0 +1,57 @@
+// Package deploy puts what was built onto hosts: it loads images into their
+// engines, sending only what is not there.
+package deploy
+
+import (
+	"context"
+	"io"
+)
+
+// Engine is the engine of one host, as far as images go. internal/engine/docker
+// is the real one, deploytest has one in memory; both pass the suite there.
+//
+// Errors are faults: [fault.EngineUnavailable] and [fault.HostUnreachable] when
+// there is no answer; when there is one, with [ErrRefused] among their causes, and
+// [ErrNoSpace] besides when a disk is full.
+type Engine interface {
+	// Platform says what the engine runs and how it keeps images.
+	Platform(ctx context.Context) (Platform, error)
+
+	// Image finds the image that a name or an ID stands for; nil when there is
+	// none.
+	Image(ctx context.Context, ref string) (*HostImage, error)
+
+	// Images lists all images, in no order.
+	Images(ctx context.Context) ([]HostImage, error)
+
+	// Load reads an archive to its end, and the engine's answer to its end. A
+	// failure of the archive's reader comes back as it is. The engine takes an
+	// archive whole or not at all, but a nil error is no proof: look for the
+	// image.
+	Load(ctx context.Context, archive io.Reader) error
+
+	// Tag gives an image one more name, REPOSITORY:TAG. When another image had
+	// it, the name moves.
+	Tag(ctx context.Context, ref, name string) error
+}
+
+// Platform is what an engine runs and how it keeps images.
+type Platform struct {
+	OS   string // as Go names it: linux
+	Arch string // as Go names it: amd64, arm64
+	// Containerd means that images are kept in the store of containerd, which
+	// takes OCI layouts without the layers that it has unpacked. A graph driver
+	// takes docker-archives so.
+	Containerd bool
+}
+
+// HostImage is an image on a host.
+type HostImage struct {
+	// ID is the digest of the config with a graph driver, that of the manifest
+	// with the store of containerd.
+	ID      string
+	Names   []string // REPOSITORY:TAG; may be empty
+	DiffIDs []string // of the layers, bottom first
+	OS      string
+	Arch    string
+}
