@@ -16,13 +16,16 @@ func (v *validation) deploy(at strictjson.Path, name string, s Service) {
 	}
 	v.container(at.Key("container"), name, s)
 	v.ports(at.Key("ports"), name, s)
-	v.mounts(at, d)
+	v.mounts(at, s)
 	v.list(at.Key("envFiles"), d.EnvFiles, absoluteFlaw)
 	v.keys(at.Key("env"), d.Env, variableFlaw)
-	v.list(at.Key("networks"), d.Networks, dockerNameFlaw)
+	v.networks(at, s)
 	v.keys(at.Key("labels"), d.Labels, labelFlaw)
 	if d.Health != nil {
 		v.health(at.Key("health"), d.Health)
+	}
+	if d.Privileges != nil {
+		v.privileges(at.Key("privileges"), *d.Privileges)
 	}
 	if r := d.Resources; r != nil {
 		at := at.Key("resources")
@@ -67,7 +70,8 @@ func (v *validation) ports(at strictjson.Path, name string, s Service) {
 
 // mounts checks what is mounted into the container, and that no two things are
 // mounted at one place.
-func (v *validation) mounts(at strictjson.Path, d *Deploy) {
+func (v *validation) mounts(at strictjson.Path, s Service) {
+	d, rule := s.Deploy, s.MountRule(v.registry.Hosts[s.HostOf()])
 	places := map[string]strictjson.Path{}
 	target := func(at strictjson.Path, target string) {
 		f := targetFlaw(target)
@@ -86,7 +90,9 @@ func (v *validation) mounts(at strictjson.Path, d *Deploy) {
 	}
 	for i, mount := range d.Mounts {
 		at := at.Key("mounts").Index(i)
-		v.required(at, "source", mount.Source, cleanFlaw)
+		for _, f := range rule.flaws(mount) {
+			v.report(at.Key("source"), mount.Source, f)
+		}
 		target(at, mount.Target)
 	}
 }
@@ -112,8 +118,11 @@ func variableFlaw(name string) flaw {
 }
 
 func labelFlaw(name string) flaw {
-	if name == "" {
+	switch {
+	case name == "":
 		return flawf("write a name", "a label without a name")
+	case strings.HasPrefix(name, "homelab."):
+		return flawf("choose another name", "labels that begin with homelab. say what homelab knows of a container")
 	}
 	return flaw{}
 }

@@ -23,6 +23,7 @@ func (v *validation) declaredHosts() {
 			v.report(at.Key("docker"), withoutPassword(host.Docker), f)
 		}
 		v.field(at, "system", host.System, v.systemFlaw)
+		v.list(at.Key("mountRoots"), host.MountRoots, cleanFlaw)
 		if host.TLS != nil {
 			v.tls(at.Key("tls"), host)
 		}

@@ -47,6 +47,15 @@ func (s Service) ContainerOf(name string) string {
 	return s.Deploy.Container
 }
 
+// PrivilegesOf are the privileges of the service; none when it says nothing of
+// them.
+func (s Service) PrivilegesOf() Privileges {
+	if s.Deploy == nil || s.Deploy.Privileges == nil {
+		return Privileges{}
+	}
+	return *s.Deploy.Privileges
+}
+
 // AllHosts are the declared hosts, and the local one when a service is on it.
 func (r *Registry) AllHosts() map[string]Host {
 	hosts := map[string]Host{}

@@ -24,7 +24,7 @@ func TestLookup(t *testing.T) {
 	_, err = r.Lookup(strings.Repeat("x", 1<<20))
 	assert.EqualError(t, err, `no service is called "`+strings.Repeat("x", 100)+`"`)
 	_, err = r.Lookup("zz")
-	assert.Equal(t, "valid: grafana, home-assistant, prometheus, ha, hass", fault.Of(err).Hint)
+	assert.Equal(t, "valid: grafana, home-assistant, prometheus, watchdog, zigbee, ha, hass", fault.Of(err).Hint)
 }
 
 func TestHostAndContainerOf(t *testing.T) {
@@ -37,9 +37,13 @@ func TestHostAndContainerOf(t *testing.T) {
 	}
 	assert.Equal(t, map[string]place{
 		"grafana": {"nas", "grafana"}, "home-assistant": {"pi", "homeassistant"}, "prometheus": {"local", "prometheus"},
+		"watchdog": {"local", "watchdog"}, "zigbee": {"local", "zigbee"},
 	}, got)
 	assert.Equal(t, "local", registry.Service{}.HostOf())
 	assert.Equal(t, "a", registry.Service{}.ContainerOf("a"))
+	assert.Equal(t, registry.Privileges{Unconfined: true}, r.Services["zigbee"].PrivilegesOf())
+	assert.Equal(t, registry.Privileges{}, r.Services["prometheus"].PrivilegesOf())
+	assert.Equal(t, registry.Privileges{}, registry.Service{}.PrivilegesOf())
 }
 
 func TestSystemOf(t *testing.T) {

@@ -34,6 +34,7 @@ let
     docker = optional types.str "Docker engine: unix:///path, ssh://user@host[:port][/path/of/socket] or tcp://host:port; left out: DOCKER_HOST, else the current Docker context, else the local socket.";
     tls = optional tls "Client certificate files for a tcp:// engine.";
     system = optional types.str "Nix system of the host, such as aarch64-linux; left out: asked from its Docker engine.";
+    mountRoots = optional (types.listOf types.str) "Absolute paths of the host: services mount only these and what is below. Left out: any path that is not refused; an empty list: none.";
   };
 
   tls = record {
@@ -44,35 +45,49 @@ let
 
   service = record {
     description = optional types.str "For people.";
-    aliases = list types.str "Short names, such as ha for home-assistant; unique among all names and aliases.";
-    dependsOn = list types.str "Services this one is built on or needs: a change that touches them touches this one.";
+    aliases = list types.str "Short names, such as ha; unique among all names and aliases.";
+    dependsOn = list types.str "Services it is built on or needs: what touches them touches it.";
     build = required build "What to build.";
-    hints = required (types.listOf types.str) "Paths whose change touches the service: a file, a folder (everything below) or a doublestar glob, relative to the repository root.";
-    exclude = list types.str "Paths, spelled like hints, that never touch the service.";
-    inputs = optional (types.listOf types.str) "Names of the flake inputs that matter to the service. When given, a changed flake.lock touches the service only if one of them moved. Left out: flake.lock counts like any other file.";
+    hints = required (types.listOf types.str) "Paths whose change touches it: a file, a folder (everything below) or a doublestar glob, relative to the repository root.";
+    exclude = list types.str "Paths, spelled like hints, that never touch it.";
+    inputs = optional (types.listOf types.str) "Flake inputs that matter to it: a changed flake.lock touches it only if one of them moved. Left out: like any other file.";
     deploy = optional deploy "How it runs; left out: it is only built.";
     state = optional state "What it must not lose.";
   };
 
   build = record {
-    targets = required (types.attrsOf types.str) "Flake attribute of the image for each Nix system, such as x86_64-linux: packages.x86_64-linux.homelab-ha-oci.";
+    targets = required (types.attrsOf types.str) "Flake attribute of the image for each Nix system, such as x86_64-linux: packages.x86_64-linux.ha-oci.";
     image = optional types.str "Repository name of the image; left out: as the archive says.";
   };
 
   deploy = record {
     host = optional types.str "Name of the host; left out: local.";
-    container = optional types.str "Name of the container; left out: the name of the service.";
+    container = optional types.str "Its name; left out: that of the service.";
     ports = list types.str "Published ports, [ADDRESS:]HOST:CONTAINER[/udp].";
     volumes = list volume "Named Docker volumes.";
-    mounts = list mount "Paths of the host, bound into the container.";
+    mounts = list mount "Paths of the host.";
     env = table types.str "Environment; not for secrets.";
-    envFiles = list types.str "Absolute paths on the host of files with KEY=VALUE lines (decrypted by agenix or the like); their contents never appear in an answer.";
+    envFiles = list types.str "Files on the host with KEY=VALUE lines, absolute paths; their contents never appear in an answer.";
     networks = list types.str "Docker networks to join.";
     restart = optional (types.enum [ "no" "always" "on-failure" "unless-stopped" ]) "Docker restart policy; left out: unless-stopped.";
     health = optional health "When a new container counts as healthy; left out: docker.";
-    strategy = optional (types.enum [ "replace" "overlap" ]) "replace stops the old container first, overlap starts the new one beside it; left out: replace.";
+    strategy = optional (types.enum [ "replace" "overlap" ]) "replace stops the old one first, overlap starts the new one beside it; left out: replace.";
     resources = optional resources "Limits.";
-    labels = table types.str "Labels of the container.";
+    labels = table types.str "Its labels.";
+    privileges = optional privileges "What it may do beyond the defaults.";
+  };
+
+  privileges = record {
+    privileged = optional types.bool "All that root may do.";
+    capabilities = list types.str "Capabilities to add, without CAP_.";
+    newPrivileges = optional types.bool "Allow setuid programs.";
+    devices = list types.str "Devices of the host.";
+    hostNetwork = optional types.bool "Use the host's network.";
+    hostPid = optional types.bool "See the host's processes.";
+    hostIpc = optional types.bool "Share the host's IPC.";
+    unconfined = optional types.bool "No seccomp, no AppArmor.";
+    dockerSocket = optional types.bool "Allow mounting an engine's socket.";
+    sysctls = table types.str "Kernel settings of its own.";
   };
 
   volume = record {
@@ -88,14 +103,14 @@ let
   };
 
   health = record {
-    kind = required (types.enum [ "http" "tcp" "exec" "docker" ]) "http and tcp probe a port of the container, exec runs a command in it, docker waits for the image's own HEALTHCHECK (or for running, when it has none).";
+    kind = required (types.enum [ "http" "tcp" "exec" "docker" ]) "http and tcp probe a port, exec runs a command in it, docker waits for the image's own HEALTHCHECK, else for running.";
     port = optional types.int "Port in the container, for http and tcp.";
     path = optional types.str "URL path, for http; left out: /.";
-    status = optional types.int "Expected HTTP status; left out: any from 200 to 399.";
+    status = optional types.int "Expected status; left out: 200 to 399.";
     command = list types.str "Command and arguments, for exec.";
-    interval = optional types.str "Time between two probes, such as 2s.";
-    timeout = optional types.str "Time for the whole gate, such as 60s.";
-    startPeriod = optional types.str "Time before failures count, such as 10s.";
+    interval = optional types.str "Time between two probes.";
+    timeout = optional types.str "Time for the whole gate.";
+    startPeriod = optional types.str "Time before failures count.";
   };
 
   resources = record {
@@ -106,11 +121,11 @@ let
 
   state = record {
     items = list stateItem "Volumes and paths that hold the state.";
-    quiesce = optional quiesce "How the state is made consistent while it is captured; left out: stop.";
-    reauth = list reauth "Credentials a person must look after when the service moves.";
-    backup = optional types.str "Guidance for people, shown when a bundle is made.";
-    restore = optional types.str "Guidance for people, shown when a bundle is restored.";
-    downtimeBudget = optional types.str "Longest acceptable outage, such as 60s (the default).";
+    quiesce = optional quiesce "How it is made consistent for capture; left out: stop.";
+    reauth = list reauth "Credentials that need a person when it moves.";
+    backup = optional types.str "For people who make a bundle.";
+    restore = optional types.str "For people who restore a bundle.";
+    downtimeBudget = optional types.str "Longest acceptable outage; left out: 60s.";
     stores = list types.str "Where bundles go: an absolute path, s3://bucket/prefix or sftp://user@host/path.";
     retention = optional retention "Which bundles are kept.";
   };
@@ -118,22 +133,22 @@ let
   stateItem = record {
     volume = optional types.str "Name of a Docker volume; this or path.";
     path = optional types.str "Absolute path on the host; this or volume.";
-    exclude = list types.str "Doublestar globs below the item that are not captured.";
-    class = optional (types.enum [ "durable" "recomputable" "secret" ]) "durable is captured (the default), recomputable is not, secret only into an encrypted bundle.";
+    exclude = list types.str "Globs below the item that are not captured.";
+    class = optional (types.enum [ "durable" "recomputable" "secret" ]) "durable (the default) is captured, recomputable is not, secret only into an encrypted bundle.";
   };
 
   quiesce = record {
     kind = optional (types.enum [ "none" "stop" "pause" "exec" "http" "dump" "snapshot" ]) "What freezes the service; left out: stop.";
-    preset = optional types.str "Name of a ready-made recipe; this or kind.";
+    preset = optional types.str "A ready-made recipe; this or kind.";
     freeze = list types.str "exec and dump: command and arguments; http: method and URL.";
-    thaw = list types.str "Undoes freeze; required where freeze is given, except for dump.";
-    timeout = optional types.str "Longest time a freeze may take, such as 30s.";
+    thaw = list types.str "Undoes freeze; dump needs none.";
+    timeout = optional types.str "Longest time of a freeze.";
     onError = optional (types.enum [ "abort" "continue" ]) "When freezing fails; left out: abort.";
   };
 
   reauth = record {
     name = required types.str "What it is, such as Zigbee network key.";
-    policy = required (types.enum [ "reissue" "preserve" ]) "reissue: make a new one at the new place; preserve: it must travel unchanged.";
+    policy = required (types.enum [ "reissue" "preserve" ]) "reissue: make a new one there; preserve: it travels unchanged.";
     instructions = optional types.str "What a person does.";
   };
 

@@ -53,7 +53,7 @@ func New(cfg Config) *Harness {
 	options, err := nix.ParseOptions(cfg.NixOptions)
 	return &Harness{
 		cfg: cfg, engine: askEngine, nix: nix.Nix{Options: options}, badOptions: err,
-		systems: &systems{ask: askEngine, now: time.Now, known: map[registry.Host]answer{}},
+		systems: &systems{ask: askEngine, now: time.Now, known: map[string]answer{}},
 	}
 }
 

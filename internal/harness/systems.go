@@ -22,7 +22,7 @@ type systems struct {
 	now func() time.Time
 
 	mu    sync.Mutex
-	known map[registry.Host]answer
+	known map[string]answer // by the address of the engine
 }
 
 type answer struct {
@@ -32,14 +32,13 @@ type answer struct {
 }
 
 func (s *systems) of(ctx context.Context, _ string, host registry.Host) (string, error) {
-	host.Description = ""
 	if host.TLS != nil {
 		// Pointers of two readings of one registry differ: not remembered.
 		server, err := s.ask(ctx, host)
 		return server.System, err
 	}
 	s.mu.Lock()
-	a, ok := s.known[host]
+	a, ok := s.known[host.Docker]
 	s.mu.Unlock()
 	if ok && s.now().Before(a.until) {
 		return a.system, a.err
@@ -54,6 +53,6 @@ func (s *systems) of(ctx context.Context, _ string, host registry.Host) (string,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.known[host] = a
+	s.known[host.Docker] = a
 	return a.system, a.err
 }

@@ -7,11 +7,13 @@
   ];
   hosts = {
     attic = { };
+    cellar.mountRoots = [ ];
     pi = {
       description = "In the cupboard.";
       docker = "tcp://pi.lan:2376";
       tls = { ca = "/etc/homelab/ca.pem"; cert = "/etc/homelab/cert.pem"; key = "/etc/homelab/key.pem"; };
       system = "aarch64-linux";
+      mountRoots = [ "/srv" ];
     };
   };
   services = {
@@ -40,7 +42,7 @@
         container = "ha";
         ports = [ "8123:8123" ];
         volumes = [{ name = "ha"; target = "/config"; }];
-        mounts = [{ source = "/dev/ttyACM0"; target = "/dev/zigbee"; readOnly = true; }];
+        mounts = [{ source = "/srv/ha/media"; target = "/media"; readOnly = true; }];
         env.TZ = "Europe/Berlin";
         env.EMPTY = "";
         envFiles = [ "/run/agenix/ha" ];
@@ -59,6 +61,18 @@
         strategy = "replace";
         resources = { memoryBytes = 536870912; cpus = 1.5; pids = 200; };
         labels.backup = "yes";
+        privileges = {
+          privileged = false;
+          capabilities = [ "NET_ADMIN" ];
+          newPrivileges = true;
+          devices = [ "/dev/ttyACM0" ];
+          hostNetwork = false;
+          hostPid = true;
+          hostIpc = true;
+          unconfined = true;
+          dockerSocket = true;
+          sysctls."net.ipv4.ip_forward" = "1";
+        };
       };
       state = {
         items = [
