@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"homelab/registry"
 )
 
 // Spec is a container as it is to be: what an engine is given, in its own terms of
@@ -18,14 +20,17 @@ type Spec struct {
 	EnvFiles  []string          `json:"envFiles"` // on the host
 	Ports     []Port            `json:"ports"`
 	Mounts    []Mount           `json:"mounts"`
-	Networks  []string          `json:"networks"` // the first is the one it starts in; none: the engine's default
-	Restart   string            `json:"restart"`  // no, always, on-failure or unless-stopped
-	StopGrace time.Duration     `json:"stopGrace"`
-	Limits    Limits            `json:"limits"`
-	Security  Security          `json:"security"`
-	LogSize   int64             `json:"logSize"`  // most bytes of a log file
-	LogFiles  int               `json:"logFiles"` // most log files
-	Labels    map[string]string `json:"labels"`   // of the registry
+	// MountRule says which paths of the host may be among them: see [SafeMounts].
+	// It makes nothing of the container.
+	MountRule registry.MountRule `json:"mountRule"`
+	Networks  []string           `json:"networks"` // the first is the one it starts in; none: the engine's default
+	Restart   string             `json:"restart"`  // no, always, on-failure or unless-stopped
+	StopGrace time.Duration      `json:"stopGrace"`
+	Limits    Limits             `json:"limits"`
+	Security  Security           `json:"security"`
+	LogSize   int64              `json:"logSize"`  // most bytes of a log file
+	LogFiles  int                `json:"logFiles"` // most log files
+	Labels    map[string]string  `json:"labels"`   // of the registry
 }
 
 // Port is a published port.
