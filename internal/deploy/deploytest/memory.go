@@ -4,7 +4,6 @@ package deploytest
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -29,11 +28,22 @@ type Memory struct {
 	Fail func(call string) error
 	// Forget loads nothing, and says nothing of it.
 	Forget bool
+	// Behave says what the containers of an image do, by a name of it; of others
+	// the image itself says it, see [Behaviour].
+	Behave map[string]Behaviour
+	// Taken are ports of the host that somebody else holds.
+	Taken map[int]bool
+	// Command, when it is set, is what [Memory.Exec] runs.
+	Command func(c deploy.Container, command []string) (exit int, output string)
 
-	mu     sync.Mutex
-	images map[string]*deploy.HostImage // by ID
-	lost   map[string]bool              // diff IDs
-	loads  int
+	mu         sync.Mutex
+	images     map[string]*deploy.HostImage // by ID
+	behaviours map[string]Behaviour         // by ID of the image
+	lost       map[string]bool              // diff IDs
+	loads      int
+	containers map[string]*contained // by ID
+	networks   map[string]bool
+	made       int // containers so far
 }
 
 // Loads is how often an archive was taken, or tried.
@@ -134,7 +144,7 @@ func (m *Memory) Load(ctx context.Context, archive io.Reader) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.images == nil {
-		m.images, m.lost = map[string]*deploy.HostImage{}, map[string]bool{}
+		m.images, m.lost, m.behaviours = map[string]*deploy.HostImage{}, map[string]bool{}, map[string]Behaviour{}
 	}
 	if m.Containerd && entries["index.json"] != nil {
 		return m.loadOCI(entries)
@@ -175,6 +185,7 @@ type config struct {
 	RootFS       struct {
 		DiffIDs []string `json:"diff_ids"`
 	}
+	Config struct{ Labels map[string]string }
 }
 
 func (m *Memory) loadDocker(entries map[string][]byte) error {
@@ -261,7 +272,7 @@ func (m *Memory) keep(id string, c config, names []string) {
 	i := m.images[id]
 	if i == nil {
 		i = &deploy.HostImage{ID: id, DiffIDs: c.RootFS.DiffIDs, OS: c.OS, Arch: c.Architecture, Names: []string{}}
-		m.images[id] = i
+		m.images[id], m.behaviours[id] = i, behaviour(c.Config.Labels)
 	}
 	for _, diffID := range c.RootFS.DiffIDs {
 		delete(m.lost, diffID)
@@ -274,40 +285,4 @@ func (m *Memory) keep(id string, c config, names []string) {
 func sum(content []byte) string {
 	digest := sha256.Sum256(content)
 	return "sha256:" + hex.EncodeToString(digest[:])
-}
-
-// Archive makes a docker-archive with an image of some layers: each has one file
-// with that content. Variant makes another image of the same layers.
-func Archive(name, variant string, layers ...string) []byte {
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	add := func(name string, content []byte) {
-		// A buffer takes everything.
-		_ = w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))})
-		_, _ = w.Write(content)
-	}
-	diffIDs, paths := []string{}, []string{}
-	for _, content := range layers {
-		var layer bytes.Buffer
-		inner := tar.NewWriter(&layer)
-		_ = inner.WriteHeader(&tar.Header{Name: "file-" + content[:1], Mode: 0o644, Size: int64(len(content))})
-		_, _ = inner.Write([]byte(content))
-		_ = inner.Close()
-		id := sum(layer.Bytes())
-		path := strings.TrimPrefix(id, "sha256:") + "/layer.tar"
-		if !slices.Contains(paths, path) {
-			add(path, layer.Bytes())
-		}
-		diffIDs, paths = append(diffIDs, id), append(paths, path)
-	}
-	c, _ := json.Marshal(map[string]any{
-		"architecture": runtime.GOARCH, "os": "linux", "config": map[string]any{"Env": []string{"VARIANT=" + variant}, "Cmd": []string{"/bin/true"}},
-		"rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs},
-	})
-	configName := strings.TrimPrefix(sum(c), "sha256:") + ".json"
-	add(configName, c)
-	manifest, _ := json.Marshal([]map[string]any{{"Config": configName, "RepoTags": []string{name}, "Layers": paths}})
-	add("manifest.json", manifest)
-	_ = w.Close()
-	return out.Bytes()
 }

@@ -1,4 +1,4 @@
-// Package docker is a [deploy.Engine] on Docker's API. It is the only importer of
+// Package docker is a [deploy.Containers] on Docker's API. It is the only importer of
 // the API client, whose last release is 28.5.2: decision 0015 says when the
 // successor takes its place.
 package docker
@@ -26,6 +26,8 @@ type Engine struct {
 	host *dockerhost.Engine
 	api  *client.Client
 	last *recorder
+	// isNear is what was found out by near; nil: not asked yet.
+	isNear atomic.Pointer[bool]
 }
 
 // New makes an engine of a way to it, which stays the caller's to close. It does

@@ -23,24 +23,33 @@ const sshConnectTimeout = 8 * time.Second
 // the user's, with its configuration, agent and known hosts; it may ask for
 // nothing.
 func (l *link) dialSSH() (net.Conn, error) {
+	failure := func(result command.Result) error { return sshFailure(l.endpoint, l.address, result) }
+	conn, err := l.startSSH(command.Cmd{Args: sshArgs(l.address)}, failure)
+	if err != nil {
+		return nil, err // and not a nil *sshConn
+	}
+	return conn, nil
+}
+
+// startSSH runs the ssh command with arguments. Failure explains how it ended when
+// that was not well.
+func (l *link) startSSH(c command.Cmd, failure func(command.Result) error) (*sshConn, error) {
 	if !l.enter() {
 		return nil, net.ErrClosed
 	}
-	pipe, err := command.Start(l.life, command.Cmd{
-		Name:    "ssh",
-		Args:    sshArgs(l.address),
-		Install: "install the OpenSSH client (on Debian: apt install openssh-client)",
-	})
+	c.Name, c.Install = "ssh", "install the OpenSSH client (on Debian: apt install openssh-client)"
+	pipe, err := command.Start(l.life, c)
 	if err != nil {
 		l.running.Done()
 		return nil, err
 	}
-	conn := &sshConn{Pipe: pipe, link: l, closed: make(chan struct{})}
+	conn := &sshConn{Pipe: pipe, link: l, failure: failure, closed: make(chan struct{})}
 	go conn.attend()
 	return conn, nil
 }
 
-func sshArgs(a address) []string {
+// sshOptions is what every ssh command begins with.
+func sshOptions(a address) []string {
 	args := []string{"-T", "-o", "BatchMode=yes", "-o", fmt.Sprintf("ConnectTimeout=%d", int(sshConnectTimeout.Seconds()))}
 	if a.user != "" {
 		args = append(args, "-l", a.user)
@@ -48,7 +57,11 @@ func sshArgs(a address) []string {
 	if a.port != "" {
 		args = append(args, "-p", a.port)
 	}
-	args = append(args, "--", a.host, "docker")
+	return args
+}
+
+func sshArgs(a address) []string {
+	args := append(sshOptions(a), "--", a.host, "docker")
 	if a.path != "" {
 		// ssh joins the words and the shell of the host reads them.
 		args = append(args, "-H", "'unix://"+strings.ReplaceAll(a.path, "'", `'\''`)+"'")
@@ -73,6 +86,7 @@ func (a address) byHand() string {
 type sshConn struct {
 	*command.Pipe
 	link    *link
+	failure func(command.Result) error
 	closing sync.Once
 	closed  chan struct{}
 }
@@ -124,7 +138,7 @@ func (c *sshConn) explain(err error) error {
 	if result.Exit == 0 || c.link.life.Err() != nil {
 		return err
 	}
-	return sshFailure(c.link.endpoint, c.link.address, result)
+	return c.failure(result)
 }
 
 // Exit statuses of ssh: its own failure, else that of the remote shell.

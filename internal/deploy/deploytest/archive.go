@@ -1,0 +1,189 @@
+package deploytest
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/command"
+)
+
+// Archive makes a docker-archive with an image of some layers: each has one file
+// with that content. Variant makes another image of the same layers.
+func Archive(name, variant string, layers ...string) []byte {
+	packed := [][]byte{}
+	for _, content := range layers {
+		packed = append(packed, tarball(file{name: "file-" + content[:1], mode: 0o644, content: []byte(content)}))
+	}
+	return dockerArchive(name, runtime.GOARCH, map[string]any{"Env": []string{"VARIANT=" + variant}, "Cmd": []string{"/bin/true"}}, packed)
+}
+
+// file is an entry of an archive: a symbolic link when link is set.
+type file struct {
+	name    string
+	mode    int64
+	content []byte
+	link    string
+}
+
+func tarball(files ...file) []byte {
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for _, f := range files {
+		header := &tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.content))}
+		if f.link != "" {
+			header.Typeflag, header.Linkname = tar.TypeSymlink, f.link
+		}
+		// A buffer takes everything.
+		_ = w.WriteHeader(header)
+		_, _ = w.Write(f.content)
+	}
+	_ = w.Close()
+	return out.Bytes()
+}
+
+func dockerArchive(name, arch string, config map[string]any, layers [][]byte) []byte {
+	files, diffIDs, paths := []file{}, []string{}, []string{}
+	for _, layer := range layers {
+		id := sum(layer)
+		path := strings.TrimPrefix(id, "sha256:") + "/layer.tar"
+		if !slices.Contains(paths, path) {
+			files = append(files, file{name: path, mode: 0o644, content: layer})
+		}
+		diffIDs, paths = append(diffIDs, id), append(paths, path)
+	}
+	c, _ := json.Marshal(map[string]any{
+		"architecture": arch, "os": "linux", "config": config,
+		"rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs},
+	})
+	configName := strings.TrimPrefix(sum(c), "sha256:") + ".json"
+	manifest, _ := json.Marshal([]map[string]any{{"Config": configName, "RepoTags": []string{name}, "Layers": paths}})
+	return tarball(append(files, file{name: configName, mode: 0o644, content: c}, file{name: "manifest.json", mode: 0o644, content: manifest})...)
+}
+
+// Behaviour is what the containers of a test image do. A real engine runs it as a
+// shell script, [Memory] reads it from a label of the image. The zero value runs
+// until it is asked to end.
+type Behaviour struct {
+	Says   []string `json:"says,omitempty"`   // lines that it prints first
+	Warns  string   `json:"warns,omitempty"`  // a line on its standard error besides
+	Page   string   `json:"page,omitempty"`   // what its web server at [PagePort] answers; empty: it has none
+	Ends   bool     `json:"ends,omitempty"`   // it ends at once, with Exit
+	Exit   int      `json:"exit,omitempty"`   // its exit status
+	Deaf   bool     `json:"deaf,omitempty"`   // it takes no notice of being asked to end
+	Health string   `json:"health,omitempty"` // what its HEALTHCHECK comes to: healthy, unhealthy or starting; empty: it has none
+	// Foreign is a program for another processor.
+	Foreign bool `json:"foreign,omitempty"`
+	// Stuck cannot be killed either: Stop fails. Only Memory has such ones.
+	Stuck bool `json:"stuck,omitempty"`
+}
+
+// PagePort is where a container with a page listens.
+const PagePort = 8080
+
+// labelBehaviour is the label of an image with its behaviour.
+const labelBehaviour = "deploytest.behaviour"
+
+func behaviour(labels map[string]string) (b Behaviour) {
+	_ = json.Unmarshal([]byte(labels[labelBehaviour]), &b) // an image of another kind has none
+	return b
+}
+
+// BehaviourArchive makes a docker-archive with an image that behaves so, on real
+// engines too.
+func BehaviourArchive(t testing.TB, name string, b Behaviour) []byte {
+	t.Helper()
+	label, err := json.Marshal(b)
+	require.NoError(t, err)
+	config := map[string]any{"Labels": map[string]string{labelBehaviour: string(label)}}
+	if b.Health != "" {
+		config["Healthcheck"] = b.check()
+	}
+	files := []file{{name: "www/index.html", mode: 0o644, content: []byte(b.Page)}}
+	return busybox(t, name, b.script(), b.Foreign, config, files)
+}
+
+// script is what a container of it runs.
+func (b Behaviour) script() string {
+	var s strings.Builder
+	for _, line := range b.Says {
+		fmt.Fprintf(&s, "echo %s\n", quote(line))
+	}
+	if b.Warns != "" {
+		fmt.Fprintf(&s, "echo %s >&2\n", quote(b.Warns))
+	}
+	if b.Ends {
+		fmt.Fprintf(&s, "exit %d\n", b.Exit)
+		return s.String()
+	}
+	if b.Page != "" {
+		fmt.Fprintf(&s, "/bin/busybox httpd -f -p %d -h /www &\n", PagePort)
+	}
+	trap := "exit 0"
+	if b.Deaf {
+		trap = ""
+	}
+	// The shell would not hear of a signal while it waits in the foreground.
+	fmt.Fprintf(&s, "trap '%s' TERM\nwhile :; do /bin/busybox sleep 1 & wait $!; done\n", trap)
+	return s.String()
+}
+
+// check is the HEALTHCHECK that comes to the health that is wanted.
+func (b Behaviour) check() map[string]any {
+	const often = 100 * time.Millisecond
+	check := map[string]any{"Test": []string{"CMD", "/bin/busybox", "false"}, "Interval": often, "Timeout": time.Minute, "Retries": 1}
+	switch b.Health {
+	case "healthy":
+		check["Test"] = []string{"CMD", "/bin/busybox", "true"}
+	case "starting":
+		check["StartPeriod"] = time.Hour
+	}
+	return check
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// BusyboxArchive makes a docker-archive with an image whose containers run a shell
+// script. The machine must have a static busybox.
+func BusyboxArchive(t testing.TB, name, script string) []byte {
+	t.Helper()
+	return busybox(t, name, script, false, map[string]any{}, nil)
+}
+
+func busybox(t testing.TB, name, script string, foreign bool, config map[string]any, more []file) []byte {
+	t.Helper()
+	path := command.Look("busybox")
+	require.NotEmpty(t, path, "this test needs a static busybox: apt install busybox-static")
+	program, err := os.ReadFile(path)
+	require.NoError(t, err)
+	arch := runtime.GOARCH
+	if foreign {
+		arch = otherArch(program)
+	}
+	base := tarball(file{name: "bin/busybox", mode: 0o755, content: program}, file{name: "bin/sh", link: "busybox"})
+	own := tarball(append(more, file{name: "run.sh", mode: 0o755, content: []byte(script)})...)
+	config["Entrypoint"] = []string{"/bin/busybox", "sh", "/run.sh"}
+	config["Env"] = []string{"PATH=/bin", "OF_THE_IMAGE=1"}
+	return dockerArchive(name, arch, config, [][]byte{base, own})
+}
+
+// otherArch makes a program one for a processor that hardly any machine has, not
+// even by emulation, and names an architecture for it.
+func otherArch(elf []byte) string {
+	const machine, frv = 18, 0x5441 // where an ELF file says its processor
+	binary.LittleEndian.PutUint16(elf[machine:], frv)
+	if runtime.GOARCH == "riscv64" {
+		return "arm64"
+	}
+	return "riscv64"
+}
