@@ -154,7 +154,8 @@ func (b Behaviour) check() map[string]any {
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // BusyboxArchive makes a docker-archive with an image whose containers run a shell
-// script. The machine must have a static busybox.
+// script, with the most common commands on PATH and all others by /bin/busybox.
+// The machine must have a static busybox.
 func BusyboxArchive(t testing.TB, name, script string) []byte {
 	t.Helper()
 	return busybox(t, name, script, false, map[string]any{}, nil)
@@ -170,7 +171,11 @@ func busybox(t testing.TB, name, script string, foreign bool, config map[string]
 	if foreign {
 		arch = otherArch(program)
 	}
-	base := tarball(file{name: "bin/busybox", mode: 0o755, content: program}, file{name: "bin/sh", link: "busybox"})
+	files := []file{{name: "bin/busybox", mode: 0o755, content: program}}
+	for _, name := range []string{"sh", "true", "false", "echo", "cat", "env", "sleep", "wget"} {
+		files = append(files, file{name: "bin/" + name, link: "busybox"})
+	}
+	base := tarball(files...)
 	own := tarball(append(more, file{name: "run.sh", mode: 0o755, content: []byte(script)})...)
 	config["Entrypoint"] = []string{"/bin/busybox", "sh", "/run.sh"}
 	config["Env"] = []string{"PATH=/bin", "OF_THE_IMAGE=1"}

@@ -43,6 +43,13 @@ func (m *Memory) Disown(id string) {
 	m.containers[id].Labels = map[string]string{}
 }
 
+// Vanish removes a container, whosever it is.
+func (m *Memory) Vanish(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.containers, id)
+}
+
 // enter begins a call: it asks [Memory.Fail], and locks. Unlock when err is nil.
 func (m *Memory) enter(ctx context.Context, call string) (unlock func(), err error) {
 	if err := errors.Join(ctx.Err(), m.asked(call)); err != nil {

@@ -31,7 +31,8 @@ const (
 
 // Create is part of [deploy.Containers]. An engine before 25 takes one network
 // when a container is made; it joins the others afterwards, and when it cannot,
-// the container goes again.
+// the container goes again. Whether a network is there some engines ask only when
+// the container starts, so it is asked here.
 func (e *Engine) Create(ctx context.Context, name string, spec deploy.Spec, labels map[string]string) (string, error) {
 	const doing = "docker create"
 	if name == "" || spec.Service == "" {
@@ -39,6 +40,9 @@ func (e *Engine) Create(ctx context.Context, name string, spec deploy.Spec, labe
 	}
 	env, err := e.environment(spec)
 	if err != nil {
+		return "", err
+	}
+	if err := e.networksThere(ctx, doing, spec); err != nil {
 		return "", err
 	}
 	to := deploy.Container{Name: name, Spec: spec}
@@ -104,16 +108,14 @@ func hostConfig(s deploy.Spec) *container.HostConfig {
 }
 
 // toMount makes no path of the host: the engine refuses one that is missing, where
-// the older way of binding makes a folder. What is mounted on one side stays
-// unseen on the other.
+// the older way of binding makes a folder. Propagation is left to the engine: it
+// is rprivate, and rslave where the engine's own folder is in the source, for
+// which it takes no other. Neither way does the host see mounts of the container.
 func toMount(m deploy.Mount) mount.Mount {
 	if m.Volume != "" {
 		return mount.Mount{Type: mount.TypeVolume, Source: m.Volume, Target: m.Target, ReadOnly: m.ReadOnly}
 	}
-	return mount.Mount{
-		Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly,
-		BindOptions: &mount.BindOptions{Propagation: mount.PropagationRPrivate},
-	}
+	return mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
 }
 
 func logConfig(s deploy.Spec) container.LogConfig {

@@ -30,7 +30,10 @@ func told(c container.InspectResponse) deploy.Container {
 	out.Address = address(c)
 	if s := c.State; s != nil {
 		out.State, out.Exit, out.Error, out.OOM = deploy.State(s.Status), s.ExitCode, s.Error, s.OOMKilled
-		out.Started, out.Ended = instant(s.StartedAt), instant(s.FinishedAt)
+		out.Started = instant(s.StartedAt)
+		if out.State != deploy.Running && out.State != deploy.Paused { // else it is the end of an earlier run
+			out.Ended = instant(s.FinishedAt)
+		}
 		if s.Health != nil && s.Health.Status != container.NoHealthcheck {
 			out.Health = string(s.Health.Status)
 		}

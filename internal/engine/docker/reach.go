@@ -3,15 +3,11 @@ package docker
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/network"
 
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
@@ -75,32 +71,4 @@ func (e *Engine) near(ctx context.Context) (bool, error) {
 	near := !rootless && info.OperatingSystem != "Docker Desktop"
 	e.isNear.Store(&near)
 	return near, nil
-}
-
-// labelNetwork is on the networks that homelab made.
-const labelNetwork = "homelab.network"
-
-// EnsureNetwork is part of [deploy.Containers].
-func (e *Engine) EnsureNetwork(ctx context.Context, name string) error {
-	there, err := e.hasNetwork(ctx, name)
-	if err != nil || there {
-		return err
-	}
-	_, err = e.api.NetworkCreate(ctx, name, network.CreateOptions{Driver: "bridge", Labels: map[string]string{labelNetwork: "1"}})
-	if errdefs.IsConflict(err) { // somebody else made it just now
-		return nil
-	}
-	return e.explain(ctx, fmt.Sprintf("docker network create %s", name), err)
-}
-
-// hasNetwork looks for a name; an engine also takes the beginning of an ID.
-func (e *Engine) hasNetwork(ctx context.Context, name string) (bool, error) {
-	n, err := e.api.NetworkInspect(ctx, name, network.InspectOptions{})
-	if errdefs.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, e.explain(ctx, "docker network inspect", err)
-	}
-	return n.Name == name, nil
 }

@@ -133,4 +133,3 @@ func (l *listener) Write(p []byte) (int, error) {
 		}
 	}
 }
-

@@ -36,6 +36,12 @@ func StartEngine(t testing.TB) string {
 // temporary one.
 func StartEngineWith(t testing.TB, data string) string {
 	t.Helper()
+	return startEngine(t, data, "--bridge", "none")
+}
+
+// startEngine starts an engine with options for its bridge.
+func startEngine(t testing.TB, data string, bridge ...string) string {
+	t.Helper()
 	require.Zero(t, os.Geteuid(), "a Docker engine can only be started as root: run the tests as root")
 
 	// Not t.TempDir: its path, with the test's name in it, can be too long for
@@ -50,9 +56,9 @@ func StartEngineWith(t testing.TB, data string) string {
 
 	engine := start(t, command.Cmd{
 		Name: tool(t, "unshare", "util-linux"),
-		Args: []string{"--net", "--mount", tool(t, "dockerd", "docker.io"),
+		Args: append([]string{"--net", "--mount", tool(t, "dockerd", "docker.io"),
 			"--data-root", data, "--exec-root", in("exec"), "--pidfile", in("pid"),
-			"--host", "unix://" + in("docker.sock"), "--bridge", "none", "--iptables=false"},
+			"--host", "unix://" + in("docker.sock"), "--iptables=false"}, bridge...),
 	})
 	// Asked to end by its own process alone: it still has containers to stop. One
 	// that was killed leaves its containerd.

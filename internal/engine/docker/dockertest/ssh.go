@@ -34,14 +34,25 @@ func (s SSH) URL(socket string) string {
 // StartSSH starts an ssh server. It ends with the test.
 func StartSSH(t testing.TB) SSH {
 	t.Helper()
+	s, config := prepareSSH(t, freePort(t))
+	server := start(t, command.Cmd{Name: tool(t, "sshd", "openssh-server"), Args: []string{"-D", "-e", "-f", config}})
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	waitFor(t, server, "the ssh server", func(ctx context.Context) bool { return greets(ctx, net.JoinHostPort(s.Host, s.Port)) })
+	return s
+}
+
+// prepareSSH makes keys, and the configuration of server and client; sshdConfig is
+// that of the server, beside ssh_config for the client.
+func prepareSSH(t testing.TB, port string) (s SSH, sshdConfig string) {
+	t.Helper()
 	require.Zero(t, os.Geteuid(), "an ssh server can only be started as root: run the tests as root")
-	sshd, ssh := tool(t, "sshd", "openssh-server"), tool(t, "ssh", "openssh-client")
+	ssh := tool(t, "ssh", "openssh-client")
 	tool(t, "docker", "docker.io") // what the server will be asked to run
 	require.NoError(t, os.MkdirAll("/run/sshd", 0o755), "sshd insists on this folder")
 
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
-	s := SSH{Host: "127.0.0.1", Port: freePort(t), User: "root", Bin: in("bin")}
+	s = SSH{Host: "127.0.0.1", Port: port, User: "root", Bin: in("bin")}
 	hostKey, clientKey := newKey(t, in("host")), newKey(t, in("client"))
 
 	write(t, in("authorized"), clientKey, 0o600)
@@ -63,11 +74,7 @@ StrictHostKeyChecking yes
 `, in("client"), in("known_hosts")), 0o600)
 	require.NoError(t, os.Mkdir(s.Bin, 0o755))
 	write(t, filepath.Join(s.Bin, "ssh"), fmt.Sprintf("#!/bin/sh\nexec '%s' -F '%s' \"$@\"\n", ssh, in("ssh_config")), 0o755)
-
-	server := start(t, command.Cmd{Name: sshd, Args: []string{"-D", "-e", "-f", in("sshd_config")}})
-	t.Cleanup(func() { require.NoError(t, server.Close()) })
-	waitFor(t, server, "the ssh server", func(ctx context.Context) bool { return greets(ctx, net.JoinHostPort(s.Host, s.Port)) })
-	return s
+	return s, in("sshd_config")
 }
 
 // newKey makes a key pair and returns the public half.

@@ -1,0 +1,25 @@
+package deploy_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/deploy"
+	"homelab/internal/deploy/deploytest"
+)
+
+// The engine in memory behaves as real ones do.
+func TestMemoryContainers(t *testing.T) {
+	m := &deploytest.Memory{}
+	deploytest.RunContainers(t, func(*testing.T) deploy.Containers { return m }, deploytest.Lab{
+		Stranger: func(t *testing.T, name, image string) string {
+			id, err := m.Create(context.Background(), name, deploy.Spec{Service: "other", Image: image}, nil)
+			require.NoError(t, err)
+			m.Disown(id)
+			t.Cleanup(func() { m.Vanish(id) })
+			return id
+		},
+	})
+}

@@ -1,0 +1,56 @@
+package docker_test
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/client"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/deploy"
+	"homelab/internal/deploy/deploytest"
+	"homelab/internal/engine/docker/dockertest"
+)
+
+// A real engine keeps the promises for containers, through its socket and through
+// ssh.
+func TestRealContainers(t *testing.T) {
+	engine := dockertest.StartEngineWithBridge(t)
+	stranger := func(t *testing.T, name, image string) string { return makeStranger(t, engine.Socket, name, image) }
+	t.Run("socket", func(t *testing.T) {
+		deploytest.RunContainers(t, func(t *testing.T) deploy.Containers { return open(t, "unix://"+engine.Socket) }, deploytest.Lab{
+			Stranger: stranger, Inside: func(do func()) { engine.Inside(t, do) },
+		})
+	})
+	t.Run("ssh", func(t *testing.T) {
+		ssh := engine.StartSSH(t)
+		t.Setenv("PATH", ssh.Bin+":"+os.Getenv("PATH"))
+		deploytest.RunContainers(t, func(t *testing.T) deploy.Containers { return open(t, ssh.URL(engine.Socket)) }, deploytest.Lab{
+			Stranger: stranger, Remote: true,
+		})
+	})
+}
+
+// raw is Docker's own client.
+func raw(t *testing.T, socket string) *client.Client {
+	t.Helper()
+	api, err := client.NewClientWithOpts(client.WithHost("unix://"+socket), client.WithAPIVersionNegotiation())
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, api.Close()) })
+	return api
+}
+
+// makeStranger makes a container as somebody else would.
+func makeStranger(t *testing.T, socket, name, image string) string {
+	t.Helper()
+	api := raw(t, socket)
+	made, err := api.ContainerCreate(t.Context(), &container.Config{Image: image}, nil, nil, nil, name)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		assert.NoError(t, api.ContainerRemove(context.Background(), made.ID, container.RemoveOptions{Force: true}))
+	})
+	return made.ID
+}
