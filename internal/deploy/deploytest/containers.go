@@ -26,12 +26,12 @@ const Nowhere = "/nowhere"
 // contained is a container in memory.
 type contained struct {
 	deploy.Container
-	behaviour Behaviour
-	looks     int // since it was started
-	printed   []printed
+	behaviour  Behaviour
+	looks      int // since it was started
+	utterances []utterances
 }
 
-type printed struct {
+type utterances struct {
 	at   time.Time
 	line string
 }
@@ -286,7 +286,7 @@ func (c *contained) start() {
 		lines = append(slices.Clone(lines), b.Warns)
 	}
 	for _, line := range lines {
-		c.printed = append(c.printed, printed{c.Started, line})
+		c.utterances = append(c.utterances, utterances{c.Started, line})
 	}
 }
 
@@ -474,7 +474,7 @@ func (m *Memory) Logs(ctx context.Context, id string, lines int, since time.Time
 	if err != nil {
 		return err
 	}
-	kept := slices.DeleteFunc(slices.Clone(c.printed), func(p printed) bool { return p.at.Before(since) })
+	kept := slices.DeleteFunc(slices.Clone(c.utterances), func(p utterances) bool { return p.at.Before(since) })
 	for _, p := range kept[max(len(kept)-max(lines, 0), 0):] {
 		if _, err := io.WriteString(w, p.line+"\n"); err != nil {
 			return err

@@ -502,18 +502,18 @@ func get(t *testing.T, conn net.Conn) string {
 
 func (s *containerSuite) logs(t *testing.T) {
 	c := s.started(t, s.spec("suite-talks", "talks"))
-	print := func(lines int, since time.Time) string {
+	tail := func(lines int, since time.Time) string {
 		var out strings.Builder
 		require.NoError(t, s.Logs(t.Context(), c.ID, lines, since, &out))
 		return out.String()
 	}
-	require.Eventually(t, func() bool { return strings.Count(print(100, time.Time{}), "\n") == 4 }, patience, 20*time.Millisecond)
-	assert.ElementsMatch(t, []string{"one", "two", "three", "careful", ""}, strings.Split(print(100, time.Time{}), "\n"))
-	assert.Equal(t, 2, strings.Count(print(2, time.Time{}), "\n"))
-	assert.Empty(t, print(0, time.Time{}))
-	assert.Empty(t, print(-1, time.Time{}))
-	assert.NotEmpty(t, print(9, c.Started.Add(-time.Second)))
-	assert.Empty(t, print(9, time.Now().Add(time.Hour)))
+	require.Eventually(t, func() bool { return strings.Count(tail(100, time.Time{}), "\n") == 4 }, patience, 20*time.Millisecond)
+	assert.ElementsMatch(t, []string{"one", "two", "three", "careful", ""}, strings.Split(tail(100, time.Time{}), "\n"))
+	assert.Equal(t, 2, strings.Count(tail(2, time.Time{}), "\n"))
+	assert.Empty(t, tail(0, time.Time{}))
+	assert.Empty(t, tail(-1, time.Time{}))
+	assert.NotEmpty(t, tail(9, c.Started.Add(-time.Second)))
+	assert.Empty(t, tail(9, time.Now().Add(time.Hour)))
 
 	cause := errors.New("nobody reads")
 	assert.ErrorIs(t, s.Logs(t.Context(), c.ID, 9, time.Time{}, brokenWriter{cause}), cause)

@@ -1,0 +1,184 @@
+package deploy
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"homelab/internal/fault"
+	"homelab/registry"
+)
+
+// Gate is what a new container must pass before it counts.
+type Gate struct {
+	Kind     string        `json:"kind"` // http, tcp, exec or docker
+	Port     int           `json:"port,omitempty"`
+	Path     string        `json:"path,omitempty"`
+	Status   int           `json:"status,omitempty"` // 0: any from 200 to 399
+	Command  []string      `json:"command,omitempty"`
+	Interval time.Duration `json:"interval"` // between two probes
+	Timeout  time.Duration `json:"timeout"`  // of it all
+}
+
+// What a gate is when the registry does not say.
+const (
+	defaultInterval = time.Second
+	defaultTimeout  = 60 * time.Second
+	// settle is how long a container without any check of its own must have run.
+	settle = 2 * time.Second
+	// probeTimeout bounds one probe.
+	probeTimeout = 5 * time.Second
+)
+
+// NewGate is the gate of a service. The start period of the registry only adds
+// time: no failure before the end counts.
+func NewGate(h *registry.Health) Gate {
+	if h == nil {
+		h = &registry.Health{Kind: "docker"}
+	}
+	return Gate{
+		Kind: cmp.Or(h.Kind, "docker"), Port: h.Port, Path: cmp.Or(h.Path, "/"), Status: h.Status, Command: h.Command,
+		Interval: duration(h.Interval, defaultInterval), Timeout: duration(h.Timeout, defaultTimeout) + duration(h.StartPeriod, 0),
+	}
+}
+
+// duration reads what the registry has checked.
+func duration(text string, otherwise time.Duration) time.Duration {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return otherwise
+	}
+	return d
+}
+
+// Pass waits until a container passes. It fails with [fault.Unhealthy] as soon as
+// the container has ended, and when the time is over.
+func (g Gate) Pass(ctx context.Context, e Containers, id string) error {
+	timed, stop := context.WithTimeout(ctx, g.Timeout)
+	defer stop()
+	var last error
+	for {
+		c, err := e.Container(timed, id)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case timed.Err() != nil:
+			return g.failed(ctx, e, id, last)
+		case err != nil:
+			return err
+		case c == nil:
+			return fault.New(fault.Conflict, "the new container is gone: something else removed it", "see who else works on that host")
+		case c.State == Exited || c.State == Dead || c.Restarts > 0 || c.State == Restarting:
+			return ended(ctx, e, c)
+		case c.State == Running:
+			if last = g.probe(timed, e, c); last == nil {
+				return nil
+			}
+		}
+		select {
+		case <-timed.Done():
+		case <-time.After(g.Interval):
+		}
+	}
+}
+
+// probe looks once; nil is healthy.
+func (g Gate) probe(ctx context.Context, e Containers, c *Container) error {
+	ctx, stop := context.WithTimeout(ctx, probeTimeout)
+	defer stop()
+	switch g.Kind {
+	case "exec":
+		exit, output, err := e.Exec(ctx, c.ID, g.Command)
+		if err == nil && exit != 0 {
+			err = fmt.Errorf("%s ended with status %d: %s", g.Command[0], exit, oneLine(output))
+		}
+		return err
+	case "tcp":
+		conn, err := e.Dial(ctx, *c, g.Port)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	case "http":
+		return g.get(ctx, e, c)
+	}
+	switch {
+	case c.Health == "healthy", c.Health == "" && time.Since(c.Started) >= settle:
+		return nil
+	case c.Health == "":
+		return errors.New("it has just been started")
+	}
+	return fmt.Errorf("its own check says %s", c.Health)
+}
+
+func (g Gate) get(ctx context.Context, e Containers, c *Container) error {
+	client := &http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return e.Dial(ctx, *c, g.Port) },
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort("localhost", strconv.Itoa(g.Port))+g.Path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	if err := response.Body.Close(); err != nil {
+		return err
+	}
+	if want := g.Status; want != 0 && response.StatusCode != want || want == 0 && (response.StatusCode < 200 || response.StatusCode > 399) {
+		return fmt.Errorf("GET %s says %s", g.Path, response.Status)
+	}
+	return nil
+}
+
+// failed says that the time is over.
+func (g Gate) failed(ctx context.Context, e Containers, id string, last error) error {
+	why := "it did not run"
+	if last != nil {
+		why = oneLine(last.Error())
+	}
+	return fault.Newf(fault.Unhealthy, "its last words: "+lastWords(ctx, e, id)+"; see deploy.health in the registry",
+		"not healthy after %s: %s", g.Timeout, why)
+}
+
+// ended says how a container ended that was to run.
+func ended(ctx context.Context, e Containers, c *Container) error {
+	how := fmt.Sprintf("it ended with status %d", c.Exit)
+	switch {
+	case strings.Contains(c.Error, "exec format error"):
+		how = "the image is for another processor (exec format error)"
+	case c.Error != "":
+		how = "it could not be started: " + oneLine(c.Error)
+	case c.OOM:
+		how = "it was killed because it took more memory than it may"
+	}
+	return fault.Newf(fault.Unhealthy, "its last words: "+lastWords(ctx, e, c.ID), "not healthy: %s", how)
+}
+
+// lastWords are the last lines that a container printed, on one.
+func lastWords(ctx context.Context, e Containers, id string) string {
+	const lines, most = 5, 400
+	var out bytes.Buffer
+	if err := e.Logs(ctx, id, lines, time.Time{}, &out); err != nil || out.Len() == 0 {
+		return "none"
+	}
+	text := oneLine(out.String())
+	if len(text) > most {
+		text = "…" + strings.ToValidUTF8(text[len(text)-most:], "")
+	}
+	return text
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

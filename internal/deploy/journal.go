@@ -1,0 +1,76 @@
+package deploy
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"homelab/internal/durable"
+	"homelab/internal/fault"
+)
+
+// Entry is a switch of versions that has begun and is not over. It is written before
+// each step, so that whoever comes after a crash knows what was going on; what is
+// there is read from the engine.
+type Entry struct {
+	Service    string    `json:"service"`
+	Host       string    `json:"host"`
+	Container  string    `json:"container"` // name that the service is known by
+	Step       string    `json:"step"`      // that was about to be done
+	Generation int       `json:"generation"`
+	New        string    `json:"new,omitempty"`     // ID of the new container, once it is made
+	Made       bool      `json:"made,omitempty"`    // the new container was made for this, and goes when it fails
+	Old        string    `json:"old,omitempty"`     // ID of the one before; empty: there was none
+	Restart    string    `json:"restart,omitempty"` // restart policy of the one before
+	Grace      string    `json:"grace"`             // how long a container may take to end
+	Gate       Gate      `json:"gate"`
+	Done       bool      `json:"done,omitempty"` // the new one has passed its gate
+	Begun      time.Time `json:"begun"`
+}
+
+// Journal keeps entries in a folder, one file for each service on each host.
+type Journal struct{ Dir string }
+
+func (j Journal) path(host, service string) string {
+	return filepath.Join(j.Dir, host, service+".json")
+}
+
+// Write keeps an entry, in place of an earlier one of the same service.
+func (j Journal) Write(e *Entry) error {
+	path := j.path(e.Host, e.Service)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return durable.Explain(err)
+	}
+	content, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(path, content)
+}
+
+// Read returns the entry of a service; nil when nothing is under way.
+func (j Journal) Read(host, service string) (*Entry, error) {
+	content, err := os.ReadFile(j.path(host, service))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, durable.Explain(err)
+	}
+	e := &Entry{}
+	if err := json.Unmarshal(content, e); err != nil {
+		return nil, fault.Newf(fault.Internal, "look at it, and at the containers of the service, then remove it", "the journal %s cannot be read: %w", j.path(host, service), err)
+	}
+	return e, nil
+}
+
+// Remove forgets the entry of a service: it is over.
+func (j Journal) Remove(host, service string) error {
+	if err := os.Remove(j.path(host, service)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return durable.Explain(err)
+	}
+	return nil
+}
