@@ -20,8 +20,9 @@ type Core struct {
 	Doctor func(ctx context.Context, done func(doctor.Check)) (*doctor.Report, error)
 
 	Build func(context.Context, build.Request, Report) (*build.Report, error)
-	// DockerLoad is nil in the program that cannot: see [Tool.Engines].
+	// These cannot be done by the program that links no engines: see [Tool.Engines].
 	DockerLoad func(context.Context, deploy.LoadRequest, Report) (*deploy.LoadReport, error)
+	DockerRun  func(context.Context, deploy.RunRequest, Report) (*deploy.RunReport, error)
 
 	JobList   func(context.Context, job.ListRequest) (*job.Listing, error)
 	JobGet    func(context.Context, job.GetRequest, Report) (*JobAnswer, error)
@@ -37,6 +38,7 @@ func Catalog(core Core) []Tool {
 		planTool(core),
 		buildTool(core),
 		dockerLoadTool(core),
+		dockerRunTool(core),
 		registryListTool(core),
 		registryGetTool(core),
 		registryCheckTool(core),

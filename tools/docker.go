@@ -14,8 +14,8 @@ func dockerLoadTool(core Core) Tool {
 	return New(Tool{
 		Name:  "docker_load",
 		Title: "Load built images onto a host",
-		Description: "Has the image that was built for a service, or those of a build job, on the host that will run it. Sends only the layers that the host lacks, nothing when it has the image, " +
-			"and gives the image a name of its own, so that no later build takes it away.",
+		Description: "Has the image that was built for a service, or those of a build job, on the host that will run it. Sends only the layers that the host lacks, " +
+			"and gives the image a name that no later build takes away.",
 		Guidance:    "Use it after build. It starts and stops no container.",
 		Command:     []string{"docker", "load"},
 		Positional:  "service",
@@ -32,6 +32,51 @@ func dockerLoadTool(core Core) Tool {
 		Text:    loadText,
 		Verdict: (*deploy.LoadReport).Code,
 	})
+}
+
+// replaces is what a tool that puts one version in the place of another is annotated
+// with.
+var replaces = Annotations{ReadOnly: false, Destructive: true, Idempotent: true, OpenWorld: true}
+
+func dockerRunTool(core Core) Tool {
+	return New(Tool{
+		Name:  "docker_run",
+		Title: "Run a service as it was built",
+		Description: "Puts what was built for a service in the place of what runs: loads the image, makes the container as the registry says, stops the old one, starts the new one and waits until it passes its health gate. " +
+			"When it does not, the old one runs again. Does nothing when it runs so already.",
+		Guidance:    "Use it after build. Volumes and paths stay; the versions before are kept, stopped.",
+		Command:     []string{"docker", "run"},
+		Positional:  "service",
+		Complete:    serviceNames(core),
+		Engines:     true,
+		Annotations: replaces,
+		Examples: []Example{
+			{"one service, by its alias", "homelab docker run ha", `{"service":"ha"}`},
+			{"what a job built", "homelab docker run grafana --job-id build-20260301-090000000-k7q2", `{"service":"grafana","jobId":"build-20260301-090000000-k7q2"}`},
+		},
+	}, Work[deploy.RunRequest, deploy.RunReport]{Run: core.DockerRun, Text: runText})
+}
+
+// DescribeRun is what came of running a service, in one line.
+func DescribeRun(r *deploy.RunReport) string {
+	if !r.Run.Changed {
+		return fmt.Sprintf("%s runs on %s as it is to be: generation %d", r.Service, r.Host, r.Run.Generation)
+	}
+	text := fmt.Sprintf("%s runs on %s: generation %d", r.Service, r.Host, r.Run.Generation)
+	if r.Run.Before > 0 {
+		text += fmt.Sprintf(" in place of %d, after %.1f s without", r.Run.Before, r.Run.Downtime)
+	}
+	return text
+}
+
+func runText(r *deploy.RunReport) string {
+	var text lines
+	text.add("%s.", Printable(DescribeRun(r)))
+	if r.Run.Repaired != "" {
+		text.add("Repaired: %s.", Printable(r.Run.Repaired))
+	}
+	text.add("container %s, image %s: %s", Printable(r.Run.Container), Some(r.Image.Names, 2), DescribeLoaded(r.Image))
+	return text.String()
 }
 
 // DescribeLoaded is what it took to have an image on a host, in one line.

@@ -15,6 +15,7 @@ type JobAnswer struct {
 	job.Job
 	Build *build.Report      `json:"build,omitempty" jsonschema_description:"What a build answered."`
 	Load  *deploy.LoadReport `json:"load,omitempty" jsonschema_description:"What docker_load answered."`
+	Run   *deploy.RunReport  `json:"run,omitempty" jsonschema_description:"What docker_run answered."`
 }
 
 func jobGetTool(core Core) Tool {
@@ -123,6 +124,9 @@ func jobText(a *JobAnswer) string {
 	}
 	if a.Load != nil {
 		text.add("%s", loadText(a.Load))
+	}
+	if a.Run != nil {
+		text.add("%s", runText(a.Run))
 	}
 	return text.String()
 }

@@ -22,7 +22,7 @@ import (
 var version string
 
 // engines reaches containers and images through Docker's API.
-func engines(way *dockerhost.Engine) (deploy.Engine, error) { return docker.New(way) }
+func engines(way *dockerhost.Engine) (deploy.Containers, error) { return docker.New(way) }
 
 func main() {
 	args := os.Args[1:]

@@ -72,7 +72,7 @@ in
         env.TZ = "Europe/Berlin";
         restart = "unless-stopped";
         health = { kind = "http"; port = 9090; path = "/-/healthy"; interval = "500ms"; timeout = "30s"; };
-        labels."homelab.tier" = "metrics";
+        labels."org.example.tier" = "metrics";
       };
       state = {
         items = [{ volume = "homelab-prometheus"; exclude = [ "wal/**" ]; class = "durable"; }];

@@ -106,6 +106,9 @@ func (r *run) core() tools.Core {
 		DockerLoad: func(ctx context.Context, q deploy.LoadRequest, report tools.Report) (*deploy.LoadReport, error) {
 			return open().DockerLoad(ctx, q, report)
 		},
+		DockerRun: func(ctx context.Context, q deploy.RunRequest, report tools.Report) (*deploy.RunReport, error) {
+			return open().DockerRun(ctx, q, report)
+		},
 		JobList: func(ctx context.Context, q job.ListRequest) (*job.Listing, error) { return open().JobList(ctx, q) },
 		JobGet: func(ctx context.Context, q job.GetRequest, report tools.Report) (*tools.JobAnswer, error) {
 			return open().JobGet(ctx, q, report)

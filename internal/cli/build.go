@@ -106,4 +106,8 @@ func (p *page) job(a *tools.JobAnswer) {
 		p.blank()
 		p.loads(a.Load)
 	}
+	if a.Run != nil {
+		p.blank()
+		p.runs(a.Run)
+	}
 }

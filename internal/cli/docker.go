@@ -29,3 +29,13 @@ func (p *page) loads(r *deploy.LoadReport) {
 	}
 	p.list("Names on the host", names)
 }
+
+func (p *page) runs(r *deploy.RunReport) {
+	p.styled(bold, tools.DescribeRun(r))
+	p.line("container  " + r.Run.Container + "  " + r.Run.ID)
+	p.line("image      " + tools.Some(r.Image.Names, 2) + ": " + tools.DescribeLoaded(r.Image))
+	p.line("artifact   " + r.Out)
+	if r.Run.Repaired != "" {
+		p.line("repaired   " + r.Run.Repaired)
+	}
+}

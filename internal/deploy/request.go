@@ -20,6 +20,23 @@ func (r LoadRequest) Validate() error {
 	return nil
 }
 
+// RunRequest asks for a service to run as it was built.
+type RunRequest struct {
+	Service string `json:"service" jsonschema:"minLength=1" jsonschema_description:"Name or alias of the service."`
+	JobID   string `json:"jobId,omitempty" jsonschema:"minLength=1" jsonschema_description:"Job of a build whose artifact to run. Left out: what the service builds to now, which must be built already."`
+	Host    string `json:"host,omitempty" jsonschema:"minLength=1" jsonschema_description:"Name of a host of the registry. Left out: that of the service."`
+}
+
+// RunReport is what came of running a service.
+type RunReport struct {
+	JobID   string    `json:"jobId" jsonschema_description:"Job that did it: see job_get."`
+	Service string    `json:"service" jsonschema_description:"Name of the service."`
+	Host    string    `json:"host" jsonschema_description:"Name of the host."`
+	Out     string    `json:"out" jsonschema_description:"Store path of the artifact."`
+	Image   *Loaded   `json:"image" jsonschema_description:"The image on the host."`
+	Run     *Switched `json:"run" jsonschema_description:"What runs now."`
+}
+
 // LoadReport is what came of loading images.
 type LoadReport struct {
 	JobID  string        `json:"jobId" jsonschema_description:"Job that did it: see job_get."`

@@ -64,6 +64,8 @@ func Explain(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fault.Newf(fault.Precondition, "make room on that disk, then call again", "the disk is full: %w", err)
+	case errors.Is(err, syscall.ENOTDIR):
+		return fault.Newf(fault.Conflict, "move it away", "something is where a folder should be: %w", err)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return fault.Newf(fault.Precondition, "make the folder writable, or set HOMELAB_STATE to one that is", "cannot be written: %w", err)
 	}

@@ -68,6 +68,7 @@ func (h *Harness) Core() tools.Core {
 
 		Build:      h.build,
 		DockerLoad: h.dockerLoad,
+		DockerRun:  h.dockerRun,
 
 		JobList:   h.jobList,
 		JobGet:    h.jobGet,

@@ -24,7 +24,7 @@ import (
 
 // Engines makes an engine of a way to it. Only the program that links Docker's
 // client has one.
-type Engines func(*dockerhost.Engine) (deploy.Engine, error)
+type Engines func(*dockerhost.Engine) (deploy.Containers, error)
 
 const loadTool = "docker_load"
 
@@ -35,6 +35,7 @@ type wanted struct {
 	at      registry.Host
 	spec    registry.Service
 	built   *build.Outcome // by the job that was named; nil: what it builds to now
+	head    plan.Side      // that the job built from
 }
 
 func (h *Harness) dockerLoad(ctx context.Context, r deploy.LoadRequest, report tools.Report) (*deploy.LoadReport, error) {
@@ -76,9 +77,10 @@ func wantedImages(ctx context.Context, jobs *job.Store, planner *plan.Planner, r
 	}
 	reg := loaded.Registry
 	var names []string
+	var head plan.Side
 	built := map[string]*build.Outcome{}
 	if r.JobID != "" {
-		if names, built, err = builtBy(ctx, jobs, r.JobID); err != nil {
+		if names, built, head, err = builtBy(ctx, jobs, r.JobID); err != nil {
 			return nil, err
 		}
 	}
@@ -98,7 +100,7 @@ func wantedImages(ctx context.Context, jobs *job.Store, planner *plan.Planner, r
 		if !known {
 			return nil, fault.Newf(fault.UnknownService, "name one of its services that the registry has", "job %s built %s, which the registry does not have any more", r.JobID, name)
 		}
-		w := wanted{service: name, spec: spec, built: built[name], host: cmp.Or(r.Host, spec.HostOf())}
+		w := wanted{service: name, spec: spec, built: built[name], head: head, host: cmp.Or(r.Host, spec.HostOf())}
 		var there bool
 		if w.at, there = reg.AllHosts()[w.host]; !there && w.host != registry.LocalHost {
 			return nil, fault.Newf(fault.NotFound, fault.DidYouMean(w.host, hostNames(reg)), "there is no host %.100q", w.host)
@@ -118,20 +120,21 @@ func hostNames(reg *registry.Registry) []string {
 }
 
 // builtBy are the services that a job has built, with what came of each.
-func builtBy(ctx context.Context, jobs *job.Store, id string) ([]string, map[string]*build.Outcome, error) {
+func builtBy(ctx context.Context, jobs *job.Store, id string) ([]string, map[string]*build.Outcome, plan.Side, error) {
+	none := plan.Side{}
 	j, err := jobs.Get(ctx, id)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, none, err
 	}
 	report := &build.Report{}
 	there, err := jobs.Result(id, report)
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return nil, nil, none, err
 	case !there:
-		return nil, nil, fault.Newf(fault.Precondition, "wait for it: homelab job get "+id+" --wait 600", "job %s is %s, and has no result", id, j.State)
+		return nil, nil, none, fault.Newf(fault.Precondition, "wait for it: homelab job get "+id+" --wait 600", "job %s is %s, and has no result", id, j.State)
 	case j.Tool != "build":
-		return nil, nil, fault.Newf(fault.InvalidArgument, "name the job of a build", "job %s is one of %s", id, j.Tool)
+		return nil, nil, none, fault.Newf(fault.InvalidArgument, "name the job of a build", "job %s is one of %s", id, j.Tool)
 	}
 	var names []string
 	built := map[string]*build.Outcome{}
@@ -142,9 +145,9 @@ func builtBy(ctx context.Context, jobs *job.Store, id string) ([]string, map[str
 		}
 	}
 	if len(names) == 0 {
-		return nil, nil, fault.Newf(fault.NotFound, "see homelab job get "+id, "job %s has built nothing", id)
+		return nil, nil, none, fault.Newf(fault.NotFound, "see homelab job get "+id, "job %s has built nothing", id)
 	}
-	return names, built, nil
+	return names, built, report.Head, nil
 }
 
 // loader loads images, one after another.
@@ -197,60 +200,70 @@ func (l *loader) say(message string) {
 }
 
 func (l *loader) load(ctx context.Context, w wanted, o *deploy.LoadOutcome) (*deploy.Loaded, error) {
-	built := w.built
-	if built == nil {
-		l.say("looking for what " + w.service + " builds to")
-		var err error
-		if built, err = l.current(ctx, w); err != nil {
-			return nil, err
-		}
+	built, _, err := l.find(ctx, w)
+	if err != nil {
+		return nil, err
 	}
 	o.Out = built.Out
 	a, err := l.artifact(ctx, w, built)
 	if err != nil {
 		return nil, err
 	}
-	engine, done, err := l.dial(ctx, w.at)
+	engine, _, done, err := l.dial(ctx, w.at)
 	if err != nil {
 		return nil, err
 	}
-	loaded, err := deploy.Load(ctx, engine, w.host, *a, func(sent, total int64) {
-		l.say(fmt.Sprintf("%s to %s: %d of %d MB", w.service, w.host, sent/1e6, total/1e6))
-	})
+	loaded, err := l.send(ctx, engine, w, a)
 	return loaded, errors.Join(err, done())
 }
 
+func (l *loader) send(ctx context.Context, engine deploy.Engine, w wanted, a *deploy.Artifact) (*deploy.Loaded, error) {
+	return deploy.Load(ctx, engine, w.host, *a, func(sent, total int64) {
+		l.say(fmt.Sprintf("%s to %s: %d of %d MB", w.service, w.host, sent/1e6, total/1e6))
+	})
+}
+
+// find is what was built for a service, and what it was built from.
+func (l *loader) find(ctx context.Context, w wanted) (*build.Outcome, plan.Side, error) {
+	if w.built != nil {
+		return w.built, w.head, nil
+	}
+	l.say("looking for what " + w.service + " builds to")
+	return l.current(ctx, w)
+}
+
 // current is what a service builds to now, if it is built.
-func (l *loader) current(ctx context.Context, w wanted) (*build.Outcome, error) {
+func (l *loader) current(ctx context.Context, w wanted) (*build.Outcome, plan.Side, error) {
+	none := plan.Side{}
 	r := plan.Request{Services: []string{w.service}}
 	if w.host != w.spec.HostOf() { // another host may run another system
 		system, err := l.systemOf(ctx, w)
 		if err != nil {
-			return nil, err
+			return nil, none, err
 		}
 		r.System = system
 	}
 	order, err := l.planner.Order(ctx, r, "")
 	if err != nil {
-		return nil, err
+		return nil, none, err
 	}
 	// First without building: that is for the tool build.
 	for _, dry := range []bool{true, false} {
 		report, err := l.builder.Build(ctx, order, build.Request{Services: r.Services, System: r.System, DryRun: dry}, build.Watch{})
 		if err != nil {
-			return nil, err
+			return nil, none, err
 		}
 		s := &report.Services[0]
 		switch {
 		case s.Status == build.Failed:
-			return nil, &fault.Error{Code: s.Problem.Code, Message: s.Problem.Message, Hint: s.Problem.Hint}
+			return nil, none, &fault.Error{Code: s.Problem.Code, Message: s.Problem.Message, Hint: s.Problem.Hint}
 		case dry && s.Status == build.Pending:
-			return nil, fault.Newf(fault.Precondition, "build it first: homelab build "+w.service, "%s is not built as it is now", w.service)
+			return nil, none, fault.Newf(fault.Precondition, "build it first: homelab build "+w.service, "%s is not built as it is now", w.service)
 		case !dry:
-			return s, nil
+			return s, report.Head, nil
 		}
 	}
-	return nil, fault.New(fault.Internal, "a build has no outcome", "")
+	return nil, none, fault.New(fault.Internal, "a build has no outcome", "")
 }
 
 func (l *loader) systemOf(ctx context.Context, w wanted) (string, error) {
@@ -316,23 +329,23 @@ func (s *scriptOutput) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// dial reaches the engine of a host. Whoever gets it calls done.
-func (h *Harness) dial(ctx context.Context, host registry.Host) (engine deploy.Engine, done func() error, err error) {
+// dial reaches the engine of a host, and says where it is. Whoever gets it calls
+// done.
+func (h *Harness) dial(ctx context.Context, host registry.Host) (engine deploy.Containers, at dockerhost.Endpoint, done func() error, err error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		home = "" // then there is no Docker configuration to read
 	}
-	endpoint, err := dockerhost.Resolve(host, os.Getenv, home)
-	if err != nil {
-		return nil, nil, err
+	if at, err = dockerhost.Resolve(host, os.Getenv, home); err != nil {
+		return nil, at, nil, err
 	}
-	way, err := dockerhost.Dial(ctx, endpoint)
+	way, err := dockerhost.Dial(ctx, at)
 	if err != nil {
-		return nil, nil, err
+		return nil, at, nil, err
 	}
 	engine, err = h.engines(way)
 	if err != nil {
-		return nil, nil, errors.Join(err, way.Close())
+		return nil, at, nil, errors.Join(err, way.Close())
 	}
-	return engine, way.Close, nil
+	return engine, at, way.Close, nil
 }

@@ -188,8 +188,11 @@ func (h *Harness) jobGet(ctx context.Context, r job.GetRequest, report tools.Rep
 	}
 	answer := &tools.JobAnswer{Job: *j}
 	var into any = &answer.Build
-	if j.Tool == loadTool {
+	switch j.Tool {
+	case loadTool:
 		into = &answer.Load
+	case runTool:
+		into = &answer.Run
 	}
 	_, err = jobs.Result(j.ID, into)
 	return answer, err

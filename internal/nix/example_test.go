@@ -123,7 +123,7 @@ func TestExampleImages(t *testing.T) {
 			require.NoError(t, json.Unmarshal(archive["manifest.json"], &manifest))
 			require.Len(t, manifest, 1)
 			assert.Equal(t, []string{service.Build.Image + ":latest"}, manifest[0].RepoTags)
-			require.Len(t, manifest[0].Layers, 1)
+			require.Len(t, manifest[0].Layers, 2, "what all share, and the service's own")
 
 			var config struct {
 				Architecture string
@@ -137,15 +137,19 @@ func TestExampleImages(t *testing.T) {
 			}
 			assert.Equal(t, digest(archive[manifest[0].Config])+".json", manifest[0].Config)
 			require.NoError(t, json.Unmarshal(archive[manifest[0].Config], &config))
-			layer := archive[manifest[0].Layers[0]]
+			diffIDs, files := []string{}, map[string][]byte{}
+			for _, name := range manifest[0].Layers {
+				layer := archive[name]
+				diffIDs = append(diffIDs, "sha256:"+digest(layer))
+				maps.Copy(files, readTar(t, layer))
+			}
 			assert.Equal(t, runtime.GOARCH, config.Architecture)
-			assert.Equal(t, []string{"sha256:" + digest(layer)}, config.RootFS.DiffIDs)
+			assert.Equal(t, diffIDs, config.RootFS.DiffIDs)
 
 			health := service.Deploy.Health
 			assert.Contains(t, config.Config.ExposedPorts, fmt.Sprintf("%d/tcp", health.Port))
 			assert.Contains(t, config.Config.Volumes, service.Deploy.Volumes[0].Target)
 
-			files := readTar(t, layer)
 			assert.Equal(t, "ok\n", string(files["srv"+health.Path]))
 			assert.Contains(t, files, "init")
 			assert.NotContains(t, files, "srv/default.nix")

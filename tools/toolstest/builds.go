@@ -87,6 +87,18 @@ func Loads() *deploy.LoadReport {
 	}
 }
 
+// Ran is a service that took the place of its earlier version.
+func Ran() *deploy.RunReport {
+	loads := Loads().Images[1]
+	return &deploy.RunReport{
+		JobID: "docker_run-20260301-092000000-w3c1", Service: loads.Service, Host: loads.Host, Out: loads.Out, Image: loads.Image,
+		Run: &deploy.Switched{
+			Changed: true, Container: "grafana", ID: "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef", Generation: 4, Before: 3, Downtime: 1.62,
+			Repaired: "a switch to generation 3 was broken off before the step \"gate\", and is undone",
+		},
+	}
+}
+
 // Job is a build that is over.
 func Job() *tools.JobAnswer { return &tools.JobAnswer{Job: Jobs().Jobs[1], Build: Built()} }
 

@@ -30,7 +30,7 @@ const (
 func Core() tools.Core {
 	return tools.Core{
 		Plan: answerPlan, List: list, Get: get, Check: check, Doctor: examine,
-		Build: buildServices, DockerLoad: loadImages, JobList: listJobs, JobGet: getJob, JobCancel: cancelJob,
+		Build: buildServices, DockerLoad: loadImages, DockerRun: runService, JobList: listJobs, JobGet: getJob, JobCancel: cancelJob,
 	}
 }
 
@@ -139,6 +139,18 @@ func loadImages(_ context.Context, r deploy.LoadRequest, _ tools.Report) (*deplo
 	}
 	if r.JobID != "" {
 		answer.JobID = LoadJobID + " of " + r.JobID
+	}
+	return answer, nil
+}
+
+func runService(_ context.Context, r deploy.RunRequest, _ tools.Report) (*deploy.RunReport, error) {
+	answer := Ran()
+	answer.Service = r.Service
+	if r.JobID != "" {
+		answer.JobID = r.JobID
+	}
+	if r.Host != "" {
+		answer.Host = r.Host
 	}
 	return answer, nil
 }

@@ -1,0 +1,69 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/deploy"
+	"homelab/internal/engine/docker/dockertest"
+	"homelab/internal/fault"
+	"homelab/tools/toolstest"
+)
+
+func (l *lab) runs(args ...string) deploy.RunReport {
+	l.t.Helper()
+	raw := l.json(append([]string{"docker", "run"}, args...)...)
+	var report deploy.RunReport
+	require.NoError(l.t, json.Unmarshal(raw, &report))
+	toolstest.Fits(l.t, "docker_run", raw)
+	return report
+}
+
+// The example runs on another host, next versions take its place, and one that does
+// not come up leaves the one before.
+func TestDockerRun(t *testing.T) {
+	t.Parallel()
+	host := dockertest.StartEngineWithBridge(t)
+	ssh := host.StartSSH(t)
+	l := newLab(t).building().with("PATH=" + ssh.Bin + ":" + os.Getenv("PATH"))
+	l.replace("registry.nix", "ssh://homelab@pi.lan", ssh.URL(host.Socket))
+	l.replace("registry.nix", `system = "aarch64-linux";`, `system = "`+system+`";`)
+	l.replace("registry.nix", `ports = [ "8123:8123" ];`, `ports = [ "8123:8123" ]; host = "pi";`)
+	l.commit()
+	const scenes = "services/home-assistant/scenes.yaml"
+
+	built, exit := l.build("ha")
+	require.Zero(t, exit)
+	first := l.runs("ha")
+	assert.True(t, first.Run.Changed)
+	assert.Equal(t, []any{"home-assistant", "pi", 1, 0}, []any{first.Service, first.Host, first.Run.Generation, first.Run.Before})
+	assert.Equal(t, built.Services[0].Out, first.Out)
+	assert.False(t, l.runs("ha").Run.Changed)
+
+	l.write(scenes, unique()+l.read(scenes))
+	next, exit := l.build("ha")
+	require.Zero(t, exit)
+	second := l.runs("ha", "--job-id", next.JobID)
+	assert.Equal(t, []int{2, 1}, []int{second.Run.Generation, second.Run.Before})
+	assert.Positive(t, second.Run.Downtime)
+	assert.Equal(t, 1, second.Image.Reused)
+
+	// A version that never answers.
+	l.replace("services/home-assistant/default.nix", `/manifest.json`, `/nothing.json`)
+	l.replace("registry.nix", `path = "/manifest.json"; interval = "500ms"; timeout = "30s";`, `path = "/manifest.json"; interval = "500ms"; timeout = "3s";`)
+	_, exit = l.build("ha")
+	require.Zero(t, exit)
+	f := l.fails("docker", "run", "ha")
+	assert.Equal(t, string(fault.Unhealthy), f.Code)
+	assert.Contains(t, f.Message, "the version before runs")
+
+	l.replace("services/home-assistant/default.nix", `/nothing.json`, `/manifest.json`)
+	l.replace("registry.nix", `path = "/manifest.json"; interval = "500ms"; timeout = "3s";`, `path = "/manifest.json"; interval = "500ms"; timeout = "30s";`)
+	again := l.runs("ha")
+	assert.False(t, again.Run.Changed, "what was built before still runs")
+	assert.Equal(t, second.Run.ID, again.Run.ID)
+}

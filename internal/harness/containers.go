@@ -1,0 +1,98 @@
+package harness
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+
+	"homelab/internal/deploy"
+	"homelab/internal/engine/dockerhost"
+	"homelab/internal/job"
+	"homelab/internal/plan"
+	"homelab/tools"
+)
+
+const runTool = "docker_run"
+
+// keepGenerations is how many versions of a service stay on its host, stopped.
+const keepGenerations = 2
+
+func (h *Harness) dockerRun(ctx context.Context, r deploy.RunRequest, report tools.Report) (*deploy.RunReport, error) {
+	jobs, planner, err := h.jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := wantedImages(ctx, jobs, planner, deploy.LoadRequest(r))
+	if err != nil {
+		return nil, err
+	}
+	w := found[0]
+	run, err := jobs.Begin(ctx, job.Spec{Tool: runTool, Services: []string{w.service}, Input: r})
+	if err != nil {
+		return nil, err
+	}
+	return job.Do(ctx, run, func(ctx context.Context) (*deploy.RunReport, bool, error) {
+		l := &loader{Harness: h, builder: h.builder(jobs, planner), planner: planner, total: 1, tell: func(p tools.Progress) {
+			run.Report(job.Progress(p))
+			report(p)
+		}}
+		result, err := l.run(ctx, run.ID, w, deploy.Journal{Dir: filepath.Join(jobs.Dir, "deploy")})
+		return result, err == nil, err
+	})
+}
+
+// run has the image of a service on its host, and a container of it.
+func (l *loader) run(ctx context.Context, jobID string, w wanted, journal deploy.Journal) (*deploy.RunReport, error) {
+	built, head, err := l.find(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	a, err := l.artifact(ctx, w, built)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := deploy.NewSpec(w.service, w.spec, w.at, a.Pin())
+	if err != nil {
+		return nil, err
+	}
+	engine, at, done, err := l.dial(ctx, w.at)
+	if err != nil {
+		return nil, err
+	}
+	result := &deploy.RunReport{JobID: jobID, Service: w.service, Host: w.host, Out: built.Out}
+	err = func() error {
+		if err := safeMounts(&spec, at); err != nil {
+			return err
+		}
+		if result.Image, err = l.send(ctx, engine, w, a); err != nil {
+			return err
+		}
+		runner := deploy.Runner{Engine: engine, Host: w.host, Journal: journal, Keep: keepGenerations, Report: l.say}
+		result.Run, err = runner.Run(ctx, deploy.Target{
+			Spec: spec, Strategy: cmp.Or(w.spec.Deploy.Strategy, deploy.Replace), Gate: deploy.NewGate(w.spec.Deploy.Health),
+			Labels: l.labels(built.Out, built.Drv, head),
+		})
+		return err
+	}()
+	return result, errors.Join(err, done())
+}
+
+// safeMounts holds what is mounted against the rules, through the links of this
+// machine where the engine is on it.
+func safeMounts(spec *deploy.Spec, at dockerhost.Endpoint) error {
+	resolve := func(path string) (string, error) { return path, nil }
+	if socket, local := strings.CutPrefix(at.URL, "unix://"); local {
+		spec.MountRule.Sockets = append(spec.MountRule.Sockets, socket)
+		resolve = filepath.EvalSymlinks
+	}
+	return deploy.SafeMounts(*spec, resolve)
+}
+
+// labels say where a container is from.
+func (l *loader) labels(out, drv string, head plan.Side) map[string]string {
+	return map[string]string{
+		deploy.LabelOut: out, deploy.LabelDrv: drv, deploy.LabelRevision: head.Commit, deploy.LabelState: string(head.State),
+	}
+}
