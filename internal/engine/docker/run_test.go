@@ -2,6 +2,7 @@ package docker_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -91,7 +92,7 @@ func page(t *testing.T, e *docker.Engine, c deploy.Container) string {
 	t.Helper()
 	conn, err := e.Dial(t.Context(), c, deploytest.PagePort)
 	require.NoError(t, err)
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return conn, nil }}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}}
 	response, err := client.Get("http://web/")
 	require.NoError(t, err)
 	defer response.Body.Close()
