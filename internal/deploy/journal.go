@@ -24,6 +24,7 @@ type Entry struct {
 	New        string    `json:"new,omitempty"`     // ID of the new container, once it is made
 	Made       bool      `json:"made,omitempty"`    // the new container was made for this, and goes when it fails
 	Old        string    `json:"old,omitempty"`     // ID of the one before; empty: there was none
+	OldName    string    `json:"oldName,omitempty"` // its name: another one when the registry renamed the container
 	Restart    string    `json:"restart,omitempty"` // restart policy of the one before
 	Grace      string    `json:"grace"`             // how long a container may take to end
 	Gate       Gate      `json:"gate"`

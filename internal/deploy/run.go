@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,9 @@ type Switched struct {
 
 // ours are the containers of a service.
 type ours struct {
-	current *Container // that has the service's name
+	// current has the service's name, or runs under the one it had before the
+	// registry gave it another.
+	current *Container
 	others  []Container
 }
 
@@ -81,6 +84,11 @@ func (r *Runner) find(ctx context.Context, service, container string) (*ours, er
 		default:
 			found.others = append(found.others, c)
 		}
+	}
+	runs := func(c Container) bool { return c.State == Running || c.State == Restarting }
+	if at := slices.IndexFunc(found.others, runs); found.current == nil && at >= 0 {
+		renamed := found.others[at]
+		found.current, found.others = &renamed, slices.Delete(found.others, at, at+1)
 	}
 	return found, nil
 }
@@ -120,7 +128,7 @@ func (r *Runner) Run(ctx context.Context, t Target) (*Switched, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c := there.current; c != nil && c.State == Running && r.same(t, c) {
+	if c := there.current; c != nil && c.Name == t.Spec.Container && c.State == Running && r.same(t, c) {
 		return &Switched{Container: c.Name, ID: c.ID, Generation: c.generation(), Repaired: repaired}, nil
 	}
 	for _, network := range t.Spec.Networks {
@@ -152,18 +160,19 @@ func (r *Runner) same(t Target, c *Container) bool {
 // that is not ours.
 func (r *Runner) free(ctx context.Context, spec Spec) (*ours, error) {
 	there, err := r.find(ctx, spec.Service, spec.Container)
-	if err != nil || there.current != nil {
+	if err != nil || there.current != nil && there.current.Name == spec.Container {
 		return there, err
 	}
 	foreign, err := r.Engine.Container(ctx, spec.Container)
-	if err != nil {
-		return nil, err
+	if err != nil || foreign == nil {
+		return there, err
 	}
-	if foreign != nil {
-		return nil, fault.Newf(fault.Conflict, "remove or rename it, or set deploy.container of "+spec.Service+" to another name",
-			"host %s has a container %s that homelab has not made", r.Host, spec.Container)
+	whose := "that homelab has not made"
+	if service := foreign.Labels[LabelService]; service != "" {
+		whose = "of the service " + service
 	}
-	return there, nil
+	return nil, fault.Newf(fault.Conflict, "remove or rename it, or set deploy.container of "+spec.Service+" to another name",
+		"host %s has a container %s %s", r.Host, spec.Container, whose)
 }
 
 func (r *Runner) entry(t Target, there *ours) *Entry {
@@ -172,7 +181,7 @@ func (r *Runner) entry(t Target, there *ours) *Entry {
 		Grace: t.Spec.StopGrace.String(), Begun: time.Now().UTC(),
 	}
 	if c := there.current; c != nil {
-		e.Old, e.Restart = c.ID, c.Spec.Restart
+		e.Old, e.OldName, e.Restart = c.ID, c.Name, c.Spec.Restart
 	}
 	return e
 }
@@ -435,7 +444,7 @@ func (r *Runner) restore(ctx context.Context, e *Entry) error {
 	if err != nil || old == nil {
 		return err
 	}
-	if err := r.rename(ctx, old.ID, e.Container); err != nil {
+	if err := r.rename(ctx, old.ID, cmp.Or(e.OldName, e.Container)); err != nil {
 		return err
 	}
 	if old.Spec.Restart != e.Restart {

@@ -151,6 +151,26 @@ func TestRunLeavesOthersAlone(t *testing.T) {
 	assert.Equal(t, deploy.Running, c.State)
 }
 
+// A container that the registry gives another name makes room for the new one, and
+// gets its name back when that fails.
+func TestRenamed(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	y.must("v1")
+	renamed := func(version string) error {
+		target := y.target(version)
+		target.Spec.Container = "site"
+		_, err := y.runner(y.engine).Run(t.Context(), target)
+		return err
+	}
+	require.Error(t, renamed("sick"))
+	assert.Equal(t, []string{"web v1 running unless-stopped"}, y.is())
+	require.NoError(t, renamed("v2"))
+	assert.Equal(t, []string{"site v2 running unless-stopped", "site.g1 v1 exited no"}, y.is())
+	require.NoError(t, renamed("v2"))
+	y.quiet()
+}
+
 // An earlier generation runs again as it was.
 func TestRollback(t *testing.T) {
 	t.Parallel()
