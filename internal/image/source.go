@@ -79,6 +79,13 @@ func (o *output) copyArchive(source *source) (err error) {
 	if err != nil {
 		return err
 	}
+	if file, ok := source.from.(io.Seeker); ok && compressionOf(head) == Uncompressed && len(o.wanted) < len(o.image.Layers) {
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return unreadable(err)
+		}
+		end := &tail{source: source}
+		return o.copyEntries(source, seeking{end, file}, end)
+	}
 	var outer decompressor
 	defer outer.Close()
 	plain, err := outer.open(whole, compressionOf(head))
@@ -93,7 +100,18 @@ func (o *output) copyArchive(source *source) (err error) {
 		pipe.Close()
 	}()
 	end := &tail{source: pipe}
-	c := &copier{output: o, source: source, from: tar.NewReader(end), at: map[int]int{}}
+	return o.copyEntries(source, end, end)
+}
+
+// seeking lets archive/tar step over what is left out.
+type seeking struct {
+	io.Reader
+	io.Seeker
+}
+
+// copyEntries copies what is wanted of a tar, of which end has seen the end.
+func (o *output) copyEntries(source *source, from io.Reader, end *tail) error {
+	c := &copier{output: o, source: source, from: tar.NewReader(from), at: map[int]int{}}
 	defer c.inner.Close()
 	for _, layer := range o.wanted {
 		c.at[o.image.Layers[layer].Entry] = layer

@@ -409,9 +409,22 @@ func TestTransferRefusesWhatIsCutShort(t *testing.T) {
 			require.Error(t, err, "%s cut to %d of %d bytes", name, cut, len(whole))
 			require.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
 			refused(t, written)
+
+			// What is left out of a file is stepped over.
+			short := transfer
+			short.Omit = func(layer int) bool { return layer == 0 }
+			short.Open = func(context.Context) (io.ReadCloser, error) { return seekable{bytes.NewReader(whole[:cut])}, nil }
+			written, err = write(t, short, image.Transfer.WriteDocker)
+			require.Error(t, err, "%s cut to %d of %d bytes, without a layer", name, cut, len(whole))
+			refused(t, written)
 		}
 	}
 }
+
+// seekable is like a file.
+type seekable struct{ *bytes.Reader }
+
+func (seekable) Close() error { return nil }
 
 // limited takes so many bytes.
 type limited struct{ left int }
