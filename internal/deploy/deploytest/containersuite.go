@@ -502,21 +502,23 @@ func get(t *testing.T, conn net.Conn) string {
 
 func (s *containerSuite) logs(t *testing.T) {
 	c := s.started(t, s.spec("suite-talks", "talks"))
-	tail := func(lines int, since time.Time) string {
+	last := func(lines int, since time.Time) string {
 		var out strings.Builder
 		require.NoError(t, s.Logs(t.Context(), c.ID, lines, since, &out))
 		return out.String()
 	}
-	require.Eventually(t, func() bool { return strings.Count(tail(100, time.Time{}), "\n") == 4 }, patience, 20*time.Millisecond)
-	assert.ElementsMatch(t, []string{"one", "two", "three", "careful", ""}, strings.Split(tail(100, time.Time{}), "\n"))
-	assert.Equal(t, 2, strings.Count(tail(2, time.Time{}), "\n"))
-	assert.Empty(t, tail(0, time.Time{}))
-	assert.Empty(t, tail(-1, time.Time{}))
-	assert.NotEmpty(t, tail(9, c.Started.Add(-time.Second)))
-	assert.Empty(t, tail(9, time.Now().Add(time.Hour)))
+	require.Eventually(t, func() bool { return strings.Count(last(100, time.Time{}), "\n") == 4 }, patience, 20*time.Millisecond)
+	assert.ElementsMatch(t, []string{"one", "two", "three", "careful", ""}, strings.Split(last(100, time.Time{}), "\n"))
+	assert.Equal(t, 2, strings.Count(last(2, time.Time{}), "\n"))
+	assert.Empty(t, last(0, time.Time{}))
+	assert.Empty(t, last(-1, time.Time{}))
+	assert.NotEmpty(t, last(9, c.Started.Add(-time.Second)))
+	assert.Empty(t, last(9, time.Now().Add(time.Hour)))
 
 	cause := errors.New("nobody reads")
-	assert.ErrorIs(t, s.Logs(t.Context(), c.ID, 9, time.Time{}, brokenWriter{cause}), cause)
+	err := s.Logs(t.Context(), c.ID, 9, time.Time{}, brokenWriter{cause})
+	assert.ErrorIs(t, err, cause)
+	assert.Equal(t, fault.Internal, fault.CodeOf(err), "it is not the engine's")
 	refusal(t, s.Logs(t.Context(), "suite-no-such", 9, time.Time{}, io.Discard), fault.NotFound)
 }
 

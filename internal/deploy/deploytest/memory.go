@@ -24,7 +24,10 @@ import (
 type Memory struct {
 	Containerd bool
 	// Fail, when it is set, is asked before each call with the call's name, and
-	// its error is the answer.
+	// its error is the answer: nothing was done then. An error that the caller of
+	// the engine knows from no engine plays a crash between two calls. The names
+	// are platform, image, images, load, tag; container, list, create, start, stop,
+	// remove, rename, restart, exec, dial, logs and network.
 	Fail func(call string) error
 	// Forget loads nothing, and says nothing of it.
 	Forget bool
@@ -261,8 +264,7 @@ func (m *Memory) loadOCI(entries map[string][]byte) error {
 	}
 	names := []string{}
 	for _, d := range index.Manifests {
-		name := strings.TrimPrefix(strings.TrimPrefix(d.Annotations["io.containerd.image.name"], "docker.io/"), "library/")
-		names = append(names, name)
+		names = append(names, d.Annotations["io.containerd.image.name"])
 	}
 	m.keep(digest, c, names)
 	return nil
@@ -278,7 +280,8 @@ func (m *Memory) keep(id string, c config, names []string) {
 		delete(m.lost, diffID)
 	}
 	for _, name := range names {
-		m.name(i, name)
+		// As engines show a name of Docker's own registry.
+		m.name(i, strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/"), "library/"))
 	}
 }
 

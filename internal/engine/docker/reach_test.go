@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -16,7 +17,8 @@ import (
 	"homelab/internal/fault"
 )
 
-// fakeEngine answers what it is told to, by the end of the path, and returns its URL.
+// fakeEngine answers what it is told to, by the end of the path: STATUS BODY, one
+// answer a line, of which the last stays. It returns its URL.
 func fakeEngine(t *testing.T, network string, answers map[string]string) string {
 	t.Helper()
 	address := "127.0.0.1:0"
@@ -25,9 +27,16 @@ func fakeEngine(t *testing.T, network string, answers map[string]string) string 
 	}
 	listener, err := net.Listen(network, address)
 	require.NoError(t, err)
+	var mu sync.Mutex
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
 		for end, answer := range answers {
 			if strings.HasSuffix(r.URL.Path, end) {
+				answer, next, more := strings.Cut(answer, "\n")
+				if more {
+					answers[end] = next
+				}
 				w.Header().Set("Content-Type", "application/json")
 				status, body, _ := strings.Cut(answer, " ")
 				code, _ := strconv.Atoi(status)
@@ -111,8 +120,8 @@ func TestPublishedOnTheirLoopback(t *testing.T) {
 
 // What engines of other versions say, and what other runtimes say.
 func TestWordsOfEngines(t *testing.T) {
-	const inspected = `200 {"Id":"0123456789abcdef","Name":"/app","Config":{"Labels":{"homelab.service":"app"}},"State":{"Status":"created"},
-		"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"812"}],"81/tcp":[{"HostPort":"8123"}]}}}`
+	const inspected = `200 {"Id":"0123456789abcdef","Name":"/app","Config":{"Labels":{"homelab.service":"app"}},"State":{"Status":"created"},` +
+		`"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"812"}],"81/tcp":[{"HostPort":"8123"}]}}}`
 	rows := map[string]struct {
 		said, message, hint string
 		code                fault.Code
@@ -148,5 +157,25 @@ func TestWordsOfEngines(t *testing.T) {
 			assert.Equal(t, row.code, fault.CodeOf(err))
 			assert.Contains(t, fault.Of(err).Hint, row.hint)
 		})
+	}
+}
+
+// An engine that has yet to notice that a command ended is asked again; what it
+// does not start, it says.
+func TestEndOfACommand(t *testing.T) {
+	answers := map[string]string{
+		"/app/json": `200 {"Id":"0123456789abcdef","Name":"/app","Config":{"Labels":{"homelab.service":"app"}},"HostConfig":{}}`,
+		"/exec":     `201 {"Id":"x"}`, "/exec/x/start": "200 ",
+		"/exec/x/json": `200 {"Running":true}` + "\n" + `200 {"Running":true}` + "\n" + `200 {"ExitCode":5}`,
+	}
+	exit, _, err := open(t, fakeEngine(t, "unix", answers)).Exec(t.Context(), "app", []string{"x"})
+	require.NoError(t, err)
+	assert.Equal(t, 5, exit)
+
+	for answer, said := range map[string]string{`409 {"message":"container app is paused"}`: "says: container app is paused", "500 oops": "says: 500 Internal Server Error"} {
+		answers["/exec/x/start"] = answer
+		_, _, err = open(t, fakeEngine(t, "unix", answers)).Exec(t.Context(), "app", []string{"x"})
+		assert.ErrorIs(t, err, deploy.ErrRefused)
+		assert.ErrorContains(t, err, said)
 	}
 }
