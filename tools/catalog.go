@@ -23,6 +23,7 @@ type Core struct {
 	// These cannot be done by the program that links no engines: see [Tool.Engines].
 	DockerLoad func(context.Context, deploy.LoadRequest, Report) (*deploy.LoadReport, error)
 	DockerRun  func(context.Context, deploy.RunRequest, Report) (*deploy.RunReport, error)
+	Status     func(context.Context, deploy.StatusRequest) (*deploy.StatusReport, error)
 
 	JobList   func(context.Context, job.ListRequest) (*job.Listing, error)
 	JobGet    func(context.Context, job.GetRequest, Report) (*JobAnswer, error)
@@ -39,6 +40,7 @@ func Catalog(core Core) []Tool {
 		buildTool(core),
 		dockerLoadTool(core),
 		dockerRunTool(core),
+		statusTool(core),
 		registryListTool(core),
 		registryGetTool(core),
 		registryCheckTool(core),

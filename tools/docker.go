@@ -1,7 +1,9 @@
 package tools
 
 import (
+	"context"
 	"fmt"
+	"strings"
 
 	"homelab/internal/deploy"
 )
@@ -55,6 +57,91 @@ func dockerRunTool(core Core) Tool {
 			{"what a job built", "homelab docker run grafana --job-id build-20260301-090000000-k7q2", `{"service":"grafana","jobId":"build-20260301-090000000-k7q2"}`},
 		},
 	}, Work[deploy.RunRequest, deploy.RunReport]{Run: core.DockerRun, Text: runText})
+}
+
+func statusTool(core Core) Tool {
+	return New(Tool{
+		Name:        "status",
+		Title:       "What runs on the hosts",
+		Description: "Does each service run, since when, from which commit and image, and is it as the registry says? Asks all hosts side by side; one that does not answer within ten seconds holds up nobody.",
+		Guidance:    "Use it after docker_run, and to see what is there.",
+		Command:     []string{"status"},
+		Positional:  "services",
+		Complete:    serviceNames(core),
+		Engines:     true,
+		Annotations: looks,
+		Examples: []Example{
+			{"everything", "homelab status", `{}`},
+			{"one service", "homelab status ha", `{"services":["ha"]}`},
+		},
+	}, Work[deploy.StatusRequest, deploy.StatusReport]{
+		Run: func(ctx context.Context, in deploy.StatusRequest, _ Report) (*deploy.StatusReport, error) {
+			return core.Status(ctx, in)
+		},
+		Text: statusText,
+	})
+}
+
+// DescribeStatus is what runs, in one line.
+func DescribeStatus(r *deploy.StatusReport) string {
+	c := r.Counts
+	parts := []string{}
+	for _, part := range []struct {
+		n    int
+		word string
+	}{{c.Running, "running"}, {c.Stopped, "stopped"}, {c.Missing, "missing"}, {c.Unknown, "unknown"}, {c.Drifted, "not as the registry says"}} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.word))
+		}
+	}
+	if c.Total == 0 {
+		return "no service is deployed"
+	}
+	return Plural(c.Total, "service") + ": " + strings.Join(parts, ", ")
+}
+
+// DescribeService is what there is to say of a service besides its state.
+func DescribeService(s deploy.ServiceStatus) string {
+	parts := []string{}
+	if s.Generation > 0 {
+		parts = append(parts, fmt.Sprintf("generation %d", s.Generation))
+	}
+	if s.Revision != "" {
+		from := "from " + s.Revision[:min(len(s.Revision), 12)]
+		if s.WorkTree != "" {
+			from += " with edits"
+		}
+		parts = append(parts, from)
+	}
+	parts = append(parts, compact(s.Health)...)
+	if s.Restarts > 0 {
+		parts = append(parts, Plural(s.Restarts, "restart"))
+	}
+	if s.State == deploy.ServiceStopped {
+		parts = append(parts, fmt.Sprintf("exit status %d", s.Exit))
+	}
+	for _, d := range s.Drift {
+		parts = append(parts, fmt.Sprintf("%s is %q, not %q", d.Field, d.Is, d.Want))
+	}
+	if s.BrokenOff != "" {
+		parts = append(parts, "a switch was broken off before "+s.BrokenOff)
+	}
+	return Printable(strings.Join(parts, ", "))
+}
+
+func statusText(r *deploy.StatusReport) string {
+	var text lines
+	text.add("%s.", DescribeStatus(r))
+	for _, h := range r.Hosts {
+		if h.Problem != nil {
+			text.add("host %s does not answer: %s", Printable(h.Name), Printable(h.Problem.Message))
+			text.add("  hint: %s", Printable(h.Problem.Hint))
+		}
+	}
+	for _, s := range r.Services {
+		text.add("%s %s on %s%s", s.State, Printable(s.Name), Printable(s.Host), after(": ", DescribeService(s)))
+	}
+	return text.String()
 }
 
 // DescribeRun is what came of running a service, in one line.

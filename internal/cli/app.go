@@ -109,6 +109,9 @@ func (r *run) core() tools.Core {
 		DockerRun: func(ctx context.Context, q deploy.RunRequest, report tools.Report) (*deploy.RunReport, error) {
 			return open().DockerRun(ctx, q, report)
 		},
+		Status: func(ctx context.Context, q deploy.StatusRequest) (*deploy.StatusReport, error) {
+			return open().Status(ctx, q)
+		},
 		JobList: func(ctx context.Context, q job.ListRequest) (*job.Listing, error) { return open().JobList(ctx, q) },
 		JobGet: func(ctx context.Context, q job.GetRequest, report tools.Report) (*tools.JobAnswer, error) {
 			return open().JobGet(ctx, q, report)

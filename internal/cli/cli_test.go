@@ -75,6 +75,7 @@ func TestViews(t *testing.T) {
 		"build":                  "homelab build",
 		"docker_load":            "homelab docker load --job-id build-20260301-090000000-k7q2",
 		"docker_run":             "homelab docker run grafana",
+		"status":                 "homelab status",
 		"build_background":       "homelab build --background",
 		"job_list":               "homelab job list",
 		"job_get":                "homelab job get build-20260301-090000000-k7q2",

@@ -39,3 +39,26 @@ func (p *page) runs(r *deploy.RunReport) {
 		p.line("repaired   " + r.Run.Repaired)
 	}
 }
+
+var stateStyle = map[deploy.ServiceState]style{
+	deploy.ServiceRunning: green, deploy.ServiceStopped: red, deploy.ServiceMissing: yellow, deploy.ServiceUnknown: yellow,
+}
+
+func (p *page) status(r *deploy.StatusReport) {
+	p.styled(bold, tools.DescribeStatus(r))
+	if len(r.Services) > 0 {
+		p.blank()
+		rows := make([][]cell, 0, len(r.Services))
+		for _, s := range r.Services {
+			rows = append(rows, []cell{{s.Name, bold}, {string(s.State), stateStyle[s.State]}, text(s.Host), text(s.Since), text(tools.DescribeService(s))})
+		}
+		p.table([]string{"SERVICE", "STATE", "HOST", "SINCE", "WHAT"}, rows)
+	}
+	silent := []string{}
+	for _, h := range r.Hosts {
+		if h.Problem != nil {
+			silent = append(silent, h.Name+": "+h.Problem.Message, "  "+h.Problem.Hint)
+		}
+	}
+	p.list("Hosts that do not answer", silent)
+}

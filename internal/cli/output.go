@@ -46,6 +46,8 @@ func (r *run) show(result tools.Result) error {
 		page.doctor(value)
 	case *deploy.LoadReport:
 		page.loads(value)
+	case *deploy.StatusReport:
+		page.status(value)
 	case *deploy.RunReport:
 		page.runs(value)
 	case *build.Report:

@@ -75,6 +75,11 @@ func (r *Runner) find(ctx context.Context, service, container string) (*ours, er
 	if err != nil {
 		return nil, err
 	}
+	return among(all, service, container), nil
+}
+
+// among are the containers of a service among all of ours.
+func among(all []Container, service, container string) *ours {
 	found := &ours{}
 	for _, c := range all {
 		switch {
@@ -90,7 +95,7 @@ func (r *Runner) find(ctx context.Context, service, container string) (*ours, er
 		renamed := found.others[at]
 		found.current, found.others = &renamed, slices.Delete(found.others, at, at+1)
 	}
-	return found, nil
+	return found
 }
 
 // newest is the highest generation there is.

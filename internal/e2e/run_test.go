@@ -23,6 +23,15 @@ func (l *lab) runs(args ...string) deploy.RunReport {
 	return report
 }
 
+func (l *lab) status() deploy.StatusReport {
+	l.t.Helper()
+	raw := l.json("status")
+	var report deploy.StatusReport
+	require.NoError(l.t, json.Unmarshal(raw, &report))
+	toolstest.Fits(l.t, "status", raw)
+	return report
+}
+
 // The example runs on another host, next versions take its place, and one that does
 // not come up leaves the one before.
 func TestDockerRun(t *testing.T) {
@@ -43,6 +52,14 @@ func TestDockerRun(t *testing.T) {
 	assert.Equal(t, []any{"home-assistant", "pi", 1, 0}, []any{first.Service, first.Host, first.Run.Generation, first.Run.Before})
 	assert.Equal(t, built.Services[0].Out, first.Out)
 	assert.False(t, l.runs("ha").Run.Changed)
+	seen := l.status()
+	assert.Equal(t, deploy.StatusCounts{Total: 3, Running: 1, Unknown: 2}, seen.Counts, "%+v", seen)
+	ha := seen.Services[1]
+	assert.Equal(t, []any{"home-assistant", deploy.ServiceRunning, 1, first.Out, l.git("rev-parse", "HEAD")},
+		[]any{ha.Name, ha.State, ha.Generation, ha.Out, ha.Revision})
+	assert.Empty(t, ha.Drift)
+	assert.False(t, seen.Hosts[0].Answers, "nobody is at the socket of this machine")
+	assert.True(t, seen.Hosts[1].Answers)
 
 	l.write(scenes, unique()+l.read(scenes))
 	next, exit := l.build("ha")
@@ -51,6 +68,11 @@ func TestDockerRun(t *testing.T) {
 	assert.Equal(t, []int{2, 1}, []int{second.Run.Generation, second.Run.Before})
 	assert.Positive(t, second.Run.Downtime)
 	assert.Equal(t, 1, second.Image.Reused)
+
+	l.replace("registry.nix", `ports = [ "8123:8123" ]; host = "pi";`, `ports = [ "8124:8123" ]; host = "pi";`)
+	drifted := l.status().Services[1]
+	assert.Equal(t, []deploy.Difference{{Field: "ports", Want: "8124:8123/tcp", Is: "8123:8123/tcp"}}, drifted.Drift)
+	l.replace("registry.nix", `ports = [ "8124:8123" ]; host = "pi";`, `ports = [ "8123:8123" ]; host = "pi";`)
 
 	// A version that never answers.
 	l.replace("services/home-assistant/default.nix", `/manifest.json`, `/nothing.json`)

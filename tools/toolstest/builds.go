@@ -99,6 +99,23 @@ func Ran() *deploy.RunReport {
 	}
 }
 
+// Status has a service of every state.
+func Status() *deploy.StatusReport {
+	return deploy.Gather([]deploy.HostStatus{
+		{Name: "pi", Answers: true, Services: 3},
+		{Name: "attic", Services: 1, Problem: &build.Problem{Code: fault.HostUnreachable, Message: "ssh cannot reach " + Hostile, Hint: "try it by hand"}},
+	}, []deploy.ServiceStatus{
+		{
+			Name: "grafana", Host: "pi", State: deploy.ServiceRunning, Container: "grafana", Health: "healthy", Generation: 4, Kept: 2, Revision: commitA, WorkTree: "dirty",
+			Out: "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-grafana", Image: "homelab/grafana:nix-0123456789abcdfghijklmnpqrsvwxyz", Since: "2026-03-01T09:21:00Z",
+			Drift: []deploy.Difference{{Field: "env.TZ", Want: "Europe/Berlin", Is: "UTC"}},
+		},
+		{Name: "home-assistant", Host: "pi", State: deploy.ServiceStopped, Container: "ha", Generation: 2, Revision: commitB, Exit: 137, Restarts: 3, Since: "2026-03-01T08:00:00Z", BrokenOff: "gate"},
+		{Name: "prometheus", Host: "pi", State: deploy.ServiceMissing, Container: "prometheus"},
+		{Name: "zigbee", Host: "attic", State: deploy.ServiceUnknown, Container: "zigbee"},
+	})
+}
+
 // Job is a build that is over.
 func Job() *tools.JobAnswer { return &tools.JobAnswer{Job: Jobs().Jobs[1], Build: Built()} }
 

@@ -30,7 +30,7 @@ const (
 func Core() tools.Core {
 	return tools.Core{
 		Plan: answerPlan, List: list, Get: get, Check: check, Doctor: examine,
-		Build: buildServices, DockerLoad: loadImages, DockerRun: runService, JobList: listJobs, JobGet: getJob, JobCancel: cancelJob,
+		Build: buildServices, DockerLoad: loadImages, DockerRun: runService, Status: status, JobList: listJobs, JobGet: getJob, JobCancel: cancelJob,
 	}
 }
 
@@ -151,6 +151,15 @@ func runService(_ context.Context, r deploy.RunRequest, _ tools.Report) (*deploy
 	}
 	if r.Host != "" {
 		answer.Host = r.Host
+	}
+	return answer, nil
+}
+
+func status(_ context.Context, r deploy.StatusRequest) (*deploy.StatusReport, error) {
+	answer := Status()
+	if len(r.Services) > 0 {
+		answer.Services = answer.Services[:1]
+		answer.Services[0].Name = r.Services[0]
 	}
 	return answer, nil
 }

@@ -1,0 +1,163 @@
+package deploy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"homelab/internal/build"
+	"homelab/internal/fault"
+	"homelab/registry"
+)
+
+// StatusRequest asks what runs.
+type StatusRequest struct {
+	Services []string `json:"services,omitempty" jsonschema_description:"Names or aliases of services. Left out: all that are deployed."`
+}
+
+// StatusReport is what runs on the hosts of the registry.
+type StatusReport struct {
+	Counts   StatusCounts    `json:"counts" jsonschema_description:"Number of services by state."`
+	Services []ServiceStatus `json:"services" jsonschema_description:"What runs of each service, by name."`
+	Hosts    []HostStatus    `json:"hosts" jsonschema_description:"Who answers, by name."`
+}
+
+// StatusCounts has the number of services by state.
+type StatusCounts struct {
+	Total   int `json:"total" jsonschema_description:"Services that were asked about."`
+	Running int `json:"running" jsonschema_description:"Running."`
+	Stopped int `json:"stopped" jsonschema_description:"There, and not running."`
+	Missing int `json:"missing" jsonschema_description:"Without a container."`
+	Unknown int `json:"unknown" jsonschema_description:"On a host that does not answer."`
+	Drifted int `json:"drifted" jsonschema_description:"Running otherwise than the registry says."`
+}
+
+// ServiceState is whether a service runs.
+type ServiceState string
+
+const (
+	ServiceRunning ServiceState = "running"
+	ServiceStopped ServiceState = "stopped"
+	ServiceMissing ServiceState = "missing"
+	ServiceUnknown ServiceState = "unknown"
+)
+
+// ServiceStatus is what runs of a service.
+type ServiceStatus struct {
+	Name       string       `json:"name" jsonschema_description:"Name of the service."`
+	Host       string       `json:"host" jsonschema_description:"Name of its host."`
+	State      ServiceState `json:"state" jsonschema:"enum=running,enum=stopped,enum=missing,enum=unknown" jsonschema_description:"running, stopped, missing (no container of homelab's) or unknown (the host does not answer)."`
+	Container  string       `json:"container" jsonschema_description:"Name of the container."`
+	Health     string       `json:"health,omitempty" jsonschema_description:"What the image's own check says; left out when it has none."`
+	Generation int          `json:"generation,omitempty" jsonschema_description:"Generation that is there."`
+	Kept       int          `json:"kept,omitempty" jsonschema_description:"Earlier generations that are kept, stopped."`
+	Revision   string       `json:"revision,omitempty" jsonschema_description:"Commit that it was built from."`
+	WorkTree   string       `json:"workTree,omitempty" jsonschema_description:"dirty when it was built from edits on top of that."`
+	Out        string       `json:"out,omitempty" jsonschema_description:"Store path of the artifact."`
+	Image      string       `json:"image,omitempty" jsonschema_description:"Name of the image."`
+	Restarts   int          `json:"restarts,omitempty" jsonschema_description:"How often the engine has restarted it."`
+	Since      string       `json:"since,omitempty" jsonschema_description:"When it was started, or ended, in UTC."`
+	Exit       int          `json:"exit,omitempty" jsonschema_description:"Status that it ended with."`
+	Drift      []Difference `json:"drift,omitempty" jsonschema_description:"Where it is otherwise than the registry says."`
+	BrokenOff  string       `json:"brokenOff,omitempty" jsonschema_description:"Step before which a switch was broken off: the next docker_run repairs it."`
+}
+
+// HostStatus is whether a host answers.
+type HostStatus struct {
+	Name     string         `json:"name" jsonschema_description:"Name of the host."`
+	Answers  bool           `json:"answers" jsonschema_description:"Whether its engine answers."`
+	Services int            `json:"services" jsonschema_description:"Services of the registry on it."`
+	Problem  *build.Problem `json:"problem,omitempty" jsonschema_description:"Why it does not."`
+}
+
+// Deployed is a service as the registry has it.
+type Deployed struct {
+	Name    string
+	Service registry.Service
+	Host    registry.Host
+}
+
+// OnHost says what runs of the services of one host. When the engine does not answer
+// the services are unknown, and the host says why.
+func OnHost(ctx context.Context, e Containers, err error, host string, services []Deployed, journal Journal) (HostStatus, []ServiceStatus) {
+	h := HostStatus{Name: host, Answers: true, Services: len(services)}
+	var all []Container
+	if err == nil {
+		all, err = e.List(ctx)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fault.New(fault.HostUnreachable, "its engine does not answer in time", "check that the host is up, and what keeps its engine busy")
+	}
+	if err != nil {
+		h.Answers, h.Problem = false, build.ProblemOf(err)
+	}
+	out := make([]ServiceStatus, 0, len(services))
+	for _, s := range services {
+		status := ServiceStatus{Name: s.Name, Host: host, State: ServiceUnknown, Container: s.Service.ContainerOf(s.Name)}
+		if err == nil {
+			status.see(all, s)
+		}
+		if entry, failed := journal.Read(host, s.Name); failed == nil && entry != nil {
+			status.BrokenOff = entry.Step
+		}
+		out = append(out, status)
+	}
+	return h, out
+}
+
+// see finds a service among the containers of its host.
+func (s *ServiceStatus) see(all []Container, d Deployed) {
+	s.State = ServiceMissing
+	there := among(all, d.Name, s.Container)
+	s.Kept = len(there.others)
+	c := there.current
+	if c == nil {
+		return
+	}
+	s.Container, s.Health, s.Restarts = c.Name, c.Health, c.Restarts
+	s.Generation, s.Image, s.Out, s.Revision = c.generation(), c.Spec.Image, c.Labels[LabelOut], c.Labels[LabelRevision]
+	if c.Labels[LabelState] == "dirty" {
+		s.WorkTree = "dirty"
+	}
+	since := c.Started
+	if s.State = ServiceRunning; c.State != Running {
+		s.State, s.Exit, since = ServiceStopped, c.Exit, cmp.Or(c.Ended, c.Started)
+	}
+	if !since.IsZero() {
+		s.Since = since.UTC().Format(time.RFC3339)
+	}
+	// What its image is to be only an evaluation tells: that is the plan's question.
+	if want, err := NewSpec(d.Name, d.Service, d.Host, c.Spec.Image); err == nil {
+		s.Drift = want.Differences(c.Spec, false)
+		if c.Name != want.Container {
+			s.Drift = append(s.Drift, Difference{"container", want.Container, c.Name})
+		}
+	}
+}
+
+// Gather makes a report of what is known of each host.
+func Gather(hosts []HostStatus, services []ServiceStatus) *StatusReport {
+	r := &StatusReport{Services: services, Hosts: hosts}
+	slices.SortFunc(r.Services, func(a, b ServiceStatus) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(r.Hosts, func(a, b HostStatus) int { return strings.Compare(a.Name, b.Name) })
+	for _, s := range r.Services {
+		r.Counts.Total++
+		switch s.State {
+		case ServiceRunning:
+			r.Counts.Running++
+		case ServiceStopped:
+			r.Counts.Stopped++
+		case ServiceMissing:
+			r.Counts.Missing++
+		case ServiceUnknown:
+			r.Counts.Unknown++
+		}
+		if len(s.Drift) > 0 {
+			r.Counts.Drifted++
+		}
+	}
+	return r
+}

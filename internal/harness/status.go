@@ -1,0 +1,90 @@
+package harness
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"homelab/internal/deploy"
+	"homelab/registry"
+)
+
+// How long a host may take to say what runs, and how many are asked at a time.
+const (
+	statusPatience = 10 * time.Second
+	statusHosts    = 16
+)
+
+// status says what runs. Hosts are asked side by side, so that one that does not
+// answer holds up nobody for longer than its own time.
+func (h *Harness) status(ctx context.Context, r deploy.StatusRequest) (*deploy.StatusReport, error) {
+	jobs, planner, err := h.jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := planner.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := asked(loaded.Registry, r.Services)
+	if err != nil {
+		return nil, err
+	}
+	journal := deploy.Journal{Dir: filepath.Join(jobs.Dir, "deploy")}
+	var mu sync.Mutex
+	hosts, services := []deploy.HostStatus{}, []deploy.ServiceStatus{}
+	var group errgroup.Group
+	group.SetLimit(statusHosts)
+	for name, on := range asked {
+		group.Go(func() error {
+			ctx, stop := context.WithTimeout(ctx, statusPatience)
+			defer stop()
+			engine, _, done, err := h.dial(ctx, on[0].Host)
+			if err == nil {
+				// What closing a connection says changes no answer.
+				defer func() { _ = done() }()
+			}
+			host, found := deploy.OnHost(ctx, engine, err, name, on, journal)
+			mu.Lock()
+			defer mu.Unlock()
+			hosts, services = append(hosts, host), append(services, found...)
+			return nil
+		})
+	}
+	_ = group.Wait() // never fails
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return deploy.Gather(hosts, services), nil
+}
+
+// asked are the services that are asked about, by host: those that are named, else
+// all that are deployed.
+func asked(reg *registry.Registry, named []string) (map[string][]deploy.Deployed, error) {
+	names := []string{}
+	for _, name := range named {
+		known, err := reg.Lookup(name)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, known)
+	}
+	if len(named) == 0 {
+		for _, name := range reg.Names() {
+			if reg.Services[name].Deploy != nil {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	byHost := map[string][]deploy.Deployed{}
+	for _, name := range slices.Compact(names) {
+		s := reg.Services[name]
+		byHost[s.HostOf()] = append(byHost[s.HostOf()], deploy.Deployed{Name: name, Service: s, Host: reg.AllHosts()[s.HostOf()]})
+	}
+	return byHost, nil
+}
