@@ -21,6 +21,10 @@ func (v *validation) deploy(at strictjson.Path, name string, s Service) {
 	v.keys(at.Key("env"), d.Env, variableFlaw)
 	v.networks(at, s)
 	v.keys(at.Key("labels"), d.Labels, labelFlaw)
+	if d.Strategy == "overlap" && (len(d.Ports) > 0 || s.PrivilegesOf().HostNetwork) {
+		v.report(at.Key("strategy"), d.Strategy, flawf("publish no port, and leave out hostNetwork, or write replace",
+			"two containers cannot have one port of the host"))
+	}
 	if d.Health != nil {
 		v.health(at.Key("health"), d.Health)
 	}

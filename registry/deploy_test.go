@@ -52,6 +52,9 @@ func TestValidateDeploy(t *testing.T) {
 			problem(at+"networks[1]", `"a b"`, "not a name that Docker takes", dockerName),
 			problem(at+"networks[2]", `"lan"`, "listed twice", "remove one of them"),
 			problem(at[:len(at)-1]+`.labels[""]`, `""`, "a label without a name", "write a name")}},
+		{"overlap without ports", deployed(registry.Deploy{Strategy: "overlap"}), nil},
+		{"overlap with ports", deployed(registry.Deploy{Strategy: "overlap", Ports: []string{"80:80"}}), registry.Problems{
+			problem(at+"strategy", `"overlap"`, "two containers cannot have one port of the host", "publish no port, and leave out hostNetwork, or write replace")}},
 		{"resources", deployed(registry.Deploy{Resources: &registry.Resources{MemoryBytes: -1, CPUs: -0.5, PIDs: -2}}), registry.Problems{
 			problem(at+"resources.memoryBytes", "-1", "a negative number", "write 0 or more"),
 			problem(at+"resources.cpus", "-0.5", "a negative number", "write 0 or more"),

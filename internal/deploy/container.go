@@ -158,6 +158,6 @@ const (
 	LabelDrv        = "homelab.drv"        // its derivation
 	LabelRevision   = "homelab.revision"   // commit that it was built from
 	LabelState      = "homelab.state"      // of the work tree: commit or dirty
-	LabelVersion    = "homelab.version"    // of homelab
-	LabelRepo       = "homelab.repository" // which repository's registry: its digest
+	LabelSwitch     = "homelab.switch"     // token of the switch that made it
+	LabelGate       = "homelab.gate"       // what it had to pass, as JSON
 )

@@ -37,6 +37,7 @@ type Engine interface {
 
 // Platform is what an engine runs and how it keeps images.
 type Platform struct {
+	ID   string // of the engine; empty: it does not tell
 	OS   string // as Go names it: linux
 	Arch string // as Go names it: amd64, arm64
 	// Containerd means that images are kept in the store of containerd, which

@@ -25,6 +25,9 @@ type Gate struct {
 	Command  []string      `json:"command,omitempty"`
 	Interval time.Duration `json:"interval"` // between two probes
 	Timeout  time.Duration `json:"timeout"`  // of it all
+	// Mute leaves out what the container prints: it has env files, and may print
+	// what is in them.
+	Mute bool `json:"mute,omitempty"`
 }
 
 // What a gate is when the registry does not say.
@@ -64,6 +67,7 @@ func (g Gate) Pass(ctx context.Context, e Containers, id string) error {
 	timed, stop := context.WithTimeout(ctx, g.Timeout)
 	defer stop()
 	var last error
+	var running time.Time // since when, by the clock of this machine
 	for {
 		c, err := e.Container(timed, id)
 		switch {
@@ -76,9 +80,12 @@ func (g Gate) Pass(ctx context.Context, e Containers, id string) error {
 		case c == nil:
 			return fault.New(fault.Conflict, "the new container is gone: something else removed it", "see who else works on that host")
 		case c.State == Exited || c.State == Dead || c.Restarts > 0 || c.State == Restarting:
-			return ended(ctx, e, c)
+			return g.ended(ctx, e, c)
 		case c.State == Running:
-			if last = g.probe(timed, e, c); last == nil {
+			if running.IsZero() {
+				running = time.Now()
+			}
+			if last = g.probe(timed, e, c, time.Since(running)); last == nil {
 				return nil
 			}
 		}
@@ -89,13 +96,17 @@ func (g Gate) Pass(ctx context.Context, e Containers, id string) error {
 	}
 }
 
-// probe looks once; nil is healthy.
-func (g Gate) probe(ctx context.Context, e Containers, c *Container) error {
+// probe looks once, at a container that has been running for a while; nil is
+// healthy.
+func (g Gate) probe(ctx context.Context, e Containers, c *Container, running time.Duration) error {
 	ctx, stop := context.WithTimeout(ctx, probeTimeout)
 	defer stop()
 	switch g.Kind {
 	case "exec":
 		exit, output, err := e.Exec(ctx, c.ID, g.Command)
+		if g.Mute {
+			output = "…"
+		}
 		if err == nil && exit != 0 {
 			err = fmt.Errorf("%s ended with status %d: %s", g.Command[0], exit, oneLine(output))
 		}
@@ -110,7 +121,7 @@ func (g Gate) probe(ctx context.Context, e Containers, c *Container) error {
 		return g.get(ctx, e, c)
 	}
 	switch {
-	case c.Health == "healthy", c.Health == "" && time.Since(c.Started) >= settle:
+	case c.Health == "healthy", c.Health == "" && running >= settle:
 		return nil
 	case c.Health == "":
 		return errors.New("it has just been started")
@@ -149,12 +160,12 @@ func (g Gate) failed(ctx context.Context, e Containers, id string, last error) e
 	if last != nil {
 		why = oneLine(last.Error())
 	}
-	return fault.Newf(fault.Unhealthy, "its last words: "+lastWords(ctx, e, id)+"; see deploy.health in the registry",
+	return fault.Newf(fault.Unhealthy, g.lastWords(ctx, e, id)+"; see deploy.health in the registry",
 		"not healthy after %s: %s", g.Timeout, why)
 }
 
 // ended says how a container ended that was to run.
-func ended(ctx context.Context, e Containers, c *Container) error {
+func (g Gate) ended(ctx context.Context, e Containers, c *Container) error {
 	how := fmt.Sprintf("it ended with status %d", c.Exit)
 	switch {
 	case strings.Contains(c.Error, "exec format error"):
@@ -164,21 +175,26 @@ func ended(ctx context.Context, e Containers, c *Container) error {
 	case c.OOM:
 		how = "it was killed because it took more memory than it may"
 	}
-	return fault.Newf(fault.Unhealthy, "its last words: "+lastWords(ctx, e, c.ID), "not healthy: %s", how)
+	return fault.Newf(fault.Unhealthy, g.lastWords(ctx, e, c.ID), "not healthy: %s", how)
 }
 
 // lastWords are the last lines that a container printed, on one.
-func lastWords(ctx context.Context, e Containers, id string) string {
+func (g Gate) lastWords(ctx context.Context, e Containers, id string) string {
+	if g.Mute {
+		return "what it printed may have something of its env files, and is left out: see docker logs on the host"
+	}
 	const lines, most = 5, 400
+	ctx, stop := context.WithTimeout(ctx, probeTimeout)
+	defer stop()
 	var out bytes.Buffer
 	if err := e.Logs(ctx, id, lines, time.Time{}, &out); err != nil || out.Len() == 0 {
-		return "none"
+		return "it printed nothing"
 	}
 	text := oneLine(out.String())
 	if len(text) > most {
 		text = "…" + strings.ToValidUTF8(text[len(text)-most:], "")
 	}
-	return text
+	return "its last words: " + text
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

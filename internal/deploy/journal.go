@@ -21,14 +21,18 @@ type Entry struct {
 	Container  string    `json:"container"` // name that the service is known by
 	Step       string    `json:"step"`      // that was about to be done
 	Generation int       `json:"generation"`
-	New        string    `json:"new,omitempty"`     // ID of the new container, once it is made
-	Made       bool      `json:"made,omitempty"`    // the new container was made for this, and goes when it fails
-	Old        string    `json:"old,omitempty"`     // ID of the one before; empty: there was none
-	OldName    string    `json:"oldName,omitempty"` // its name: another one when the registry renamed the container
-	Restart    string    `json:"restart,omitempty"` // restart policy of the one before
-	Grace      string    `json:"grace"`             // how long a container may take to end
+	New        string    `json:"new,omitempty"`      // ID of the new container, once it is made
+	Made       bool      `json:"made,omitempty"`     // the new container was made for this, and goes when it fails
+	Old        string    `json:"old,omitempty"`      // ID of the one before; empty: there was none
+	OldName    string    `json:"oldName,omitempty"`  // its name: another one when the registry renamed the container
+	Restart    string    `json:"restart,omitempty"`  // restart policy of the one before
+	Engine     string    `json:"engine,omitempty"`   // ID of the engine
+	Token      string    `json:"token"`              // of this switch, and on the container that it made
+	Stopping   bool      `json:"stopping,omitempty"` // the old one has been asked to end, or is about to be
+	Grace      string    `json:"grace"`              // how long a container may take to end
 	Gate       Gate      `json:"gate"`
-	Done       bool      `json:"done,omitempty"` // the new one has passed its gate
+	Done       bool      `json:"done,omitempty"`     // the new one has passed its gate
+	Leftover   bool      `json:"leftover,omitempty"` // all is undone, but that the new one could not be removed
 	Begun      time.Time `json:"begun"`
 }
 

@@ -168,8 +168,12 @@ func (l *loading) find(ctx context.Context) (*HostImage, error) {
 	return nil, nil
 }
 
-// same says whether an image on the host has the artifact's layers.
+// same says whether an image on the host is the artifact: it has its layers, and with
+// a graph driver its config.
 func (l *loading) same(there *HostImage) bool {
+	if digest := l.artifact.Image.Digest; !l.platform.Containerd && digest != "" && there.ID != digest {
+		return false
+	}
 	return slices.EqualFunc(there.DiffIDs, l.artifact.Image.Layers, func(id string, layer image.Layer) bool { return id == layer.DiffID })
 }
 

@@ -3,6 +3,8 @@ package deploy
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,6 +23,7 @@ const (
 // Target is what a service is to run.
 type Target struct {
 	Spec     Spec
+	ImageID  string            // that the pin of the spec leads to; empty: not known
 	Labels   map[string]string // of ours, but for those that the runner writes
 	Gate     Gate
 	Strategy string
@@ -29,7 +32,7 @@ type Target struct {
 // Runner switches the versions of services on one host. One service is switched by
 // one at a time: the caller sees to that.
 type Runner struct {
-	Engine  Containers
+	Engine  Containers // every call is bounded in time
 	Host    string
 	Journal Journal
 	Keep    int                  // generations that are kept stopped, beside the running one
@@ -71,12 +74,14 @@ func (r *Runner) name(container string, generation int) string {
 
 // find looks for the containers of a service.
 func (r *Runner) find(ctx context.Context, service, container string) (*ours, error) {
-	all, err := r.Engine.List(ctx)
+	all, err := r.engine().List(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return among(all, service, container), nil
 }
+
+func (r *Runner) engine() Containers { return patient{r.Engine} }
 
 // among are the containers of a service among all of ours.
 func among(all []Container, service, container string) *ours {
@@ -137,18 +142,28 @@ func (r *Runner) Run(ctx context.Context, t Target) (*Switched, error) {
 		return &Switched{Container: c.Name, ID: c.ID, Generation: c.generation(), Repaired: repaired}, nil
 	}
 	for _, network := range t.Spec.Networks {
-		if err := r.Engine.EnsureNetwork(ctx, network); err != nil {
+		if err := r.engine().EnsureNetwork(ctx, network); err != nil {
 			return nil, err
 		}
 	}
-	e := r.entry(t, there)
+	e, err := r.entry(ctx, t, there)
+	if err != nil {
+		return nil, err
+	}
+	gate, err := json.Marshal(t.Gate)
+	if err != nil {
+		return nil, err
+	}
 	e.Generation, e.Made = there.newest()+1, true
 	s, err := r.change(ctx, e, t.Strategy, func(ctx context.Context) (string, error) {
-		labels := map[string]string{LabelService: t.Spec.Service, LabelGeneration: strconv.Itoa(e.Generation), LabelSpec: t.Spec.Hash()}
+		labels := map[string]string{
+			LabelService: t.Spec.Service, LabelGeneration: strconv.Itoa(e.Generation), LabelSpec: t.Spec.Hash(),
+			LabelSwitch: e.Token, LabelGate: string(gate),
+		}
 		for key, value := range t.Labels {
 			labels[key] = value
 		}
-		return r.Engine.Create(ctx, r.name(e.Container, e.Generation), t.Spec, labels)
+		return r.engine().Create(ctx, r.name(e.Container, e.Generation), t.Spec, labels)
 	}, t.Spec)
 	if s != nil {
 		s.Repaired = repaired
@@ -158,7 +173,7 @@ func (r *Runner) Run(ctx context.Context, t Target) (*Switched, error) {
 
 // same says whether a container is as it is to be.
 func (r *Runner) same(t Target, c *Container) bool {
-	return c.Labels[LabelSpec] == t.Spec.Hash() && len(t.Spec.Differences(c.Spec, false)) == 0
+	return c.Labels[LabelSpec] == t.Spec.Hash() && (t.ImageID == "" || c.ImageID == t.ImageID) && len(t.Spec.Differences(c.Spec, false)) == 0
 }
 
 // free looks for the containers of a service, and whether its name is taken by one
@@ -168,7 +183,7 @@ func (r *Runner) free(ctx context.Context, spec Spec) (*ours, error) {
 	if err != nil || there.current != nil && there.current.Name == spec.Container {
 		return there, err
 	}
-	foreign, err := r.Engine.Container(ctx, spec.Container)
+	foreign, err := r.engine().Container(ctx, spec.Container)
 	if err != nil || foreign == nil {
 		return there, err
 	}
@@ -180,15 +195,19 @@ func (r *Runner) free(ctx context.Context, spec Spec) (*ours, error) {
 		"host %s has a container %s %s", r.Host, spec.Container, whose)
 }
 
-func (r *Runner) entry(t Target, there *ours) *Entry {
+func (r *Runner) entry(ctx context.Context, t Target, there *ours) (*Entry, error) {
+	platform, err := r.engine().Platform(ctx)
+	if err != nil {
+		return nil, err
+	}
 	e := &Entry{
-		Service: t.Spec.Service, Host: r.Host, Container: t.Spec.Container, Gate: t.Gate,
-		Grace: t.Spec.StopGrace.String(), Begun: time.Now().UTC(),
+		Service: t.Spec.Service, Host: r.Host, Container: t.Spec.Container, Gate: t.Gate, Engine: platform.ID,
+		Token: rand.Text(), Grace: t.Spec.StopGrace.String(), Begun: time.Now().UTC(),
 	}
 	if c := there.current; c != nil {
 		e.Old, e.OldName, e.Restart = c.ID, c.Name, c.Spec.Restart
 	}
-	return e
+	return e, nil
 }
 
 // Rollback has an earlier generation run again, which must still be there. The
@@ -202,15 +221,18 @@ func (r *Runner) Rollback(ctx context.Context, t Target, generation int) (*Switc
 	if err != nil {
 		return nil, err
 	}
-	if there.current != nil && there.current.generation() == generation {
+	if c := there.current; c != nil && c.generation() == generation && c.State == Running {
 		return &Switched{Container: there.current.Name, ID: there.current.ID, Generation: generation, Repaired: repaired}, nil
 	}
 	c := there.of(generation)
 	if c == nil {
 		return nil, fault.Newf(fault.NotFound, "it has "+there.generations(), "%s has no generation %d on host %s", t.Spec.Service, generation, r.Host)
 	}
-	e := r.entry(t, there)
-	e.Generation = generation
+	e, err := r.entry(ctx, t, there)
+	if err != nil {
+		return nil, err
+	}
+	e.Generation, e.Restart = generation, cmp.Or(e.Restart, t.Spec.Restart)
 	s, err := r.change(ctx, e, Replace, func(context.Context) (string, error) { return c.ID, nil }, c.Spec)
 	if s != nil {
 		s.Repaired = repaired
@@ -232,8 +254,8 @@ func (o *ours) generations() string {
 
 // change is one switch under way.
 func (r *Runner) change(ctx context.Context, e *Entry, strategy string, make func(context.Context) (string, error), spec Spec) (*Switched, error) {
-	if strategy == Overlap && len(spec.Ports) > 0 && e.Old != "" {
-		return nil, fault.New(fault.Precondition, "two containers cannot have one port: publish none, or use strategy replace", "strategy overlap with published ports")
+	if strategy == Overlap && (len(spec.Ports) > 0 || spec.Security.HostNetwork) {
+		return nil, fault.New(fault.Precondition, "strategy overlap with ports of the host: two containers cannot have one", "publish none, and leave out hostNetwork, or use strategy replace")
 	}
 	s := &Switched{Changed: true, Container: e.Container, Generation: e.Generation}
 	if old, err := r.get(ctx, e.Old); err != nil {
@@ -275,6 +297,7 @@ func (r *Runner) change(ctx context.Context, e *Entry, strategy string, make fun
 // step writes down what is about to be done, and does it.
 func (r *Runner) step(e *Entry, name string, do func() error) error {
 	e.Step = name
+	e.Stopping = e.Stopping || name == "stop"
 	if err := r.Journal.Write(e); err != nil {
 		return err
 	}
@@ -309,7 +332,7 @@ func (r *Runner) check(ctx context.Context, e *Entry, spec Spec) error {
 	case err != nil:
 		return err
 	case c == nil:
-		return fault.New(fault.Conflict, "see who else works on that host", "the new container is gone: something else removed it")
+		return fault.New(fault.Conflict, "the new container is gone: something else removed it", "see who else works on that host")
 	case !e.Made:
 		return nil
 	}
@@ -324,7 +347,7 @@ func (r *Runner) get(ctx context.Context, id string) (*Container, error) {
 	if id == "" {
 		return nil, nil
 	}
-	return r.Engine.Container(ctx, id)
+	return r.engine().Container(ctx, id)
 }
 
 func (e *Entry) grace() time.Duration { return duration(e.Grace, 10*time.Second) }
@@ -338,35 +361,35 @@ func (r *Runner) replace(ctx context.Context, e *Entry) error {
 	var steps []step
 	if old != nil {
 		steps = []step{
-			{"disable", func() error { return r.Engine.SetRestart(ctx, old.ID, "no") }},
-			{"stop", func() error { return r.Engine.Stop(ctx, old.ID, e.grace()) }},
+			{"disable", func() error { return r.engine().SetRestart(ctx, old.ID, "no") }},
+			{"stop", func() error { return r.engine().Stop(ctx, old.ID, e.grace()) }},
 			{"rename old", func() error { return r.rename(ctx, old.ID, r.name(e.Container, old.generation())) }},
 		}
 	}
 	return r.steps(ctx, e, append(steps,
 		step{"rename new", func() error { return r.rename(ctx, e.New, e.Container) }},
 		step{"start", func() error { return r.start(ctx, e) }},
-		step{"gate", func() error { return e.Gate.Pass(ctx, r.Engine, e.New) }},
+		step{"gate", func() error { return e.Gate.Pass(ctx, r.engine(), e.New) }},
 	))
 }
 
 // start starts the new container. One of an earlier generation was told not to
 // come back by itself.
 func (r *Runner) start(ctx context.Context, e *Entry) error {
-	if err := r.Engine.Start(ctx, e.New); err != nil {
+	if err := r.engine().Start(ctx, e.New); err != nil {
 		return err
 	}
 	if e.Made || e.Restart == "" {
 		return nil
 	}
-	return r.Engine.SetRestart(ctx, e.New, e.Restart)
+	return r.engine().SetRestart(ctx, e.New, e.Restart)
 }
 
 // overlap stops the old container when the new one has passed.
 func (r *Runner) overlap(ctx context.Context, e *Entry) error {
 	steps := []step{
 		{"start", func() error { return r.start(ctx, e) }},
-		{"gate", func() error { return e.Gate.Pass(ctx, r.Engine, e.New) }},
+		{"gate", func() error { return e.Gate.Pass(ctx, r.engine(), e.New) }},
 	}
 	old, err := r.get(ctx, e.Old)
 	if err != nil {
@@ -375,12 +398,12 @@ func (r *Runner) overlap(ctx context.Context, e *Entry) error {
 	if old != nil {
 		steps = append(steps,
 			step{"rename old", func() error { return r.rename(ctx, old.ID, r.name(e.Container, old.generation())) }},
-			step{"disable", func() error { return r.Engine.SetRestart(ctx, old.ID, "no") }},
+			step{"disable", func() error { return r.engine().SetRestart(ctx, old.ID, "no") }},
 		)
 	}
 	steps = append(steps, step{"rename new", func() error { return r.rename(ctx, e.New, e.Container) }})
 	if old != nil {
-		steps = append(steps, step{"stop", func() error { return r.Engine.Stop(ctx, old.ID, e.grace()) }})
+		steps = append(steps, step{"stop", func() error { return r.engine().Stop(ctx, old.ID, e.grace()) }})
 	}
 	return r.steps(ctx, e, steps)
 }
@@ -391,19 +414,27 @@ func (r *Runner) rename(ctx context.Context, id, name string) error {
 	if err != nil || c == nil || c.Name == name {
 		return err
 	}
-	return r.Engine.Rename(ctx, id, name)
+	return r.engine().Rename(ctx, id, name)
 }
 
 // How long bringing the old version back may take, beside its gate.
-const backFor = 2 * time.Minute
+const backFor = 5 * time.Minute
 
 // back brings the version before back, whatever became of ctx, and returns why.
 func (r *Runner) back(ctx context.Context, e *Entry, cause error) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), backFor+e.Gate.Timeout)
 	defer stop()
-	failed := r.step(e, "back", func() error { return r.restore(ctx, e) })
+	if r.Report != nil {
+		r.Report(e.Service + ": back")
+	}
+	// The entry of the step that failed is enough to go by: a journal that cannot be
+	// written must not keep the old version down.
+	old, failed := r.restore(ctx, e)
 	if failed == nil {
-		failed = r.Journal.Remove(e.Host, e.Service)
+		failed = r.over(e)
+	}
+	if failed == nil && old != nil {
+		failed = r.works(ctx, old)
 	}
 	f := fault.Of(cause)
 	if failed != nil {
@@ -420,50 +451,82 @@ func (r *Runner) back(ctx context.Context, e *Entry, cause error) error {
 	return &fault.Error{Op: f.Op, Code: f.Code, Message: f.Message + what, Hint: f.Hint, Err: cause}
 }
 
-// restore undoes what was done, from wherever it stopped: each part of it only where
-// it is needed.
-func (r *Runner) restore(ctx context.Context, e *Entry) error {
+// over ends a switch that is undone. What could not be removed is for the next run.
+func (r *Runner) over(e *Entry) error {
+	if e.Leftover {
+		return r.Journal.Write(e)
+	}
+	return r.Journal.Remove(e.Host, e.Service)
+}
+
+// works says whether a version that was brought back is healthy, by the gate that it
+// had to pass.
+func (r *Runner) works(ctx context.Context, old *Container) error {
+	gate := NewGate(nil)
+	if text := old.Labels[LabelGate]; text != "" {
+		if err := json.Unmarshal([]byte(text), &gate); err != nil {
+			return err
+		}
+	}
+	return gate.Pass(ctx, r.engine(), old.ID)
+}
+
+// restore puts the old version where it was, from wherever a switch stopped: each part
+// of it only where it is needed. It returns the old container, nil when there was
+// none. The new one is removed last: that it cannot be keeps nobody down.
+func (r *Runner) restore(ctx context.Context, e *Entry) (*Container, error) {
 	if err := r.lookup(ctx, e); err != nil {
-		return err
+		return nil, err
 	}
 	made, err := r.get(ctx, e.New)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if made != nil && made.ID != e.Old {
 		if made.State == Running || made.State == Restarting || made.State == Paused {
-			if err := errors.Join(r.Engine.SetRestart(ctx, made.ID, "no"), r.Engine.Stop(ctx, made.ID, e.grace())); err != nil {
-				return err
+			if err := errors.Join(r.engine().SetRestart(ctx, made.ID, "no"), r.engine().Stop(ctx, made.ID, e.grace())); err != nil {
+				return nil, err
 			}
 		}
 		if err := r.rename(ctx, made.ID, r.name(e.Container, made.generation())); err != nil {
-			return err
-		}
-		if e.Made {
-			if err := r.Engine.Remove(ctx, made.ID); err != nil {
-				return err
-			}
+			return nil, err
 		}
 	}
+	old, err := r.restart(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if made != nil && made.ID != e.Old && e.Made {
+		e.Leftover = r.engine().Remove(ctx, made.ID) != nil
+	}
+	return old, nil
+}
+
+// restart has the old container run under its name again.
+func (r *Runner) restart(ctx context.Context, e *Entry) (*Container, error) {
 	old, err := r.get(ctx, e.Old)
-	if err != nil || old == nil {
-		return err
+	switch {
+	case err != nil || e.Old == "":
+		return nil, err
+	case old == nil:
+		return nil, fault.Newf(fault.Conflict, "see who else works on that host", "the container that ran before, %.12s, is gone", e.Old)
+	}
+	if e.Stopping {
+		// An engine goes on stopping what it was asked to, whoever asked: this waits
+		// for the end of it.
+		if err := r.engine().Stop(ctx, old.ID, e.grace()); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.rename(ctx, old.ID, cmp.Or(e.OldName, e.Container)); err != nil {
-		return err
+		return nil, err
 	}
 	if old.Spec.Restart != e.Restart {
-		if err := r.Engine.SetRestart(ctx, old.ID, e.Restart); err != nil {
-			return err
+		if err := r.engine().SetRestart(ctx, old.ID, e.Restart); err != nil {
+			return nil, err
 		}
 	}
-	if old.State == Running {
-		return nil
-	}
-	if err := r.Engine.Start(ctx, old.ID); err != nil {
-		return err
-	}
-	return e.Gate.Pass(ctx, r.Engine, old.ID)
+	return old, r.engine().Start(ctx, old.ID)
 }
 
 // lookup finds the new container that was made, perhaps, before anybody could learn
@@ -476,29 +539,33 @@ func (r *Runner) lookup(ctx context.Context, e *Entry) error {
 	if err != nil {
 		return err
 	}
-	if c := there.of(e.Generation); c != nil {
-		e.New = c.ID
+	for i := range there.others {
+		if there.others[i].Labels[LabelSwitch] == e.Token {
+			e.New = there.others[i].ID
+		}
 	}
 	return nil
 }
 
-// tidy removes generations beyond those that are kept.
+// tidy removes generations beyond those that are kept: those that ran last stay, and
+// always the one that ran before.
 func (r *Runner) tidy(ctx context.Context, e *Entry) error {
 	there, err := r.find(ctx, e.Service, e.Container)
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(there.others, func(a, b Container) int { return b.generation() - a.generation() })
-	kept := 0
+	slices.SortFunc(there.others, func(a, b Container) int {
+		if a.ID == e.Old || b.ID == e.Old {
+			return map[bool]int{true: -1, false: 1}[a.ID == e.Old]
+		}
+		return b.Started.Compare(a.Started)
+	})
 	for i := range there.others {
 		c := &there.others[i]
-		if c.State == Running && c.ID != e.Old {
-			continue // somebody wants it
-		}
-		if kept++; kept <= r.Keep {
+		if i < r.Keep && !c.Started.IsZero() || c.State == Running {
 			continue
 		}
-		if err := r.Engine.Remove(ctx, c.ID); err != nil {
+		if err := r.engine().Remove(ctx, c.ID); err != nil {
 			return err
 		}
 	}
@@ -513,9 +580,31 @@ func (r *Runner) Repair(ctx context.Context, service string) (string, error) {
 	if err != nil || e == nil {
 		return "", err
 	}
+	if e.Leftover {
+		if r.engine().Remove(ctx, e.New) != nil {
+			return "", nil // it stands in nobody's way
+		}
+		return "", r.Journal.Remove(e.Host, e.Service)
+	}
+	platform, err := r.engine().Platform(ctx)
+	if err != nil {
+		return "", err
+	}
+	if e.Engine != "" && platform.ID != e.Engine {
+		return "", fault.Newf(fault.Precondition, "reach the engine that it was begun on, or remove "+r.Journal.path(e.Host, e.Service)+" when it is gone for good",
+			"a switch of %s was broken off on another engine than host %s leads to now", e.Service, e.Host)
+	}
 	at := e.Step
 	if err := r.lookup(ctx, e); err != nil {
 		return "", err
+	}
+	there, err := r.find(ctx, e.Service, e.Container)
+	if err != nil {
+		return "", err
+	}
+	if c := there.current; c != nil && c.generation() > e.Generation && c.ID != e.Old {
+		// Somebody has gone on from there: the labels win.
+		return fmt.Sprintf("a switch to generation %d was broken off before the step %q, and is out of date", e.Generation, at), r.Journal.Remove(e.Host, e.Service)
 	}
 	forward, err := r.stays(ctx, e)
 	if err != nil {
@@ -528,25 +617,25 @@ func (r *Runner) Repair(ctx context.Context, service string) (string, error) {
 		}
 		return fmt.Sprintf("a switch to generation %d was broken off before the step %q, and is finished", e.Generation, at), r.Journal.Remove(e.Host, e.Service)
 	}
-	if err := r.step(e, "back", func() error { return r.restore(ctx, e) }); err != nil {
+	if _, err := r.restore(ctx, e); err != nil {
 		return "", &fault.Error{
 			Code: fault.RollbackFailed, Message: fmt.Sprintf("the version before of %s could not be brought back: %v", e.Service, err),
 			Hint: "mend what is in the way, then run it again: that begins with bringing it back", Err: err,
 		}
 	}
-	return fmt.Sprintf("a switch to generation %d was broken off before the step %q, and is undone", e.Generation, at), r.Journal.Remove(e.Host, e.Service)
+	return fmt.Sprintf("a switch to generation %d was broken off before the step %q, and is undone", e.Generation, at), r.over(e)
 }
 
 // stays says whether the new version of a switch that was broken off is good.
 func (r *Runner) stays(ctx context.Context, e *Entry) (bool, error) {
+	if e.Done {
+		return true, nil
+	}
 	c, err := r.get(ctx, e.New)
 	if err != nil || c == nil || c.State != Running {
 		return false, err
 	}
-	if e.Done {
-		return true, nil
-	}
-	err = e.Gate.Pass(ctx, r.Engine, c.ID)
+	err = e.Gate.Pass(ctx, r.engine(), c.ID)
 	if fault.CodeOf(err) == fault.Unhealthy {
 		return false, nil
 	}
@@ -561,9 +650,9 @@ func (r *Runner) finish(ctx context.Context, e *Entry) error {
 	}
 	if old != nil {
 		err = errors.Join(
-			r.Engine.SetRestart(ctx, old.ID, "no"),
+			r.engine().SetRestart(ctx, old.ID, "no"),
 			r.rename(ctx, old.ID, r.name(e.Container, old.generation())),
-			r.Engine.Stop(ctx, old.ID, e.grace()),
+			r.engine().Stop(ctx, old.ID, e.grace()),
 		)
 		if err != nil {
 			return err

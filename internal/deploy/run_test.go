@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -169,6 +170,132 @@ func TestRenamed(t *testing.T) {
 	assert.Equal(t, []string{"site v2 running unless-stopped", "site.g1 v1 exited no"}, y.is())
 	require.NoError(t, renamed("v2"))
 	y.quiet()
+}
+
+// An engine goes on with a stop whose caller is gone: what is brought back then must
+// not end behind its back.
+func TestCanceledWhileItStops(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	require.NoError(t, y.engine.Load(t.Context(), bytes.NewReader(deploytest.BehaviourArchive(t, "web:slow", deploytest.Behaviour{Health: "healthy", Slow: true}))))
+	y.must("slow")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := y.runner(y.engine)
+	r.Report = func(message string) {
+		if message == "web: stop" {
+			time.AfterFunc(deploytest.SlowStop/4, cancel)
+		}
+	}
+	_, err := r.Run(ctx, y.target("v2"))
+	assert.Equal(t, fault.Canceled, fault.CodeOf(err))
+	assert.ErrorContains(t, err, "the version before runs")
+	time.Sleep(2 * deploytest.SlowStop)
+	assert.Equal(t, []string{"web slow running unless-stopped"}, y.is())
+	y.quiet()
+
+	// The same for whoever repairs after a crash.
+	c, err := y.engine.Container(t.Context(), "web")
+	require.NoError(t, err)
+	require.NoError(t, y.journal.Write(&deploy.Entry{
+		Service: "web", Host: "nas", Container: "web", Step: "stop", Stopping: true, Generation: 7, Made: true, Token: "gone",
+		Old: c.ID, OldName: "web", Restart: "unless-stopped", Grace: "1s",
+	}))
+	over, stop := context.WithTimeout(t.Context(), deploytest.SlowStop/4)
+	defer stop()
+	require.Error(t, y.engine.Stop(over, c.ID, time.Second))
+	_, err = y.runner(y.engine).Repair(t.Context(), "web")
+	require.NoError(t, err)
+	time.Sleep(2 * deploytest.SlowStop)
+	assert.Equal(t, []string{"web slow running unless-stopped"}, y.is())
+}
+
+// A journal that cannot be written does not keep the old version down, and a new one
+// that cannot be removed neither.
+func TestNothingKeepsTheOldVersionDown(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	y.must("v1")
+	r := y.runner(y.engine)
+	r.Report = func(message string) {
+		if message == "web: rename old" {
+			require.NoError(t, os.RemoveAll(y.journal.Dir))
+			require.NoError(t, os.WriteFile(y.journal.Dir, nil, 0o600))
+		}
+	}
+	_, err := r.Run(t.Context(), y.target("v2"))
+	require.Error(t, err)
+	assert.Equal(t, []string{"web v1 running unless-stopped"}, y.is())
+
+	y = newYard(t)
+	y.must("v1")
+	y.engine.Fail = func(call string) error {
+		if call == "remove" {
+			return errors.New("device or resource busy")
+		}
+		return nil
+	}
+	_, err = y.run("sick")
+	assert.ErrorContains(t, err, "the version before runs")
+	assert.Contains(t, y.is(), "web v1 running unless-stopped")
+	y.engine.Fail = nil
+	y.must("v2")
+	assert.Equal(t, []string{"web v2 running unless-stopped", "web.g1 v1 exited no"}, y.is())
+	y.quiet()
+}
+
+// A journal of another engine, or one that others have gone past, undoes nothing.
+func TestJournalsThatDoNotApply(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	y.must("v1")
+	y.must("v2")
+	entry := &deploy.Entry{Service: "web", Host: "nas", Container: "web", Step: "gate", Generation: 1, Old: "gone", Token: "t", Engine: "another"}
+	require.NoError(t, y.journal.Write(entry))
+	_, err := y.run("v3")
+	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+	assert.ErrorContains(t, err, "another engine")
+
+	entry.Engine = ""
+	require.NoError(t, y.journal.Write(entry))
+	s := y.must("v3")
+	assert.Contains(t, s.Repaired, "out of date")
+	assert.Contains(t, y.is(), "web v3 running unless-stopped")
+}
+
+// A sick version does not block the next one.
+func TestSickVersionIsReplaced(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	y.engine.Behave = map[string]deploytest.Behaviour{}
+	y.must("v1")
+	c, err := y.engine.Container(t.Context(), "web")
+	require.NoError(t, err)
+	y.engine.Fail = func(call string) error {
+		if call == "start" { // of the old one: it will be sick from then on
+			y.engine.Sicken(c.ID)
+		}
+		return nil
+	}
+	_, err = y.run("sick")
+	assert.Equal(t, fault.RollbackFailed, fault.CodeOf(err), "it runs, and is no better")
+	assert.Equal(t, []string{"web v1 running unless-stopped"}, y.is())
+	y.engine.Fail = nil
+	y.must("v2")
+	assert.Contains(t, y.is(), "web v2 running unless-stopped")
+}
+
+// The version that ran last is kept, whatever its number.
+func TestTheLastOneIsKept(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	y.must("v1")
+	y.must("v2")
+	y.must("v3")
+	_, err := y.runner(y.engine).Rollback(t.Context(), y.target("v3"), 1)
+	require.NoError(t, err)
+	y.must("v2")
+	assert.Contains(t, y.is(), "web.g1 v1 exited no", "%v", y.is())
 }
 
 // An earlier generation runs again as it was.

@@ -69,9 +69,11 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, journal deploy
 		if result.Image, err = l.send(ctx, engine, w, a); err != nil {
 			return err
 		}
+		gate := deploy.NewGate(w.spec.Deploy.Health)
+		gate.Mute = len(spec.EnvFiles) > 0
 		runner := deploy.Runner{Engine: engine, Host: w.host, Journal: journal, Keep: keepGenerations, Report: l.say}
 		result.Run, err = runner.Run(ctx, deploy.Target{
-			Spec: spec, Strategy: cmp.Or(w.spec.Deploy.Strategy, deploy.Replace), Gate: deploy.NewGate(w.spec.Deploy.Health),
+			Spec: spec, ImageID: result.Image.ID, Strategy: cmp.Or(w.spec.Deploy.Strategy, deploy.Replace), Gate: gate,
 			Labels: l.labels(built.Out, built.Drv, head),
 		})
 		return err

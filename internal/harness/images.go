@@ -339,7 +339,8 @@ func (h *Harness) dial(ctx context.Context, host registry.Host) (engine deploy.C
 	if at, err = dockerhost.Resolve(host, os.Getenv, home); err != nil {
 		return nil, at, nil, err
 	}
-	way, err := dockerhost.Dial(ctx, at)
+	// Not for as long as the call: a version is brought back after a cancel, too.
+	way, err := dockerhost.Dial(context.WithoutCancel(ctx), at)
 	if err != nil {
 		return nil, at, nil, err
 	}

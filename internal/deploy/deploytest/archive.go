@@ -84,9 +84,15 @@ type Behaviour struct {
 	Health string   `json:"health,omitempty"` // what its HEALTHCHECK comes to: healthy, unhealthy or starting; empty: it has none
 	// Foreign is a program for another processor.
 	Foreign bool `json:"foreign,omitempty"`
+	// Slow takes [SlowStop] to end when it is asked to, whether or not somebody waits
+	// for it. Only Memory has such ones: others are Deaf for a grace.
+	Slow bool `json:"slow,omitempty"`
 	// Stuck cannot be killed either: Stop fails. Only Memory has such ones.
 	Stuck bool `json:"stuck,omitempty"`
 }
+
+// SlowStop is how long a [Behaviour] that is Slow takes to end.
+const SlowStop = 100 * time.Millisecond
 
 // PagePort is where a container with a page listens.
 const PagePort = 8080

@@ -26,12 +26,13 @@ const Nowhere = "/nowhere"
 // contained is a container in memory.
 type contained struct {
 	deploy.Container
-	behaviour  Behaviour
-	looks      int // since it was started
-	utterances []utterances
+	behaviour Behaviour
+	ending    <-chan struct{} // closed when a slow end is over
+	looks     int             // since it was started
+	said      []utterance
 }
 
-type utterances struct {
+type utterance struct {
 	at   time.Time
 	line string
 }
@@ -41,6 +42,13 @@ func (m *Memory) Disown(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.containers[id].Labels = map[string]string{}
+}
+
+// Sicken makes the health check of a container fail from now on.
+func (m *Memory) Sicken(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.containers[id].behaviour.Health = "unhealthy"
 }
 
 // Vanish removes a container, whosever it is.
@@ -286,7 +294,7 @@ func (c *contained) start() {
 		lines = append(slices.Clone(lines), b.Warns)
 	}
 	for _, line := range lines {
-		c.utterances = append(c.utterances, utterances{c.Started, line})
+		c.said = append(c.said, utterance{c.Started, line})
 	}
 }
 
@@ -305,8 +313,16 @@ func (c *contained) over(exit int) {
 // killed is the exit status of a container that was killed.
 const killed = 137
 
-// Stop is part of [deploy.Containers]. It waits for nobody.
+// Stop is part of [deploy.Containers]. It waits for nobody but who is Slow, and then
+// as engines do: the container ends even if the caller does not wait.
 func (m *Memory) Stop(ctx context.Context, id string, _ time.Duration) error {
+	if ended := m.slowly(id); ended != nil {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	unlock, err := m.enter(ctx, "stop")
 	if err != nil {
 		return err
@@ -327,6 +343,28 @@ func (m *Memory) Stop(ctx context.Context, id string, _ time.Duration) error {
 		c.over(0)
 	}
 	return nil
+}
+
+// slowly begins the end of a container that is Slow and runs, or joins it.
+func (m *Memory) slowly(id string) <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.container(id)
+	if c == nil || !c.behaviour.Slow || c.State != deploy.Running {
+		return nil
+	}
+	if c.ending == nil {
+		ending := make(chan struct{})
+		c.ending = ending
+		time.AfterFunc(SlowStop, func() {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			c.over(0)
+			c.ending = nil
+			close(ending)
+		})
+	}
+	return c.ending
 }
 
 // Remove is part of [deploy.Containers].
@@ -474,7 +512,7 @@ func (m *Memory) Logs(ctx context.Context, id string, lines int, since time.Time
 	if err != nil {
 		return err
 	}
-	kept := slices.DeleteFunc(slices.Clone(c.utterances), func(p utterances) bool { return p.at.Before(since) })
+	kept := slices.DeleteFunc(slices.Clone(c.said), func(u utterance) bool { return u.at.Before(since) })
 	for _, p := range kept[max(len(kept)-max(lines, 0), 0):] {
 		if _, err := io.WriteString(w, p.line+"\n"); err != nil {
 			return err

@@ -115,7 +115,7 @@ func (e *Engine) Platform(ctx context.Context) (deploy.Platform, error) {
 	if err != nil {
 		return deploy.Platform{}, e.explain(ctx, "docker info", err)
 	}
-	p := deploy.Platform{OS: server.OS, Arch: server.Arch}
+	p := deploy.Platform{ID: info.ID, OS: server.OS, Arch: server.Arch}
 	for _, line := range info.DriverStatus {
 		p.Containerd = p.Containerd || line[0] == "driver-type" && strings.HasPrefix(line[1], "io.containerd.snapshotter")
 	}

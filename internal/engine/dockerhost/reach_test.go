@@ -84,7 +84,7 @@ func TestForward(t *testing.T) {
 func TestForwardArguments(t *testing.T) {
 	fakeSSH(t, `printf '%s\n' "$*" >&2; exit 1`)
 	_, err := dialed(t, t.Context(), "ssh://me@host:2222/run/d.sock", "[fd00::2]:80")
-	assert.ErrorContains(t, err, "-T -o BatchMode=yes -o ConnectTimeout=8 -l me -p 2222 -v -v -W [fd00::2]:80 -- host")
+	assert.ErrorContains(t, err, "-T -o BatchMode=yes -o ServerAliveInterval=10 -o ServerAliveCountMax=3 -o ConnectTimeout=8 -l me -p 2222 -v -v -W [fd00::2]:80 -- host")
 }
 
 // An ssh that says nothing is not waited for beyond the caller's patience, and is

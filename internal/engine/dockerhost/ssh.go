@@ -50,7 +50,7 @@ func (l *link) startSSH(c command.Cmd, failure func(command.Result) error) (*ssh
 
 // sshOptions is what every ssh command begins with.
 func sshOptions(a address) []string {
-	args := []string{"-T", "-o", "BatchMode=yes", "-o", fmt.Sprintf("ConnectTimeout=%d", int(sshConnectTimeout.Seconds()))}
+	args := []string{"-T", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3", "-o", fmt.Sprintf("ConnectTimeout=%d", int(sshConnectTimeout.Seconds()))}
 	if a.user != "" {
 		args = append(args, "-l", a.user)
 	}

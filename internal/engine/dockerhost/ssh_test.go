@@ -31,7 +31,7 @@ func TestSSHArguments(t *testing.T) {
 		t.Run(row.url, func(t *testing.T) {
 			fakeSSH(t, `printf '%s\n' "$*" >&2; exit 1`)
 			f := refused(t, dockerhost.Endpoint{URL: row.url})
-			assert.Contains(t, f.Message, "-T -o BatchMode=yes -o ConnectTimeout=8 "+row.arguments)
+			assert.Contains(t, f.Message, "-T -o BatchMode=yes -o ServerAliveInterval=10 -o ServerAliveCountMax=3 -o ConnectTimeout=8 "+row.arguments)
 		})
 	}
 }

@@ -1,0 +1,69 @@
+package deploy
+
+import (
+	"context"
+	"time"
+)
+
+// How long an engine may take for a call that changes or looks at one thing, and
+// to kill what does not end by itself.
+const (
+	callPatience = 60 * time.Second
+	killPatience = 30 * time.Second
+)
+
+// patient bounds every call of an engine in time: one that hangs must not hang
+// whoever waits to bring a version back.
+type patient struct{ Containers }
+
+func bounded[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	ctx, stop := context.WithTimeout(ctx, callPatience)
+	defer stop()
+	return call(ctx)
+}
+
+func done(ctx context.Context, patience time.Duration, call func(context.Context) error) error {
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	return call(ctx)
+}
+
+func (p patient) Platform(ctx context.Context) (Platform, error) {
+	return bounded(ctx, p.Containers.Platform)
+}
+
+func (p patient) Container(ctx context.Context, ref string) (*Container, error) {
+	return bounded(ctx, func(ctx context.Context) (*Container, error) { return p.Containers.Container(ctx, ref) })
+}
+
+func (p patient) List(ctx context.Context) ([]Container, error) {
+	return bounded(ctx, p.Containers.List)
+}
+
+func (p patient) Create(ctx context.Context, name string, spec Spec, labels map[string]string) (string, error) {
+	return bounded(ctx, func(ctx context.Context) (string, error) { return p.Containers.Create(ctx, name, spec, labels) })
+}
+
+func (p patient) Start(ctx context.Context, id string) error {
+	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.Start(ctx, id) })
+}
+
+func (p patient) Stop(ctx context.Context, id string, grace time.Duration) error {
+	return done(ctx, grace+killPatience, func(ctx context.Context) error { return p.Containers.Stop(ctx, id, grace) })
+}
+
+func (p patient) Remove(ctx context.Context, id string) error {
+	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.Remove(ctx, id) })
+}
+
+func (p patient) Rename(ctx context.Context, id, name string) error {
+	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.Rename(ctx, id, name) })
+}
+
+func (p patient) SetRestart(ctx context.Context, id, policy string) error {
+	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.SetRestart(ctx, id, policy) })
+}
+
+func (p patient) EnsureNetwork(ctx context.Context, name string) error {
+	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.EnsureNetwork(ctx, name) })
+}
