@@ -44,6 +44,7 @@ func read(stderr, root string) complaint {
 			c.message = strings.TrimSpace(strings.TrimPrefix(line, "error:"))
 			wantMessage = c.message == ""
 		case strings.HasPrefix(line, "…"):
+			wantMessage = false // a trace comes first: its lines are no message
 			c.trace = append(c.trace, relative(strings.TrimSpace(strings.TrimPrefix(line, "…")), root))
 		case location().MatchString(line):
 			if at := location().FindStringSubmatch(line)[1]; !internal().MatchString(at) && !placed {
