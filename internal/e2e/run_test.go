@@ -82,6 +82,9 @@ func TestDockerRun(t *testing.T) {
 	f := l.fails("docker", "run", "ha")
 	assert.Equal(t, string(fault.Unhealthy), f.Code)
 	assert.Contains(t, f.Message, "the version before runs")
+	failed := l.homelab("job", "get", l.jobs().Jobs[0].ID)
+	assert.Equal(t, fault.Unhealthy.Exit(), failed.Exit, "%s", failed.Stderr)
+	assert.Contains(t, string(failed.Stdout), "the version before runs")
 
 	l.replace("services/home-assistant/default.nix", `/nothing.json`, `/manifest.json`)
 	l.replace("registry.nix", `path = "/manifest.json"; interval = "500ms"; timeout = "3s";`, `path = "/manifest.json"; interval = "500ms"; timeout = "30s";`)

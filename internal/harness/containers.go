@@ -78,7 +78,10 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, journal deploy
 		})
 		return err
 	}()
-	return result, errors.Join(err, done())
+	if err := errors.Join(err, done()); err != nil {
+		return nil, err // which says what runs now
+	}
+	return result, nil
 }
 
 // safeMounts holds what is mounted against the rules, through the links of this
