@@ -1,0 +1,155 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"homelab/internal/fault"
+)
+
+// ours are the containers of a service.
+type ours struct {
+	// current has the service's name, or runs under the one it had before the
+	// registry gave it another.
+	current *Container
+	others  []Container
+}
+
+// generation of a container; 0 when its label does not tell.
+func (c *Container) generation() int {
+	n, err := strconv.Atoi(c.Labels[LabelGeneration])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// name is what a container of a service is called while another one is current.
+func (r *Runner) name(container string, generation int) string {
+	return fmt.Sprintf("%s.g%d", container, generation)
+}
+
+// find looks for the containers of a service.
+func (r *Runner) find(ctx context.Context, service, container string) (*ours, error) {
+	all, err := r.engine().List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return among(all, service, container), nil
+}
+
+// among are the containers of a service among all of ours.
+func among(all []Container, service, container string) *ours {
+	found := &ours{}
+	for _, c := range all {
+		switch {
+		case c.Labels[LabelService] != service:
+		case c.Name == container:
+			found.current = &c
+		default:
+			found.others = append(found.others, c)
+		}
+	}
+	runs := func(c Container) bool { return c.State == Running || c.State == Restarting }
+	if at := slices.IndexFunc(found.others, runs); found.current == nil && at >= 0 {
+		renamed := found.others[at]
+		found.current, found.others = &renamed, slices.Delete(found.others, at, at+1)
+	}
+	return found
+}
+
+// newest is the highest generation there is.
+func (o *ours) newest() int {
+	newest := 0
+	if o.current != nil {
+		newest = o.current.generation()
+	}
+	for i := range o.others {
+		newest = max(newest, o.others[i].generation())
+	}
+	return newest
+}
+
+// of is the container of a generation; nil when there is none.
+func (o *ours) of(generation int) *Container {
+	for i := range o.others {
+		if o.others[i].generation() == generation {
+			return &o.others[i]
+		}
+	}
+	return nil
+}
+
+// free looks for the containers of a service, and whether its name is taken by one
+// that is not ours.
+func (r *Runner) free(ctx context.Context, spec Spec) (*ours, error) {
+	there, err := r.find(ctx, spec.Service, spec.Container)
+	if err != nil || there.current != nil && there.current.Name == spec.Container {
+		return there, err
+	}
+	foreign, err := r.engine().Container(ctx, spec.Container)
+	if err != nil || foreign == nil {
+		return there, err
+	}
+	whose := "that homelab has not made"
+	if service := foreign.Labels[LabelService]; service != "" {
+		whose = "of the service " + service
+	}
+	return nil, fault.Newf(fault.Conflict, "remove or rename it, or set deploy.container of "+spec.Service+" to another name",
+		"host %s has a container %s %s", r.Host, spec.Container, whose)
+}
+
+func (o *ours) generations() string {
+	list := []int{}
+	for i := range o.others {
+		list = append(list, o.others[i].generation())
+	}
+	slices.Sort(list)
+	if len(list) == 0 {
+		return "none"
+	}
+	return fmt.Sprint(list)
+}
+
+func (r *Runner) get(ctx context.Context, id string) (*Container, error) {
+	if id == "" {
+		return nil, nil
+	}
+	return r.engine().Container(ctx, id)
+}
+
+// rename gives a container a name that it may have.
+func (r *Runner) rename(ctx context.Context, id, name string) error {
+	c, err := r.get(ctx, id)
+	if err != nil || c == nil || c.Name == name {
+		return err
+	}
+	return r.engine().Rename(ctx, id, name)
+}
+
+// tidy removes generations beyond those that are kept: those that ran last stay, and
+// always the one that ran before.
+func (r *Runner) tidy(ctx context.Context, e *Entry) error {
+	there, err := r.find(ctx, e.Service, e.Container)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(there.others, func(a, b Container) int {
+		if a.ID == e.Old || b.ID == e.Old {
+			return map[bool]int{true: -1, false: 1}[a.ID == e.Old]
+		}
+		return b.Started.Compare(a.Started)
+	})
+	for i := range there.others {
+		c := &there.others[i]
+		if i < r.Keep && !c.Started.IsZero() || c.State == Running {
+			continue
+		}
+		if err := r.engine().Remove(ctx, c.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
