@@ -168,12 +168,13 @@ func object(of map[string]string) map[string]string {
 // anew once.
 const hashVersion = 1
 
-// Hash tells specs apart: 32 hex digits of a SHA-256 over everything that makes
-// the container, its image and name included. The rule for its mounts makes
-// nothing, and is no part of it.
+// Hash tells configurations apart: 32 hex digits of a SHA-256 over everything that
+// makes the container, its name included. The image is compared by itself, so that
+// who only knows the registry can tell whether a container is as it says; the rule for
+// its mounts makes nothing.
 func (s Spec) Hash() string {
 	s = s.canonical()
-	s.MountRule = registry.MountRule{}
+	s.Image, s.MountRule = "", registry.MountRule{}
 	text, err := json.Marshal(struct {
 		Version int  `json:"version"`
 		Spec    Spec `json:"spec"`
