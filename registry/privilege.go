@@ -132,3 +132,29 @@ func networkFlaw(name string, hostNetwork, alone bool) flaw {
 	}
 	return dockerNameFlaw(name)
 }
+
+// Names say in words what is there, for people who are to agree to it.
+func (p Privileges) Names() []string {
+	var names []string
+	for _, flag := range []struct {
+		set  bool
+		name string
+	}{
+		{p.Privileged, "privileged"}, {p.NewPrivileges, "newPrivileges"}, {p.HostNetwork, "hostNetwork"}, {p.HostPID, "hostPid"},
+		{p.HostIPC, "hostIpc"}, {p.Unconfined, "unconfined"}, {p.DockerSocket, "dockerSocket"},
+	} {
+		if flag.set {
+			names = append(names, flag.name)
+		}
+	}
+	for _, capability := range p.Capabilities {
+		names = append(names, "capability "+capability)
+	}
+	for _, device := range p.Devices {
+		names = append(names, "device "+device)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Sysctls)) {
+		names = append(names, "sysctl "+name+"="+p.Sysctls[name])
+	}
+	return names
+}

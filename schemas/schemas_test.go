@@ -23,10 +23,12 @@ func TestEverySchemaKeepsTheRules(t *testing.T) {
 		all[tool.Name+" input"] = schemas.Input(tool.Name)
 		all[tool.Name+" output"] = schemas.Output(tool.Name)
 	}
+	// What a job answered is described by its own tool.
+	open := map[string][]string{"job_get output": {"$.result: open to unknown properties"}}
 	for name, data := range all {
 		t.Run(name, func(t *testing.T) {
 			compile(t, data)
-			assert.Empty(t, broken(t, data))
+			assert.Equal(t, open[name], broken(t, data))
 		})
 	}
 }

@@ -17,7 +17,7 @@ func buildTool(core Core) Tool {
 		Title: "Build the images of services",
 		Description: "Builds with Nix, for the system of each service's host, the images of the named services, or of those a plan with the same arguments touches. " +
 			"Says of each: built, fetched, cached, failed (with the last lines of the log) or skipped; and which image it is.",
-		Guidance:    "Use it after plan, with its planId. For what takes longer than a minute set background and follow it with job_get. dryRun only evaluates.",
+		Guidance:    "Use it after plan, with its planId. What takes long: background, then job_get. dryRun only evaluates.",
 		Command:     []string{"build"},
 		Positional:  "services",
 		Complete:    serviceNames(core),

@@ -8,6 +8,7 @@ import (
 	"homelab/internal/doctor"
 	"homelab/internal/job"
 	"homelab/internal/plan"
+	"homelab/internal/rollout"
 )
 
 // Core is what the tools are bound to. Which repository and which registry it
@@ -23,6 +24,7 @@ type Core struct {
 	// These cannot be done by the program that links no engines: see [Tool.Engines].
 	DockerLoad func(context.Context, deploy.LoadRequest, Report) (*deploy.LoadReport, error)
 	DockerRun  func(context.Context, deploy.RunRequest, Report) (*deploy.RunReport, error)
+	Deploy     func(context.Context, rollout.Request, Report) (*rollout.Report, error)
 	Status     func(context.Context, deploy.StatusRequest) (*deploy.StatusReport, error)
 
 	JobList   func(context.Context, job.ListRequest) (*job.Listing, error)
@@ -35,18 +37,21 @@ type Core struct {
 
 // Catalog is every tool there is, in the order they are shown to people.
 func Catalog(core Core) []Tool {
-	return []Tool{
+	working := []Tool{
 		planTool(core),
 		buildTool(core),
+		deployTool(core),
 		dockerLoadTool(core),
 		dockerRunTool(core),
+	}
+	return append(working,
 		statusTool(core),
 		registryListTool(core),
 		registryGetTool(core),
 		registryCheckTool(core),
 		jobListTool(core),
-		jobGetTool(core),
+		jobGetTool(core, working),
 		jobCancelTool(core),
 		doctorTool(core),
-	}
+	)
 }

@@ -146,12 +146,18 @@ func statusText(r *deploy.StatusReport) string {
 
 // DescribeRun is what came of running a service, in one line.
 func DescribeRun(r *deploy.RunReport) string {
+	what := "runs on"
 	if !r.Run.Changed {
-		return fmt.Sprintf("%s runs on %s as it is to be: generation %d", r.Service, r.Host, r.Run.Generation)
+		what = "runs as it is to be on"
 	}
-	text := fmt.Sprintf("%s runs on %s: generation %d", r.Service, r.Host, r.Run.Generation)
-	if r.Run.Before > 0 {
-		text += fmt.Sprintf(" in place of %d, after %.1f s without", r.Run.Before, r.Run.Downtime)
+	return fmt.Sprintf("%s %s %s: %s", r.Service, what, r.Host, DescribeSwitch(r.Run))
+}
+
+// DescribeSwitch is what came of a switch of versions, in a few words.
+func DescribeSwitch(s *deploy.Switched) string {
+	text := fmt.Sprintf("generation %d", s.Generation)
+	if s.Changed && s.Before > 0 {
+		text += fmt.Sprintf(" in place of %d, after %.1f s without", s.Before, s.Downtime)
 	}
 	return text
 }

@@ -2,10 +2,10 @@ package tools
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 
-	"homelab/internal/build"
-	"homelab/internal/deploy"
 	"homelab/internal/fault"
 	"homelab/internal/job"
 )
@@ -13,12 +13,24 @@ import (
 // JobAnswer is a job with what it answered.
 type JobAnswer struct {
 	job.Job
-	Build *build.Report      `json:"build,omitempty" jsonschema_description:"What a build answered."`
-	Load  *deploy.LoadReport `json:"load,omitempty" jsonschema_description:"What docker_load answered."`
-	Run   *deploy.RunReport  `json:"run,omitempty" jsonschema_description:"What docker_run answered."`
+	Result json.RawMessage `json:"result,omitempty" jsonschema:"type=object" jsonschema_description:"What its tool answered: see the output of that tool."`
 }
 
-func jobGetTool(core Core) Tool {
+// Answered is what a job answered, in the words of its tool; the zero value when it has
+// not, or a tool that is not among these.
+func Answered(catalog []Tool, a *JobAnswer) Result {
+	at := slices.IndexFunc(catalog, func(t Tool) bool { return t.Name == a.Tool })
+	if at < 0 || len(a.Result) == 0 {
+		return Result{}
+	}
+	result, err := catalog[at].Read(a.Result)
+	if err != nil {
+		return Result{} // written by another version: the JSON is there
+	}
+	return result
+}
+
+func jobGetTool(core Core, working []Tool) Tool {
 	return New(Tool{
 		Name:        "job_get",
 		Title:       "One job: how far it is, and its result",
@@ -32,9 +44,14 @@ func jobGetTool(core Core) Tool {
 			{"wait up to 50 seconds for its end", "homelab job get build-20260301-090000000-k7q2 --wait 50", `{"id":"build-20260301-090000000-k7q2","wait":50}`},
 		},
 	}, Work[job.GetRequest, JobAnswer]{
-		Run:     core.JobGet,
-		Text:    jobText,
-		Verdict: codeOfJob,
+		Run:  core.JobGet,
+		Text: func(a *JobAnswer) string { return jobText(a.Job) + Answered(working, a).Text },
+		Verdict: func(a *JobAnswer) fault.Code {
+			if a.Problem != nil {
+				return a.Problem.Code
+			}
+			return Answered(working, a).Verdict
+		},
 	})
 }
 
@@ -72,7 +89,7 @@ func jobCancelTool(core Core) Tool {
 		Run: func(ctx context.Context, in job.CancelRequest, _ Report) (*job.Job, error) {
 			return core.JobCancel(ctx, in)
 		},
-		Text: func(j *job.Job) string { return jobText(&JobAnswer{Job: *j}) },
+		Text: func(j *job.Job) string { return jobText(*j) },
 		Verdict: func(j *job.Job) fault.Code {
 			if j.State.Over() {
 				return ""
@@ -110,23 +127,14 @@ func DescribeJob(j job.Job) string {
 	return text
 }
 
-func jobText(a *JobAnswer) string {
+func jobText(j job.Job) string {
 	var text lines
-	text.add("%s", DescribeJob(a.Job))
-	if a.Problem != nil {
-		text.add("%s: %s", a.Problem.Code, Printable(a.Problem.Message))
-		if a.Problem.Hint != "" {
-			text.add("hint: %s", Printable(a.Problem.Hint))
+	text.add("%s", DescribeJob(j))
+	if j.Problem != nil {
+		text.add("%s: %s", j.Problem.Code, Printable(j.Problem.Message))
+		if j.Problem.Hint != "" {
+			text.add("hint: %s", Printable(j.Problem.Hint))
 		}
-	}
-	if a.Build != nil {
-		text.add("%s", buildText(a.Build))
-	}
-	if a.Load != nil {
-		text.add("%s", loadText(a.Load))
-	}
-	if a.Run != nil {
-		text.add("%s", runText(a.Run))
 	}
 	return text.String()
 }
@@ -138,17 +146,4 @@ func jobsText(l *job.Listing) string {
 		text.add("%s (%s)", DescribeJob(j), Some(j.Services, 5))
 	}
 	return text.String()
-}
-
-// codeOfJob grades a job by how it ended.
-func codeOfJob(a *JobAnswer) fault.Code {
-	switch {
-	case a.Problem != nil:
-		return a.Problem.Code
-	case a.Build != nil:
-		return a.Build.Code()
-	case a.Load != nil:
-		return a.Load.Code()
-	}
-	return ""
 }

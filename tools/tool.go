@@ -33,10 +33,15 @@ type Tool struct {
 	// only the second program links.
 	Engines bool
 
+	// Confirms means that a call without the field confirm only previews, and one
+	// with the id of that preview does it: see [Result.Unconfirmed].
+	Confirms bool
+
 	Annotations Annotations
 	Examples    []Example
 
 	input, output reflect.Type
+	read          func(raw json.RawMessage) (Result, error)
 	run           func(ctx context.Context, raw json.RawMessage, report Report) (Result, error)
 }
 
@@ -69,6 +74,9 @@ type Result struct {
 	// Verdict is set when the call went well and what it found did not: the
 	// command line exits with its status. An MCP client reads it in the value.
 	Verdict fault.Code
+	// Unconfirmed is the id of a preview that somebody has to confirm before it is
+	// carried out; empty: there is none.
+	Unconfirmed string
 }
 
 // JSON is the value as both faces send it.
@@ -81,12 +89,15 @@ type Work[In, Out any] struct {
 	Text func(*Out) string
 	// Verdict grades a result; nil: every result is a success.
 	Verdict func(*Out) fault.Code
+	// Unconfirmed is that of the result; nil: the tool needs no confirmation.
+	Unconfirmed func(*Out) string
 }
 
 // New binds the words of a tool to its work. When *In or In has a method
 // Validate() error it runs before the work does.
 func New[In, Out any](about Tool, work Work[In, Out]) Tool {
 	tool := about
+	tool.Confirms = work.Unconfirmed != nil
 	tool.input, tool.output = reflect.TypeFor[In](), reflect.TypeFor[Out]()
 	tool.run = func(ctx context.Context, raw json.RawMessage, report Report) (Result, error) {
 		var in In
@@ -97,14 +108,31 @@ func New[In, Out any](about Tool, work Work[In, Out]) Tool {
 		if err != nil {
 			return Result{}, err
 		}
-		result := Result{Value: out, Text: clip(work.Text(out))}
-		if work.Verdict != nil {
-			result.Verdict = work.Verdict(out)
+		return work.result(out), nil
+	}
+	tool.read = func(raw json.RawMessage) (Result, error) {
+		out := new(Out)
+		if err := json.Unmarshal(raw, out); err != nil {
+			return Result{}, err
 		}
-		return result, nil
+		return work.result(out), nil
 	}
 	return tool
 }
+
+func (w Work[In, Out]) result(out *Out) Result {
+	result := Result{Value: out, Text: clip(w.Text(out))}
+	if w.Verdict != nil {
+		result.Verdict = w.Verdict(out)
+	}
+	if w.Unconfirmed != nil {
+		result.Unconfirmed = w.Unconfirmed(out)
+	}
+	return result
+}
+
+// Read gives a result of the tool that was recorded as JSON.
+func (t Tool) Read(recorded json.RawMessage) (Result, error) { return t.read(recorded) }
 
 // Input is the type that arguments are decoded into.
 func (t Tool) Input() reflect.Type { return t.input }

@@ -33,6 +33,7 @@ var floors = map[string]floor{
 	"internal/engine/docker/dockertest": {3, "engines for tests"},
 
 	"internal/deploy":            {2, "a domain: it knows an engine of its own making, no adapter"},
+	"internal/rollout":           {2, "a domain: it decides what happens to services, and knows no engine"},
 	"internal/deploy/deploytest": {2, "an engine in memory, for tests"},
 
 	"internal/build":  {2, "a domain: it knows plans and interfaces of its own, no adapter"},
@@ -62,6 +63,9 @@ var siblings = []struct{ from, to, why string }{
 	{"internal/image", "internal/fault", "a broken archive is a fault with its remedy"},
 	{"internal/image", "internal/lazy", "names are checked when something is sent, not by every run"},
 	{"internal/engine/docker", "internal/engine/dockerhost", "the API goes the way that is known to the engine"},
+	{"internal/rollout", "internal/build", "what is deployed is what was built"},
+	{"internal/rollout", "internal/deploy", "what is deployed is compared with what runs"},
+	{"internal/rollout", "internal/plan", "what is deployed is what a plan decided"},
 	{"internal/deploy", "internal/build", "what is loaded is what was built"},
 	{"internal/deploy/deploytest", "internal/deploy", "the suite is that of its engine"},
 	{"internal/build", "internal/plan", "what is built is what a plan decided"},

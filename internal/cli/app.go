@@ -16,6 +16,7 @@ import (
 	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/plan"
+	"homelab/internal/rollout"
 	"homelab/tools"
 )
 
@@ -108,6 +109,9 @@ func (r *run) core() tools.Core {
 		},
 		DockerRun: func(ctx context.Context, q deploy.RunRequest, report tools.Report) (*deploy.RunReport, error) {
 			return open().DockerRun(ctx, q, report)
+		},
+		Deploy: func(ctx context.Context, q rollout.Request, report tools.Report) (*rollout.Report, error) {
+			return open().Deploy(ctx, q, report)
 		},
 		Status: func(ctx context.Context, q deploy.StatusRequest) (*deploy.StatusReport, error) {
 			return open().Status(ctx, q)

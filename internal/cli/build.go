@@ -90,24 +90,12 @@ func (p *page) jobs(l *job.Listing) {
 	}
 }
 
-func (p *page) job(a *tools.JobAnswer) {
-	p.styled(jobStyle[a.State], tools.DescribeJob(a.Job))
-	if a.Problem != nil {
-		p.line(string(a.Problem.Code) + ": " + a.Problem.Message)
-		if a.Problem.Hint != "" {
-			p.line("hint: " + a.Problem.Hint)
+func (p *page) job(j job.Job) {
+	p.styled(jobStyle[j.State], tools.DescribeJob(j))
+	if j.Problem != nil {
+		p.line(string(j.Problem.Code) + ": " + j.Problem.Message)
+		if j.Problem.Hint != "" {
+			p.line("hint: " + j.Problem.Hint)
 		}
-	}
-	if a.Build != nil {
-		p.blank()
-		p.build(a.Build)
-	}
-	if a.Load != nil {
-		p.blank()
-		p.loads(a.Load)
-	}
-	if a.Run != nil {
-		p.blank()
-		p.runs(a.Run)
 	}
 }

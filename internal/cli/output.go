@@ -19,6 +19,7 @@ import (
 	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/plan"
+	"homelab/internal/rollout"
 	"homelab/tools"
 )
 
@@ -33,35 +34,46 @@ func (r *run) show(result tools.Result) error {
 		return r.printJSON(value)
 	}
 	page := r.page()
+	page.show(result, r.catalog)
+	return r.print(page.String())
+}
+
+// show puts down the view that is made for the type of a result, else its text.
+func (p *page) show(result tools.Result, catalog []tools.Tool) {
 	switch value := result.Value.(type) {
 	case *plan.Plan:
-		page.plan(value)
+		p.plan(value)
 	case *plan.Listing:
-		page.listing(value)
+		p.listing(value)
 	case *plan.Resolved:
-		page.resolved(value)
+		p.resolved(value)
 	case *plan.Check:
-		page.check(value)
+		p.check(value)
 	case *doctor.Report:
-		page.doctor(value)
+		p.doctor(value)
 	case *deploy.LoadReport:
-		page.loads(value)
+		p.loads(value)
 	case *deploy.StatusReport:
-		page.status(value)
+		p.status(value)
+	case *rollout.Report:
+		p.rollout(value)
 	case *deploy.RunReport:
-		page.runs(value)
+		p.runs(value)
 	case *build.Report:
-		page.build(value)
+		p.build(value)
 	case *job.Listing:
-		page.jobs(value)
+		p.jobs(value)
 	case *tools.JobAnswer:
-		page.job(value)
+		p.job(value.Job)
+		if answered := tools.Answered(catalog, value); answered.Value != nil {
+			p.blank()
+			p.show(answered, catalog)
+		}
 	case *job.Job:
-		page.job(&tools.JobAnswer{Job: *value})
+		p.job(*value)
 	default:
-		page.line(result.Text)
+		p.line(result.Text)
 	}
-	return r.print(page.String())
 }
 
 func (r *run) print(text string) error {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"reflect"
 	"slices"
@@ -26,29 +27,36 @@ func (r *run) toolCommand(tool tools.Tool) *cobra.Command {
 		Args:    arguments.check,
 	}
 	input := bindFlags(cmd.Flags(), tool)
+	var yes bool
+	if tool.Confirms {
+		cmd.Flags().BoolVarP(&yes, "yes", "y", false, "Do what the preview says, without asking")
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if tool.Engines && r.app.HandOver != nil {
 			return r.app.HandOver()
 		}
 		given := input()
 		arguments.add(given, args)
-		raw, err := json.Marshal(given)
+		result, err := r.call(cmd.Context(), tool, given)
 		if err != nil {
 			return err
 		}
-		display := r.display()
-		result, err := tool.Call(cmd.Context(), raw, display.report)
-		display.end()
-		if err != nil {
+		if result.Unconfirmed == "" || given["confirm"] != nil {
+			return r.answer(result)
+		}
+		if !yes || !r.json { // two documents are not JSON
+			if err := r.answer(result); err != nil {
+				return err
+			}
+		}
+		if !yes && !r.agreed(result.Unconfirmed) {
+			return nil
+		}
+		given["confirm"] = result.Unconfirmed
+		if result, err = r.call(cmd.Context(), tool, given); err != nil {
 			return err
 		}
-		if err := r.show(result); err != nil {
-			return err
-		}
-		if result.Verdict != "" {
-			return verdict(result.Verdict)
-		}
-		return nil
+		return r.answer(result)
 	}
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if tool.Complete == nil || arguments.full(len(args)) {
@@ -63,6 +71,28 @@ func (r *run) toolCommand(tool tools.Tool) *cobra.Command {
 	}
 	completeFlags(cmd)
 	return cmd
+}
+
+// call calls a tool with fields of its input.
+func (r *run) call(ctx context.Context, tool tools.Tool, given map[string]any) (tools.Result, error) {
+	raw, err := json.Marshal(given)
+	if err != nil {
+		return tools.Result{}, err
+	}
+	display := r.display()
+	defer display.end()
+	return tool.Call(ctx, raw, display.report)
+}
+
+// answer shows a result, and ends with its verdict.
+func (r *run) answer(result tools.Result) error {
+	if err := r.show(result); err != nil {
+		return err
+	}
+	if result.Verdict != "" {
+		return verdict(result.Verdict)
+	}
+	return nil
 }
 
 // completeFlags offers the values of a tool's flags where they are known. No

@@ -129,13 +129,13 @@ func TestBackgroundOutlivesTheServer(t *testing.T) {
 	assert.True(t, j.Background)
 	release()
 	var over struct {
-		State job.State
-		Build build.Report
+		State  job.State
+		Result build.Report
 	}
 	require.NoError(t, json.Unmarshal(l.json("job", "get", report.JobID, "--wait", "60"), &over))
 	assert.Equal(t, job.Succeeded, over.State)
-	assert.Equal(t, build.Counts{Total: 1, Built: 1}, over.Build.Counts)
-	assert.Equal(t, report.JobID, over.Build.JobID)
+	assert.Equal(t, build.Counts{Total: 1, Built: 1}, over.Result.Counts)
+	assert.Equal(t, report.JobID, over.Result.JobID)
 }
 
 func TestCancelInTheBackground(t *testing.T) {

@@ -69,6 +69,7 @@ func (h *Harness) Core() tools.Core {
 		Build:      h.build,
 		DockerLoad: h.dockerLoad,
 		DockerRun:  h.dockerRun,
+		Deploy:     h.deploy,
 		Status:     h.status,
 
 		JobList:   h.jobList,

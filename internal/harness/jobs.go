@@ -158,6 +158,9 @@ func (h *Harness) work(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if run.Tool() == deployTool {
+		return h.workOnDeploy(ctx, jobs, planner, run)
+	}
 	var r build.Request
 	if err := jobs.Input(id, &r); err != nil {
 		return run.Fail(err)
@@ -187,14 +190,7 @@ func (h *Harness) jobGet(ctx context.Context, r job.GetRequest, report tools.Rep
 		return nil, err
 	}
 	answer := &tools.JobAnswer{Job: *j}
-	var into any = &answer.Build
-	switch j.Tool {
-	case loadTool:
-		into = &answer.Load
-	case runTool:
-		into = &answer.Run
-	}
-	_, err = jobs.Result(j.ID, into)
+	_, err = jobs.Result(j.ID, &answer.Result)
 	return answer, err
 }
 

@@ -35,6 +35,9 @@ type Run struct {
 	canceled bool
 }
 
+// Tool is what the job is one of.
+func (r *Run) Tool() string { return r.job.Tool }
+
 // Logs makes the folder for what the job writes meanwhile.
 func (r *Run) Logs() (string, error) {
 	folder := filepath.Join(r.Dir, "logs")

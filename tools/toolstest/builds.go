@@ -1,6 +1,8 @@
 package toolstest
 
 import (
+	"encoding/json"
+
 	"homelab/internal/build"
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
@@ -117,7 +119,13 @@ func Status() *deploy.StatusReport {
 }
 
 // Job is a build that is over.
-func Job() *tools.JobAnswer { return &tools.JobAnswer{Job: Jobs().Jobs[1], Build: Built()} }
+func Job() *tools.JobAnswer {
+	result, err := json.Marshal(Built())
+	if err != nil {
+		panic(err)
+	}
+	return &tools.JobAnswer{Job: Jobs().Jobs[1], Result: result}
+}
 
 // Jobs are one that runs and one that is over.
 func Jobs() *job.Listing {

@@ -1,0 +1,390 @@
+package harness
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"homelab/internal/build"
+	"homelab/internal/deploy"
+	"homelab/internal/engine/dockerhost"
+	"homelab/internal/fault"
+	"homelab/internal/job"
+	"homelab/internal/plan"
+	"homelab/internal/rollout"
+	"homelab/registry"
+	"homelab/tools"
+)
+
+const deployTool = "deploy"
+
+// deploysAtOnce bounds how many services are switched side by side.
+const deploysAtOnce = 4
+
+// deploy previews what would happen, or has what was previewed happen.
+func (h *Harness) deploy(ctx context.Context, r rollout.Request, report tools.Report) (*rollout.Report, error) {
+	jobs, planner, err := h.jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d := &deployment{Harness: h, jobs: jobs, planner: planner, builder: h.builder(jobs, planner)}
+	preview, err := d.preview(ctx, r, report)
+	if err != nil {
+		return nil, err
+	}
+	todo := preview.Todo()
+	switch {
+	case r.Confirm == "" || r.DryRun:
+		return preview.Bounded(), nil
+	case len(todo) == 0:
+		preview.State = rollout.Succeeded
+		d.settle(preview)
+		return preview.Bounded(), nil
+	case r.Background:
+		r.Background = false
+		started, err := jobs.Detach(ctx, job.Spec{Tool: deployTool, Services: todo, Input: r}, h.starter(jobs, planner))
+		if err != nil {
+			return nil, err
+		}
+		preview.State, preview.JobID = rollout.Running, started.ID
+		return preview.Bounded(), nil
+	}
+	run, err := jobs.Begin(ctx, job.Spec{Tool: deployTool, Services: todo, Input: r})
+	if err != nil {
+		return nil, err
+	}
+	return d.do(ctx, r, run, report)
+}
+
+// workOnDeploy does a detached job in this process.
+func (h *Harness) workOnDeploy(ctx context.Context, jobs *job.Store, planner *plan.Planner, run *job.Run) error {
+	var r rollout.Request
+	if err := jobs.Input(run.ID, &r); err != nil {
+		return run.Fail(err)
+	}
+	d := &deployment{Harness: h, jobs: jobs, planner: planner, builder: h.builder(jobs, planner)}
+	_, err := d.do(ctx, r, run, func(tools.Progress) {})
+	return err
+}
+
+// do carries out, as a job, what was confirmed.
+func (d *deployment) do(ctx context.Context, r rollout.Request, run *job.Run, report tools.Report) (*rollout.Report, error) {
+	result, err := job.Do(ctx, run, func(ctx context.Context) (*rollout.Report, bool, error) {
+		tell := func(p tools.Progress) {
+			run.Report(job.Progress(p))
+			report(p)
+		}
+		// Again, now that nobody else of this repository can move anything.
+		result, err := d.preview(ctx, r, tell)
+		if err != nil {
+			return nil, false, err
+		}
+		result.JobID = run.ID
+		err = d.carryOut(ctx, result, run, tell)
+		return result.Bounded(), err == nil && result.Code() == "", err
+	})
+	if result != nil && result.State == rollout.Canceled {
+		return result, nil // it says so, and what was done before
+	}
+	return result, err
+}
+
+// deployment is one call of the tool deploy.
+type deployment struct {
+	*Harness
+	jobs    *job.Store
+	planner *plan.Planner
+	builder *build.Builder
+
+	order  *plan.Order // of the services that it is about, by name
+	wanted map[string]rollout.Wanted
+	waits  map[string][]string
+}
+
+// preview finds out what would happen. With confirm it has to be what was
+// confirmed.
+func (d *deployment) preview(ctx context.Context, r rollout.Request, report tools.Report) (*rollout.Report, error) {
+	report(tools.Progress{Message: "looking what there is to do"})
+	order, err := d.planner.Order(ctx, plan.Request{Services: r.Services}, r.PlanID)
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := d.planner.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reg := loaded.Registry
+	found := d.look(ctx, reg, order.Plan.Services)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	names := []string{}
+	byName := map[string]plan.Service{}
+	for _, s := range order.Plan.Services {
+		if byName[s.Name] = s; len(r.Services) > 0 || found.concerns(s, reg.Services[s.Name]) {
+			names = append(names, s.Name)
+		}
+	}
+	if d.order = order; len(r.Services) == 0 && len(names) > 0 {
+		// What is missing is built as well, whatever was edited.
+		if d.order, err = d.planner.Order(ctx, plan.Request{Services: names}, ""); err != nil {
+			return nil, err
+		}
+	}
+	built, err := d.evaluate(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	wanted := make([]rollout.Wanted, 0, len(names))
+	for _, name := range names {
+		w := rollout.Wanted{Name: name, Service: reg.Services[name], Host: reg.AllHosts()[reg.Services[name].HostOf()], Plan: byName[name], Built: built[name]}
+		found.fill(&w)
+		wanted = append(wanted, w)
+	}
+	needs := func(name string) []string { return reg.Services[name].DependsOn }
+	preview, err := rollout.Preview(order, wanted, needs)
+	if err != nil {
+		return nil, err
+	}
+	if r.Confirm != "" && !preview.Is(r.Confirm) {
+		return nil, fault.Newf(fault.Conflict, "look at a new preview, and confirm that one",
+			"preview %.12s… is not what would happen any more", r.Confirm)
+	}
+	d.wanted = map[string]rollout.Wanted{}
+	for _, w := range wanted {
+		d.wanted[w.Name] = w
+	}
+	d.waits = rollout.Waits(preview.Todo(), needs)
+	return preview, nil
+}
+
+// evaluate says what services build to, without building.
+func (d *deployment) evaluate(ctx context.Context, names []string) (map[string]build.Outcome, error) {
+	built := map[string]build.Outcome{}
+	if len(names) == 0 {
+		return built, nil
+	}
+	report, err := d.builder.Build(ctx, d.order, build.Request{Services: names, DryRun: true}, build.Watch{})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range report.Services {
+		built[s.Name] = s
+	}
+	return built, nil
+}
+
+// carryOut builds what is not built, and then has each service run.
+func (d *deployment) carryOut(ctx context.Context, r *rollout.Report, run *job.Run, tell tools.Report) error {
+	todo := r.Todo()
+	built, err := d.build(ctx, run, todo, tell)
+	if built == nil && err != nil {
+		return err
+	}
+	at := map[string]*rollout.Service{}
+	for i := range r.Services {
+		at[r.Services[i].Name] = &r.Services[i]
+	}
+	progress := &rolloutProgress{total: len(todo), tell: tell}
+	rollout.Each(ctx, d.waits, deploysAtOnce, func(name string) error {
+		s := at[name]
+		err := d.one(ctx, s, built[name], run.ID, progress)
+		if err != nil {
+			if s.Status = rollout.Broken; s.Problem == nil {
+				s.Problem = build.ProblemOf(err)
+			}
+		}
+		progress.done(name + ": " + string(s.Status))
+		return err
+	}, func(name, because string) {
+		at[name].Status = rollout.Skipped
+		if because != "" {
+			at[name].Problem = &build.Problem{Code: fault.Precondition, Message: "it waits for " + because + ", which failed", Hint: "mend " + because + ", and deploy again"}
+		}
+	})
+	d.settle(r)
+	if err := ctx.Err(); err != nil {
+		r.State = rollout.Canceled
+		return &fault.Error{Code: fault.Canceled, Message: "the rollout was canceled", Hint: "deploy again: what was done stays, and what was being switched is as it was before", Err: err}
+	}
+	return nil
+}
+
+// settle says what came of the services that nothing was to be done for, and of all
+// together.
+func (d *deployment) settle(r *rollout.Report) {
+	r.State = rollout.Succeeded
+	for i := range r.Services {
+		s := &r.Services[i]
+		switch {
+		case s.Action == rollout.Blocked:
+			s.Status = rollout.Broken
+		case s.Action == rollout.Nothing:
+			s.Status = rollout.Unchanged
+		}
+		if s.Status == rollout.Broken || s.Status == rollout.Skipped {
+			r.State = rollout.Failed
+		}
+	}
+}
+
+// build has the artifacts of services in the store.
+func (d *deployment) build(ctx context.Context, run *job.Run, names []string, tell tools.Report) (map[string]build.Outcome, error) {
+	logs, err := run.Logs()
+	if err != nil {
+		return nil, err
+	}
+	report, err := d.builder.Build(ctx, d.order, build.Request{Services: names}, build.Watch{Logs: logs, Report: func(_, _ int, message string) {
+		tell(tools.Progress{Total: len(names), Message: message})
+	}})
+	if report == nil {
+		return nil, err
+	}
+	built := map[string]build.Outcome{}
+	for _, s := range report.Services {
+		built[s.Name] = s
+	}
+	return built, err
+}
+
+// one has a service run as it was built.
+func (d *deployment) one(ctx context.Context, s *rollout.Service, built build.Outcome, jobID string, progress *rolloutProgress) error {
+	s.Build = built.Status
+	switch {
+	case built.Problem != nil:
+		s.Problem = built.Problem
+		return fault.New(built.Problem.Code, built.Problem.Message, built.Problem.Hint)
+	case built.Out != s.To.Out:
+		return fault.New(fault.Conflict, "it builds to something else than the preview said: the work tree was edited meanwhile", "preview again")
+	}
+	planned := d.wanted[s.Name]
+	w := wanted{service: s.Name, host: s.Host, at: planned.Host, spec: planned.Service, built: &built, head: d.order.Plan.Head}
+	l := &loader{Harness: d.Harness, builder: d.builder, planner: d.planner, tell: progress.say}
+	result, err := l.run(ctx, jobID, w, deploy.Journal{Dir: filepath.Join(d.jobs.Dir, "deploy")})
+	if err != nil {
+		return err
+	}
+	s.Image, s.Run, s.Status = result.Image, result.Run, rollout.Done
+	if s.To.Generation = result.Run.Generation; !result.Run.Changed {
+		s.Status = rollout.Unchanged
+	}
+	s.To.Running = true
+	return nil
+}
+
+// rolloutProgress puts the progress of services side by side into one.
+type rolloutProgress struct {
+	mu    sync.Mutex
+	ended int
+	total int
+	tell  tools.Report
+}
+
+func (p *rolloutProgress) say(step tools.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tell(tools.Progress{Done: p.ended, Total: p.total, Message: step.Message})
+}
+
+func (p *rolloutProgress) done(message string) {
+	p.mu.Lock()
+	p.ended++
+	p.mu.Unlock()
+	p.say(tools.Progress{Message: message})
+}
+
+// findings are what hosts have of some services.
+type findings struct {
+	mu        sync.Mutex
+	there     map[string]*deploy.Container
+	missing   map[string]bool // the host answers, and has none
+	files     map[string][]deploy.Difference
+	brokenOff map[string]string
+	failed    map[string]error
+}
+
+// concerns says whether a rollout of what there is to do has a part for a service.
+func (f *findings) concerns(p plan.Service, s registry.Service) bool {
+	if s.Deploy == nil {
+		return false
+	}
+	return p.Decision != plan.None || f.missing[p.Name] || f.brokenOff[p.Name] != ""
+}
+
+func (f *findings) fill(w *rollout.Wanted) {
+	w.There, w.EnvFiles, w.BrokenOff, w.Err = f.there[w.Name], f.files[w.Name], f.brokenOff[w.Name], f.failed[w.Name]
+}
+
+// look asks the hosts of services what they have of them, side by side.
+func (d *deployment) look(ctx context.Context, reg *registry.Registry, services []plan.Service) *findings {
+	f := &findings{there: map[string]*deploy.Container{}, missing: map[string]bool{}, files: map[string][]deploy.Difference{}, brokenOff: map[string]string{}, failed: map[string]error{}}
+	journal := deploy.Journal{Dir: filepath.Join(d.jobs.Dir, "deploy")}
+	byHost := map[string][]string{}
+	for _, s := range services {
+		if reg.Services[s.Name].Deploy == nil {
+			continue
+		}
+		host := reg.Services[s.Name].HostOf()
+		byHost[host] = append(byHost[host], s.Name)
+		switch entry, err := journal.Read(host, s.Name); {
+		case err != nil:
+			f.failed[s.Name] = err
+		case entry != nil:
+			f.brokenOff[s.Name] = entry.Step
+		}
+	}
+	var group errgroup.Group
+	group.SetLimit(statusHosts)
+	for host, names := range byHost {
+		group.Go(func() error {
+			ctx, stop := context.WithTimeout(ctx, statusPatience)
+			defer stop()
+			d.ask(ctx, reg, host, names, f)
+			return nil
+		})
+	}
+	_ = group.Wait() // never fails
+	return f
+}
+
+// ask asks one host what it has of its services.
+func (d *deployment) ask(ctx context.Context, reg *registry.Registry, host string, names []string, f *findings) {
+	at := reg.AllHosts()[host]
+	engine, endpoint, done, err := d.dial(ctx, at)
+	var all []deploy.Container
+	if err == nil {
+		// What closing a connection says changes no answer.
+		defer func() { _ = done() }()
+		all, err = engine.List(ctx)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fault.Newf(fault.HostUnreachable, "check that the host is up, and what keeps its engine busy", "the engine of host %s does not answer in time", host)
+	}
+	for _, name := range names {
+		service := reg.Services[name]
+		var there *deploy.Container
+		failed := err
+		if err == nil {
+			there, failed = deploy.Find(ctx, engine, host, all, name, service.ContainerOf(name))
+		}
+		if failed == nil {
+			failed = mountable(name, service, at, endpoint)
+		}
+		f.mu.Lock()
+		f.there[name], f.missing[name], f.failed[name] = there, err == nil && there == nil, cmp.Or(f.failed[name], failed)
+		f.mu.Unlock()
+	}
+}
+
+// mountable says whether what a service mounts is allowed where it leads.
+func mountable(name string, s registry.Service, host registry.Host, at dockerhost.Endpoint) error {
+	spec, err := deploy.NewSpec(name, s, host, "")
+	if err != nil {
+		return err
+	}
+	return safeMounts(&spec, at)
+}
