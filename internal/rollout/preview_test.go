@@ -1,0 +1,204 @@
+package rollout
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/build"
+	"homelab/internal/deploy"
+	"homelab/internal/fault"
+	"homelab/internal/plan"
+	"homelab/registry"
+)
+
+const (
+	oldOut = "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-web.tar"
+	newOut = "/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-web.tar"
+)
+
+func order() *plan.Order {
+	return &plan.Order{Plan: &plan.Plan{PlanID: "p1", Head: plan.Side{Commit: "c2", State: plan.StateDirty}}}
+}
+
+func web(t *testing.T) Wanted {
+	t.Helper()
+	return named(t, "web")
+}
+
+// named is a service that runs as it is to be.
+func named(t *testing.T, name string) Wanted {
+	t.Helper()
+	w := Wanted{
+		Name: name,
+		Service: registry.Service{
+			Deploy: &registry.Deploy{
+				Ports: []string{"80:80"}, Volumes: []registry.Volume{{Name: "pages", Target: "/srv"}, {Name: "cache", Target: "/cache"}},
+				Privileges: &registry.Privileges{Capabilities: []string{"NET_RAW"}, HostPID: true},
+			},
+			State: &registry.State{Items: []registry.StateItem{{Volume: "pages"}, {Volume: "cache", Class: "recomputable"}}},
+		},
+		Plan:  plan.Service{Name: name, Decision: plan.Rebuild},
+		Built: build.Outcome{Name: name, Status: build.Cached, Out: oldOut, Drv: "/nix/store/cccccccccccccccccccccccccccccccc-web.drv"},
+	}
+	w.run(t)
+	return w
+}
+
+// run has the service run as it is to be.
+func (w *Wanted) run(t *testing.T) {
+	t.Helper()
+	spec, err := deploy.NewSpec(w.Name, w.Service, w.Host, "web:nix-a")
+	require.NoError(t, err)
+	hash := spec.Hash()
+	spec.Service, spec.EnvFiles, spec.Labels = "", nil, nil // an engine does not tell them
+	w.There = &deploy.Container{
+		ID: "c1", Name: w.Name, Spec: spec, State: deploy.Running,
+		Labels: map[string]string{
+			deploy.LabelService: w.Name, deploy.LabelGeneration: "3", deploy.LabelOut: oldOut, deploy.LabelSpec: hash, deploy.LabelRevision: "c1",
+		},
+	}
+}
+
+func previewOf(t *testing.T, w Wanted) (Service, string) {
+	t.Helper()
+	r, err := Preview(order(), []Wanted{w}, func(string) []string { return nil })
+	require.NoError(t, err)
+	require.Len(t, r.Services, 1)
+	assert.Equal(t, Previewed, r.State)
+	return r.Services[0], r.PreviewID
+}
+
+// What there is to do follows from what is there and what is wanted, and every reason
+// for it makes another preview.
+func TestActions(t *testing.T) {
+	same, sameID := previewOf(t, web(t))
+	assert.Equal(t, []any{Nothing, NoDowntime, Pending}, []any{same.Action, same.Downtime, same.Status})
+	assert.Equal(t, &Version{Generation: 3, Revision: "c1", Out: oldOut, Running: true}, same.From)
+	assert.Equal(t, &Version{Revision: "c2", WorkTree: "dirty", Out: oldOut}, same.To)
+	assert.Equal(t, []Impact{{"cache", "recomputable", Kept}, {"pages", "durable", Kept}}, same.Impact)
+	assert.Equal(t, []string{"hostPid", "capability NET_RAW"}, same.Privileges)
+
+	ids := map[string]string{sameID: "as it is"}
+	for name, c := range map[string]struct {
+		change   func(*Wanted)
+		action   Action
+		downtime Downtime
+		config   []string
+	}{
+		"another image":                  {func(w *Wanted) { w.Built.Out = newOut }, Replace, Restart, nil},
+		"not there":                      {func(w *Wanted) { w.There = nil }, Create, NoDowntime, nil},
+		"another container":              {func(w *Wanted) { w.There.ID = "c9" }, Nothing, NoDowntime, nil},
+		"not running":                    {func(w *Wanted) { w.There.State = deploy.Exited }, Start, NoDowntime, nil},
+		"not running, and another image": {func(w *Wanted) { w.There.State, w.Built.Out = deploy.Exited, newOut }, Replace, NoDowntime, nil},
+		"other ports":                    {func(w *Wanted) { w.Service.Deploy.Ports = []string{"81:80"} }, Configure, Restart, []string{"ports"}},
+		"a variable": {func(w *Wanted) {
+			w.There.Spec.Env = map[string]string{"A": "b"}
+			w.Service.Deploy.Env = map[string]string{"A": "c"}
+		}, Configure, Restart, []string{"env.A"}},
+		"an env file":  {func(w *Wanted) { w.EnvFiles = []deploy.Difference{{Field: "env.TOKEN"}} }, Configure, Restart, []string{"env.TOKEN"}},
+		"another name": {func(w *Wanted) { w.Service.Deploy.Container = "web2" }, Configure, Restart, []string{"container"}},
+		"a label":      {func(w *Wanted) { w.Service.Deploy.Labels = map[string]string{"a": "b"} }, Configure, Restart, []string{"settings"}},
+		"overlap": {func(w *Wanted) {
+			w.Service.Deploy.Strategy, w.Service.Deploy.Ports = deploy.Overlap, nil
+			w.run(t)
+			w.Built.Out = newOut
+		}, Replace, NoDowntime, nil},
+		"another gate": {func(w *Wanted) { w.Service.Deploy.Health = &registry.Health{Kind: "tcp", Port: 1} }, Nothing, NoDowntime, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := web(t)
+			c.change(&w)
+			s, id := previewOf(t, w)
+			assert.Equal(t, []any{c.action, c.downtime}, []any{s.Action, s.Downtime})
+			var fields []string
+			for _, d := range s.Config {
+				fields = append(fields, d.Field)
+			}
+			assert.Equal(t, c.config, fields)
+			assert.Empty(t, ids[id], "%s has the preview of %s", name, ids[id])
+			ids[id] = name
+		})
+	}
+	again, id := previewOf(t, web(t))
+	assert.Equal(t, same, again)
+	assert.Equal(t, sameID, id)
+	moved := order()
+	moved.Plan.PlanID = "p2"
+	r, err := Preview(moved, []Wanted{web(t)}, func(string) []string { return nil })
+	require.NoError(t, err)
+	assert.NotEqual(t, sameID, r.PreviewID, "another plan")
+}
+
+func TestWhatIsInTheWay(t *testing.T) {
+	for name, change := range map[string]func(*Wanted){
+		"only built":     func(w *Wanted) { w.Service.Deploy = nil },
+		"no target":      func(w *Wanted) { w.Plan.Decision, w.Plan.Problem = plan.Blocked, &plan.Warning{Message: "no target"} },
+		"not evaluated":  func(w *Wanted) { w.Built.Problem = &build.Problem{Code: fault.EvalFailed, Message: "syntax error"} },
+		"host is silent": func(w *Wanted) { w.There, w.Err = nil, fault.New(fault.HostUnreachable, "no route", "look") },
+		"a foreign owner": func(w *Wanted) {
+			w.There, w.Err = nil, fault.New(fault.Conflict, "a container that homelab has not made", "rename")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := web(t)
+			change(&w)
+			s, _ := previewOf(t, w)
+			assert.Equal(t, Blocked, s.Action)
+			require.NotNil(t, s.Problem)
+			assert.NotEmpty(t, s.Problem.Message)
+			r, err := Preview(order(), []Wanted{w}, func(string) []string { return nil })
+			require.NoError(t, err)
+			assert.Equal(t, s.Problem.Code, r.Code(), "there is nothing that can be done")
+			assert.Empty(t, r.Unconfirmed())
+		})
+	}
+}
+
+// What becomes of data is told of every volume and path, declared as state or not.
+func TestImpact(t *testing.T) {
+	w := web(t)
+	w.There.Spec.Mounts = []deploy.Mount{
+		{Volume: "pages", Target: "/old"}, {Source: "/srv/gone", Target: "/gone"}, {Volume: "cache", Target: "/cache"},
+		{Volume: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", Target: "/of/the/image"},
+	}
+	w.Service.Deploy.Mounts = []registry.Mount{{Source: "/srv/new", Target: "/new"}}
+	s, _ := previewOf(t, w)
+	assert.Equal(t, []Impact{{"/srv/gone", "", Detached}, {"/srv/new", "", Attached}, {"cache", "recomputable", Kept}, {"pages", "durable", Moved}}, s.Impact)
+}
+
+func TestOrderOfARollout(t *testing.T) {
+	app, db, log := named(t, "app"), named(t, "db"), named(t, "log")
+	app.Built.Out, db.Built.Out = newOut, newOut
+	of := needs(map[string][]string{"app": {"middle", "log"}, "middle": {"db"}})
+	r, err := Preview(order(), []Wanted{app, db, log}, of)
+	require.NoError(t, err)
+	names := []string{}
+	for _, s := range r.Services {
+		names = append(names, s.Name)
+	}
+	assert.Equal(t, []string{"db", "log", "app"}, names)
+	assert.Equal(t, []string{"db"}, r.Services[2].After, "log is as it is to be")
+	assert.Equal(t, []string{"db", "app"}, r.Todo())
+	assert.Equal(t, Counts{Total: 3, Replace: 2, None: 1}, r.Counts)
+	assert.Equal(t, r.PreviewID, r.Unconfirmed())
+	assert.True(t, r.Is(r.PreviewID[:12]))
+	assert.False(t, r.Is(r.PreviewID[:11]))
+	assert.False(t, r.Is("x"+r.PreviewID[1:]))
+}
+
+// What an answer leaves out is what there is nothing to tell of.
+func TestBounded(t *testing.T) {
+	r := &Report{Services: make([]Service, 250)}
+	for i := range r.Services {
+		r.Services[i].Action = Nothing
+	}
+	r.Services[240].Action, r.Services[249].Problem = Replace, &build.Problem{}
+	b := r.Bounded()
+	require.Len(t, b.Services, 100)
+	assert.Equal(t, 150, b.More)
+	assert.NotNil(t, b.Services[0].Problem)
+	assert.Equal(t, Replace, b.Services[1].Action)
+	assert.Len(t, r.Services, 250)
+}
