@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/deploy"
+	"homelab/internal/engine/docker/dockertest"
+	"homelab/internal/fault"
+	"homelab/internal/job"
+	"homelab/internal/rollout"
+	"homelab/tools/toolstest"
+)
+
+// onPi is a lab whose services run on an engine that is reached through ssh.
+func onPi(t *testing.T) *lab {
+	t.Helper()
+	host := dockertest.StartEngineWithBridge(t)
+	ssh := host.StartSSH(t)
+	l := newLab(t).building().with("PATH=" + ssh.Bin + ":" + os.Getenv("PATH"))
+	l.replace("registry.nix", "ssh://homelab@pi.lan", ssh.URL(host.Socket))
+	l.replace("registry.nix", `system = "aarch64-linux";`, `system = "`+system+`";`)
+	for _, port := range []string{"8123", "9090", "3000"} {
+		ports := `ports = [ "` + port + `:` + port + `" ];`
+		l.replace("registry.nix", ports, `host = "pi"; `+ports)
+	}
+	l.commit()
+	return l
+}
+
+// deploys calls deploy, and returns its answer and exit status.
+func (l *lab) deploys(args ...string) (rollout.Report, int) {
+	l.t.Helper()
+	result := l.homelab(append([]string{"deploy", "--json"}, args...)...)
+	var r rollout.Report
+	require.NoError(l.t, json.Unmarshal(result.Stdout, &r), "%s", result.Stderr)
+	toolstest.Fits(l.t, "deploy", result.Stdout)
+	return r, result.Exit
+}
+
+func actions(r rollout.Report) map[string]rollout.Action {
+	by := map[string]rollout.Action{}
+	for _, s := range r.Services {
+		by[s.Name] = s.Action
+	}
+	return by
+}
+
+func statuses(r rollout.Report) map[string]rollout.Status {
+	by := map[string]rollout.Status{}
+	for _, s := range r.Services {
+		by[s.Name] = s.Status
+	}
+	return by
+}
+
+// Nothing is done that was not previewed, what was previewed is done, and a service
+// that fails takes along only those that depend on it.
+func TestDeploy(t *testing.T) {
+	t.Parallel()
+	l := onPi(t)
+	first, exit := l.deploys()
+	require.Zero(t, exit)
+	assert.Equal(t, rollout.Previewed, first.State)
+	assert.Equal(t, rollout.Counts{Total: 3, Create: 3}, first.Counts)
+	assert.Equal(t, []string{"prometheus", "grafana", "home-assistant"}, []string{first.Services[0].Name, first.Services[1].Name, first.Services[2].Name})
+	assert.Equal(t, []string{"prometheus"}, first.Services[1].After)
+	assert.Equal(t, deploy.StatusCounts{Total: 3, Missing: 3}, l.status().Counts)
+	again, _ := l.deploys("--dry-run", "--confirm", first.PreviewID)
+	assert.Equal(t, first, again)
+
+	done, exit := l.deploys("--confirm", first.PreviewID[:12])
+	require.Zero(t, exit, "%+v", done)
+	assert.Equal(t, rollout.Succeeded, done.State)
+	assert.Equal(t, map[string]rollout.Status{"prometheus": rollout.Done, "grafana": rollout.Done, "home-assistant": rollout.Done}, statuses(done))
+	assert.Equal(t, deploy.StatusCounts{Total: 3, Running: 3}, l.status().Counts)
+	assert.Equal(t, "conflict", l.fails("deploy", "--confirm", first.PreviewID).Code, "it is done")
+
+	// Only settings: the image stays.
+	l.replace("registry.nix", `GF_SERVER_ROOT_URL = "http://homelab.lan:3000/";`, `GF_SERVER_ROOT_URL = "http://house.lan:3000/";`)
+	settings, _ := l.deploys()
+	require.Equal(t, map[string]rollout.Action{"grafana": rollout.Configure}, actions(settings))
+	assert.Equal(t, []deploy.Difference{{Field: "env.GF_SERVER_ROOT_URL", Want: "http://house.lan:3000/", Is: "http://homelab.lan:3000/"}}, settings.Services[0].Config)
+	assert.Equal(t, []rollout.Impact{{Item: "homelab-grafana", Class: "durable", Effect: rollout.Kept}}, settings.Services[0].Impact)
+	l.edit("services/grafana/grafana.ini")
+	assert.Equal(t, "conflict", l.fails("deploy", "--confirm", settings.PreviewID).Code)
+	running, _ := l.deploys("--yes")
+	assert.Equal(t, map[string]rollout.Status{"grafana": rollout.Done}, statuses(running))
+
+	// A version that never answers, one that waits for it, and one that does not.
+	l.replace("services/prometheus/default.nix", `/-/healthy`, `/nothing.json`)
+	l.replace("registry.nix", `path = "/-/healthy"; interval = "500ms"; timeout = "30s";`, `path = "/-/healthy"; interval = "500ms"; timeout = "3s";`)
+	l.edit("services/grafana/grafana.ini")
+	l.edit("services/home-assistant/scenes.yaml")
+	before := l.status()
+	broken, exit := l.deploys("--yes")
+	assert.Equal(t, fault.Unhealthy.Exit(), exit)
+	assert.Equal(t, rollout.Failed, broken.State)
+	assert.Equal(t, map[string]rollout.Status{"prometheus": rollout.Broken, "grafana": rollout.Skipped, "home-assistant": rollout.Done}, statuses(broken))
+	assert.Contains(t, broken.Services[0].Problem.Message, "the version before runs")
+	assert.Contains(t, broken.Services[1].Problem.Message, "waits for prometheus")
+	after := l.status()
+	assert.Equal(t, deploy.StatusCounts{Total: 3, Running: 3, Drifted: 0}, after.Counts)
+	for _, at := range []int{0, 2} {
+		assert.Equal(t, before.Services[at].Generation, after.Services[at].Generation, after.Services[at].Name)
+	}
+
+	// Mended, and in the background.
+	l.replace("services/prometheus/default.nix", `/nothing.json`, `/-/healthy`)
+	mended, _ := l.deploys()
+	assert.Equal(t, rollout.Replace, actions(mended)["grafana"])
+	background, exit := l.deploys("--confirm", mended.PreviewID, "--background")
+	require.Zero(t, exit)
+	assert.Equal(t, rollout.Running, background.State)
+	var over struct {
+		State  job.State
+		Result rollout.Report
+	}
+	require.NoError(t, json.Unmarshal(l.json("job", "get", background.JobID, "--wait", "120"), &over))
+	assert.Equal(t, job.Succeeded, over.State)
+	assert.Equal(t, rollout.Done, statuses(over.Result)["grafana"])
+	nothing, exit := l.deploys("--yes")
+	assert.Zero(t, exit)
+	assert.Empty(t, nothing.Unconfirmed())
+}
+
+// What is in the way of one service is no reason to leave the others alone.
+func TestDeployWithSomethingInTheWay(t *testing.T) {
+	t.Parallel()
+	l := onPi(t)
+	l.replace("registry.nix", `host = "pi"; ports = [ "8123:8123" ];`, `ports = [ "8123:8123" ];`)
+	r, exit := l.deploys("ha", "prom")
+	assert.Zero(t, exit)
+	assert.Equal(t, map[string]rollout.Action{"home-assistant": rollout.Blocked, "prometheus": rollout.Create}, actions(r))
+	done, exit := l.deploys("ha", "prom", "--yes")
+	assert.Equal(t, fault.EngineUnavailable.Exit(), exit)
+	assert.Equal(t, map[string]rollout.Status{"home-assistant": rollout.Broken, "prometheus": rollout.Done}, statuses(done))
+	only, exit := l.deploys("ha", "--yes")
+	assert.Equal(t, fault.EngineUnavailable.Exit(), exit, "nothing can be done")
+	assert.Equal(t, rollout.Previewed, only.State)
+
+	assert.Equal(t, "unknown_service", l.fails("deploy", "grafan").Code)
+	assert.Equal(t, "invalid_argument", l.fails("deploy", "--background").Code)
+	planned := l.plan("prom")
+	l.edit("services/prometheus/prometheus.yml")
+	assert.Equal(t, "conflict", l.fails("deploy", "prom", "--plan-id", planned.PlanID).Code)
+}
