@@ -4,8 +4,15 @@
 #   examples/demo.sh BIN    BIN has the programs homelab and mcpclient
 #
 # It checks what it shows, and exits with 1 when something else comes out than
-# it says. KEEP=1 keeps the copy.
+# it says. KEEP=1 keeps the copy. It needs root: it starts a Docker engine of its
+# own, in namespaces of its own, so that it meets nothing of this machine, and
+# nothing of it is left.
 set -euo pipefail
+
+if [ -z "${INSIDE:-}" ]; then
+  INSIDE=1 exec unshare --mount --net --pid --fork --mount-proc --kill-child "$0" "$@"
+fi
+PATH=$PATH:/usr/sbin:/sbin # where servers are, and not every root looks
 
 bin=$(cd "$1" && pwd)
 example=$(cd "$(dirname "${BASH_SOURCE[0]}")/homelab" && pwd)
@@ -13,6 +20,7 @@ scratch=$(cd "$(mktemp -d)" && pwd -P)
 lab=$scratch/homelab
 
 cleanup() {
+  stop_engine
   if [ -n "${KEEP:-}" ]; then
     echo
     echo "The copy is kept: cd $lab"
@@ -21,20 +29,41 @@ cleanup() {
   fi
 }
 trap cleanup EXIT
+trap 'exit 130' INT TERM # the first process of a namespace has no default for them
 
 # Nothing of whoever runs this shows through, and nothing stays behind.
-for variable in $(compgen -e | grep -E '^(HOMELAB_|GIT_|NIX_.*_TARGET$)' || true); do unset "$variable"; done
+for variable in $(compgen -e | grep -E '^(HOMELAB_|GIT_|DOCKER_|NIX_.*_TARGET$)' || true); do unset "$variable"; done
 export XDG_CACHE_HOME=$scratch/cache HOMELAB_STATE=$scratch/state
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_PAGER=cat
 export GIT_AUTHOR_NAME=Robin GIT_AUTHOR_EMAIL=robin@example.org
 export GIT_COMMITTER_NAME=Robin GIT_COMMITTER_EMAIL=robin@example.org
 export PATH=$bin:$PATH
 
-# What a running Docker engine would be asked: what the containers run on.
-case $(uname -m) in
-  arm64 | aarch64) export HOMELAB_SYSTEM=aarch64-linux ;;
-  *) export HOMELAB_SYSTEM=x86_64-linux ;;
-esac
+engine=''
+start_engine() {
+  local socket=$scratch/docker.sock
+  ip link set lo up
+  setsid dockerd --data-root "$scratch/docker" --exec-root "$scratch/exec" --pidfile "$scratch/docker.pid" \
+    --host "unix://$socket" --bip 10.231.8.1/24 >"$scratch/docker.log" 2>&1 &
+  engine=$!
+  export DOCKER_HOST=unix://$socket DOCKER_CONFIG=$scratch
+  local _
+  for _ in $(seq 300); do
+    ! docker version >/dev/null 2>&1 || return 0
+    kill -0 "$engine" 2>/dev/null || break
+    sleep 0.1
+  done
+  cat "$scratch/docker.log" >&2
+  unexpected "the Docker engine did not start"
+}
+
+# The containers end with the engine's namespaces; it unmounts what it mounted.
+stop_engine() {
+  [ -n "$engine" ] || return 0
+  docker ps --quiet 2>/dev/null | xargs --no-run-if-empty docker kill >/dev/null || true
+  kill "$engine" && wait "$engine" || true
+  engine=''
+}
 
 bold='' dim='' plain=''
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
@@ -66,6 +95,13 @@ show_once() {
   said=$("$@" 2>&1) || status=$?
   echo "$said"
   return $status
+}
+
+# show_line is show for a line of shell.
+show_line() {
+  command_line "$1"
+  said=$(eval "$1")
+  echo "$said"
 }
 
 unexpected() {
@@ -107,6 +143,7 @@ changed() {
   git diff --unified=0 | sed -n -e 's|^+++ b/|   |p' -e '/^+++/d' -e '/^---/d' -e 's/^[+-]/     &/p'
 }
 
+start_engine
 cp -R "$example" "$lab"
 cd "$lab"
 git init --quiet --initial-branch=main
@@ -123,8 +160,7 @@ show homelab registry list
 expect "3 services in flake .#homelab"
 
 heading "Nothing is edited, so nothing is to be rebuilt" \
-  "What the containers run on is said here. Left out, homelab asks the Docker engine."
-command_line "export HOMELAB_SYSTEM=$HOMELAB_SYSTEM"
+  "What the containers run on, homelab asks the Docker engine. This one was started for the demo."
 show homelab plan
 expect_rebuild
 
@@ -174,22 +210,57 @@ expect "1 service: 1 built" "homelab/home-assistant:latest" "sha256:"
 show homelab build --base main --merge-base
 expect "1 service: 1 cached"
 
-heading "The same from an agent" \
-  "An MCP client starts \`homelab mcp\`, asks for its tools and calls them: plan, then build in the" \
-  "background, which must still be that plan, then job_get until the job is over."
-edit services/home-assistant/scenes.yaml "1s/.*/# At $(date +%s), and once more./"
+git commit --quiet --all --message "Brighter scenes"
+git switch --quiet main
+
+heading "Onto the host" \
+  "First homelab says what would happen, and does nothing. What was said, and only that, is then confirmed."
+show_once homelab deploy
+expect "3 services: 3 to create" "Nothing was done" "homelab-grafana is attached, durable"
+id=$(grep -o -- '--confirm [0-9a-f]*' <<<"$said" | cut -d ' ' -f 2)
+show_once homelab deploy --confirm "$id"
+expect "3 services: 3 deployed"
+show homelab status
+expect "3 services: 3 running"
+show_line 'curl --silent http://localhost:3000/dashboards/house.json | grep refresh'
+expect '"refresh": "5m"'
+
+heading "The next version" \
+  "The screen in the hall looks more often again. Only Grafana is built, loaded and replaced: the others go on."
+edit services/grafana/dashboards/house.json 's/"refresh": "5m"/"refresh": "30s"/'
 changed
-question='"base":"main","mergeBase":true'
-calls=(plan "{$question}" build "{$question,\"planId\":\"\$planId\",\"background\":true}" job_get '{"id":"$jobId","wait":50}')
+show_once homelab deploy --yes
+expect "1 service: 1 to replace" "downtime: a restart" "homelab-grafana is kept, durable" "1 service: 1 deployed" "in place of 1"
+show_line 'curl --silent http://localhost:3000/dashboards/house.json | grep refresh'
+expect '"refresh": "30s"'
+commit "Look more often"
+
+heading "A version that does not come up" \
+  "A slip in its configuration, and Grafana ends at once. What ran before runs again, and the answer says why."
+edit services/grafana/grafana.ini 's/^http_port = 3000$/http_port 3000/'
+changed
+! show_once homelab deploy --yes || unexpected "this version should have failed"
+expect "1 service: 1 failed" "it ended with status 1; the version before runs" "these lines cannot be understood"
+show homelab status grafana
+expect "1 running" "generation 2"
+show curl --silent http://localhost:3000/api/health
+expect ok
+git restore .
+
+heading "The same from an agent" \
+  "An MCP client starts \`homelab mcp\`, asks for its tools and calls them: plan, then deploy, which" \
+  "previews what that plan leads to, then deploy with the preview confirmed, and status."
+edit services/home-assistant/scenes.yaml "1s/^/# At $(date +%s), so that there is something to build.\n/"
+changed
+calls=(plan '{}' deploy '{"planId":"$planId"}' deploy '{"confirm":"$previewId","background":true}' job_get '{"id":"$jobId","wait":50}' status '{}')
 command_line "mcpclient ${calls[*]@Q} -- homelab mcp"
 said=$(mcpclient "${calls[@]}" -- homelab mcp)
 echo "$said"
-id=$(homelab plan --base main --merge-base --json | sed -n 's/^  "planId": "\(.*\)",$/\1/p')
-[ ${#id} = 64 ] || unexpected "homelab plan --json should have a planId"
-expect "$id" "1 of 3 services to rebuild" "home-assistant: rebuild" "being built by job" "succeeded" "home-assistant: built sha256:"
-printf '\n   Same question, same answer, same planId as on the command line. And the job is on record:\n'
+expect "1 of 3 services to rebuild" "home-assistant: rebuild" "home-assistant: replace pending" "being deployed by job" \
+  "succeeded" "home-assistant: replace deployed" "3 services: 3 running"
+printf '\n   And all of it is on record:\n'
 show homelab job list
-expect "succeeded"
+expect "succeeded" "failed"
 
 heading "Your own homelab" \
   "examples/homelab/README.md tells how to start from this one."

@@ -31,8 +31,8 @@ func main() {
 
 const usage = "usage: mcpclient TOOL ARGUMENTS [TOOL ARGUMENTS…] -- SERVER [ARGUMENT…]"
 
-// call is one call of a tool. $planId and $jobId in its arguments stand for what
-// the calls before it answered.
+// call is one call of a tool. $planId, $previewId and $jobId in its arguments stand
+// for what the calls before it answered.
 type call struct{ tool, arguments string }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -73,7 +73,7 @@ func ask(ctx context.Context, server *client.Client, calls []call, out io.Writer
 	fmt.Fprintf(out, "tools    %s\n", strings.Join(names, ", "))
 	said := answer{}
 	for _, c := range calls {
-		arguments := strings.NewReplacer("$planId", said.PlanID, "$jobId", said.JobID).Replace(c.arguments)
+		arguments := strings.NewReplacer("$planId", said.PlanID, "$previewId", said.PreviewID, "$jobId", said.JobID).Replace(c.arguments)
 		fmt.Fprintf(out, "\ncall     %s %s\n", c.tool, arguments)
 		result, err := server.CallTool(ctx, mcp.CallToolRequest{Params: mcp.CallToolParams{Name: c.tool, RawArguments: json.RawMessage(arguments)}})
 		if err != nil {
@@ -87,6 +87,7 @@ func ask(ctx context.Context, server *client.Client, calls []call, out io.Writer
 		if result.IsError {
 			return fmt.Errorf("%s answered with an error", c.tool)
 		}
+		said.Services, said.Result.Services = nil, nil
 		if err := json.Unmarshal(result.RawStructuredContent, &said); err != nil {
 			return fmt.Errorf("structuredContent: %w", err)
 		}
@@ -98,15 +99,15 @@ func ask(ctx context.Context, server *client.Client, calls []call, out io.Writer
 // answer has the fields of answers that are shown here; schemas/tools has the
 // whole schemas.
 type answer struct {
-	PlanID, JobID string
-	Services      services
-	Build         struct{ Services services } // of a job
+	PlanID, PreviewID, JobID string
+	Services                 services
+	Result                   struct{ Services services } // of a job
 }
 
 type services []struct {
-	Name, Decision, Status string
-	Reasons                []struct{ Kind, Path, Status string }
-	Artifact               struct{ Digest string }
+	Name, Decision, Action, Status string
+	Reasons                        []struct{ Kind, Path, Status string }
+	Artifact                       struct{ Digest string }
 }
 
 // UnmarshalJSON skips the services of a job, which are names.
@@ -120,12 +121,14 @@ func (s *services) UnmarshalJSON(raw []byte) error {
 }
 
 func (a answer) show(out io.Writer) {
-	fmt.Fprintf(out, "\nWhat a program reads, some of it:\n  planId    %s\n", a.PlanID)
-	if a.JobID != "" {
-		fmt.Fprintf(out, "  jobId     %s\n", a.JobID)
+	fmt.Fprintf(out, "\nWhat a program reads, some of it:\n")
+	for _, id := range []struct{ name, value string }{{"planId", a.PlanID}, {"previewId", a.PreviewID}, {"jobId", a.JobID}} {
+		if id.value != "" {
+			fmt.Fprintf(out, "  %-9s %s\n", id.name, id.value)
+		}
 	}
-	for i, s := range append(a.Services, a.Build.Services...) {
-		fmt.Fprintf(out, "  services[%d] %s: %s%s %s", i, s.Name, s.Decision, s.Status, s.Artifact.Digest)
+	for i, s := range append(a.Services, a.Result.Services...) {
+		fmt.Fprintf(out, "  services[%d] %s: %s", i, s.Name, strings.Join(strings.Fields(s.Decision+" "+s.Action+" "+s.Status+" "+s.Artifact.Digest), " "))
 		for _, reason := range s.Reasons {
 			fmt.Fprintf(out, " (%s)", strings.TrimSpace(reason.Kind+" "+reason.Status+" "+reason.Path))
 		}

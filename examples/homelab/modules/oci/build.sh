@@ -29,7 +29,7 @@ digest() {
 # only the upper layer of the others.
 mkdir -p base/bin base/tmp
 cp "$busybox" base/bin/busybox
-for tool in cat date httpd kill ls mkdir mv rm sh sleep sync touch true wget; do
+for tool in cat date grep httpd kill ls mkdir mv rm sh sleep sync touch true wget; do
   ln -s busybox "base/bin/$tool"
 done
 cp "$init" base/init
