@@ -3,7 +3,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-nix lint schemas bench fuzz clean
+.PHONY: help build demo test test-nix lint vuln schemas bench fuzz clean
 
 # Where Go's own installation puts it, in case sudo forgot.
 export PATH := $(PATH):/usr/local/go/bin
@@ -54,6 +54,13 @@ lint: ## Check format, vet, staticcheck and go.mod
 	go tool staticcheck ./... ./.ci/gotest
 	@echo go mod tidy -diff; said=$$(go mod tidy -diff 2>&1) || { echo "$$said"; exit 1; }
 	go mod verify
+	@said=$$($(MAKE) --no-print-directory vuln 2>&1) && echo "$$said" || case $$said in \
+		*"fetching vulnerabilities"*) echo "lint: vuln.go.dev cannot be reached, so vulnerabilities are not looked for; make vuln needs it" ;; \
+		*) echo "$$said" >&2; exit 1 ;; \
+	esac
+
+vuln: ## Look for known vulnerabilities that the programs can reach (needs vuln.go.dev)
+	go tool govulncheck ./cmd/...
 
 schemas: ## Write schemas/ anew from the Go types
 	go run ./schemas/gen
