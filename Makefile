@@ -3,7 +3,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-nix lint vuln schemas bench fuzz clean
+.PHONY: help build demo test test-nix test-docker lint vuln schemas bench fuzz clean
 
 # Where Go's own installation puts it, in case sudo forgot.
 export PATH := $(PATH):/usr/local/go/bin
@@ -44,7 +44,10 @@ test: ## Run everything: lint, and all tests with the race detector, real Nix, D
 
 test-nix: export NIX_CONFIG := $(NIX_CONFIG)
 test-nix: ## Run what uses real Nix with newer versions of it, from newer Debian releases (root; 5 minutes)
-	@.ci/nix-versions
+	@.ci/newer-debian nix
+
+test-docker: ## Run what uses real Docker with newer versions of it, and with containerd's image store (root; 10 minutes)
+	@.ci/newer-debian docker
 
 lint: ## Check format, vet, staticcheck and go.mod
 	@.ci/setup build
