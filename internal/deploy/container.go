@@ -157,7 +157,10 @@ const (
 	LabelOut        = "homelab.out"        // store path of the artifact
 	LabelDrv        = "homelab.drv"        // its derivation
 	LabelRevision   = "homelab.revision"   // commit that it was built from
-	LabelState      = "homelab.state"      // of the work tree: commit or dirty
+	LabelTree       = "homelab.tree"       // git tree of that commit
+	LabelState      = "homelab.state"      // of what it was built from: commit, clean, dirty or empty
+	LabelEdits      = "homelab.edits"      // fingerprint of the edits on top of the commit that touched it
+	LabelVersion    = "homelab.version"    // of homelab
 	LabelSwitch     = "homelab.switch"     // token of the switch that made it
 	LabelGate       = "homelab.gate"       // what it had to pass, as JSON
 )
