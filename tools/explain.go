@@ -13,7 +13,7 @@ func Headline(c plan.Counts) string {
 	for _, rest := range []struct {
 		n    int
 		word string
-	}{{c.Unknown, "unknown"}, {c.Blocked, "blocked"}, {c.None, "not touched"}} {
+	}{{c.Redeploy, "to redeploy"}, {c.Unknown, "unknown"}, {c.Blocked, "blocked"}, {c.None, "not touched"}} {
 		if rest.n > 0 {
 			text += fmt.Sprintf(", %d %s", rest.n, rest.word)
 		}
@@ -87,11 +87,15 @@ func DescribeReason(r plan.Reason) string {
 	case plan.ByExplicit:
 		return "asked for"
 	case plan.ByNeverDeployed:
-		return "never deployed"
+		return "not deployed yet"
 	case plan.ByBaseMissing:
 		return "the base is missing here"
 	case plan.ByOutput:
 		return "its output differs"
+	case plan.ByDrift:
+		return "its container is not configured as the registry says"
+	case plan.ByEdits:
+		return "deployed with edits that are not there any more"
 	case plan.BySubmodule:
 		return "submodule " + describeChange(r.Path, r.Status)
 	}
@@ -124,6 +128,9 @@ func DescribeWhy(s plan.Service, most int) string {
 	text := strings.Join(parts, "; ")
 	if more := max(s.ReasonCount, len(s.Reasons)) - len(shown); more > 0 {
 		text += fmt.Sprintf("; %d more", more)
+	}
+	if s.Base != nil && s.Base.State == plan.StateCommit && len(s.Reasons) > 0 {
+		text += "; deployed from " + DescribeSide(*s.Base)
 	}
 	return strings.TrimPrefix(text, "; ")
 }

@@ -11,8 +11,8 @@ func planTool(core Core) Tool {
 	return New(Tool{
 		Name:  "plan",
 		Title: "What a change touches",
-		Description: "Which services does a change touch, and why? Compares base with head (default: the work tree) and decides for each service: " +
-			"rebuild, none, unknown (build it to be sure) or blocked (its problem says what to do). " +
+		Description: "Which services does a change touch, and why? Compares base (default: what is deployed) with head (default: the work tree) and decides for each service: " +
+			"rebuild, redeploy (only its configuration changed), none, unknown (build it to be sure) or blocked (its problem says what to do). " +
 			"By the registry's hints, or with mode exact by what Nix evaluates.",
 		Guidance: "Use it before building, or to explain a commit or a pull request. " +
 			"When staleHints or unmatched are not empty, call registry_check next. " +

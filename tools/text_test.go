@@ -62,19 +62,21 @@ func TestDescribeSide(t *testing.T) {
 
 func TestDescribeReason(t *testing.T) {
 	for want, reason := range map[string]plan.Reason{
-		"a/b modified":                             {Kind: plan.ByHint, Path: "a/b", Status: plan.Modified},
-		"flake.lock modified (a global hint)":      {Kind: plan.ByGlobal, Path: "flake.lock", Status: plan.Modified, Hint: "flake.lock"},
-		"global hint lib/** changed":               {Kind: plan.ByGlobal, Hint: "lib/**"},
-		"flake input nixpkgs moved":                {Kind: plan.ByInput, Hint: "nixpkgs"},
-		"depends on a → b":                         {Kind: plan.ByDependency, Via: []string{"a", "b"}},
-		"submodule vendor/x deleted":               {Kind: plan.BySubmodule, Path: "vendor/x", Status: plan.Deleted},
-		"asked for":                                {Kind: plan.ByExplicit},
-		"its output differs":                       {Kind: plan.ByOutput},
-		"never deployed":                           {Kind: plan.ByNeverDeployed},
-		"the base is missing here":                 {Kind: plan.ByBaseMissing},
-		"its entry in the registry changed":        {Kind: plan.ByRegistry},
-		"new in the registry":                      {Kind: plan.ByRegistry, Hint: "services.ha", Status: plan.Added},
-		"the registry's entry of its host changed": {Kind: plan.ByRegistry, Hint: "hosts.pi"},
+		"a/b modified":                                         {Kind: plan.ByHint, Path: "a/b", Status: plan.Modified},
+		"flake.lock modified (a global hint)":                  {Kind: plan.ByGlobal, Path: "flake.lock", Status: plan.Modified, Hint: "flake.lock"},
+		"global hint lib/** changed":                           {Kind: plan.ByGlobal, Hint: "lib/**"},
+		"flake input nixpkgs moved":                            {Kind: plan.ByInput, Hint: "nixpkgs"},
+		"depends on a → b":                                     {Kind: plan.ByDependency, Via: []string{"a", "b"}},
+		"submodule vendor/x deleted":                           {Kind: plan.BySubmodule, Path: "vendor/x", Status: plan.Deleted},
+		"asked for":                                            {Kind: plan.ByExplicit},
+		"its output differs":                                   {Kind: plan.ByOutput},
+		"deployed with edits that are not there any more":      {Kind: plan.ByEdits},
+		"its container is not configured as the registry says": {Kind: plan.ByDrift},
+		"not deployed yet":                                     {Kind: plan.ByNeverDeployed},
+		"the base is missing here":                             {Kind: plan.ByBaseMissing},
+		"its entry in the registry changed":                    {Kind: plan.ByRegistry},
+		"new in the registry":                                  {Kind: plan.ByRegistry, Hint: "services.ha", Status: plan.Added},
+		"the registry's entry of its host changed":             {Kind: plan.ByRegistry, Hint: "hosts.pi"},
 	} {
 		assert.Equal(t, want, tools.DescribeReason(reason))
 	}

@@ -14,6 +14,7 @@ import (
 	"homelab/internal/build"
 	"homelab/internal/fault"
 	"homelab/internal/plan"
+	"homelab/registry"
 )
 
 func TestBuild(t *testing.T) {
@@ -147,4 +148,36 @@ func TestStoreElsewhere(t *testing.T) {
 	assert.Equal(t, []string{"a built", "b built"}, brief(report))
 	assert.Nil(t, report.Services[0].Artifact)
 	assert.Equal(t, "storeElsewhere", report.Warnings[len(report.Warnings)-1].Code)
+}
+
+// What is only to be deployed again has nothing to build, and what was not committed
+// is told of what is built.
+func TestRedeployBuildsNothing(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "web", "db")
+	l.r.Commit("two")
+	head := l.r.Rev("HEAD")
+	deploying := `{"version": 1, "services": {
+		"db": {"build": {"targets": {"x86_64-linux": "db"}}, "hints": ["db"], "deploy": {"env": {"TZ": "UTC"}}},
+		"web": {"build": {"targets": {"x86_64-linux": "web"}}, "hints": ["web"], "deploy": {}}}}`
+	l.r.Write("homelab.json", deploying)
+	l.r.Commit("three")
+	l.planner.Deployed = func(_ context.Context, _ *registry.Registry, services []string) (map[string]plan.Deployment, []plan.Warning, error) {
+		found := map[string]plan.Deployment{}
+		for _, name := range services {
+			found[name] = plan.Deployment{There: true, Revision: head, Drift: name == "db"}
+		}
+		return found, nil, nil
+	}
+	l.r.Write("web/file", "edited")
+	order, err := l.planner.Order(t.Context(), plan.Request{}, "")
+	require.NoError(t, err)
+	assert.Equal(t, plan.Redeploy, order.Plan.Services[0].Decision)
+	assert.Equal(t, []string{"web"}, build.Services(order))
+	report := l.want(build.Request{})
+	assert.Equal(t, []string{"web built"}, brief(report))
+	assert.Equal(t, order.Edits("web"), report.Services[0].Edits)
+	assert.Len(t, report.Services[0].Edits, 32)
+	l.r.Commit("four")
+	assert.Empty(t, l.want(build.Request{}).Services[0].Edits)
 }

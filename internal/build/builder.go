@@ -107,10 +107,10 @@ func (b *Builder) Build(ctx context.Context, o *plan.Order, r Request, w Watch) 
 		Services: []Outcome{}, Warnings: append([]plan.Warning{}, o.Plan.Warnings...),
 	}
 	for _, s := range o.Plan.Services {
-		if s.Decision == plan.None {
+		if !builds(s.Decision) {
 			continue
 		}
-		outcome := Outcome{Name: s.Name, Target: s.Target, Status: Skipped}
+		outcome := Outcome{Name: s.Name, Target: s.Target, Status: Skipped, Edits: o.Edits(s.Name)}
 		if s.Decision == plan.Blocked {
 			outcome.Status = Failed
 			outcome.Problem = &Problem{Code: fault.Precondition, Message: s.Problem.Message, Hint: s.Problem.Hint}
@@ -215,6 +215,10 @@ func (r *run) evaluate(ctx context.Context, services []*Outcome, fresh bool) (ma
 			Code: "edited", Message: "the work tree was edited after it was planned, and the edits may be in what was built",
 			Hint: "build again; with planId the edits would have been a conflict",
 		})
+		r.report.Head.State = plan.StateDirty // whatever is in the services
+		for _, s := range services {
+			s.Edits = ""
+		}
 	}
 	for _, s := range services {
 		e := targets[s.Target.Attr]

@@ -43,6 +43,8 @@ func TestEditedWhileEvaluating(t *testing.T) {
 	l.nix.edit = func() { l.r.Write("a/file", fmt.Sprint(len(l.nix.evaluated))) }
 	report := l.want(build.Request{DryRun: true})
 	assert.Equal(t, "edited", report.Warnings[0].Code)
+	assert.Equal(t, plan.StateDirty, report.Head.State)
+	assert.Empty(t, report.Services[0].Edits, "with what it was built nobody knows")
 	p, err := l.planner.Plan(t.Context(), plan.Request{})
 	require.NoError(t, err)
 	_, err = l.build(t.Context(), build.Request{PlanID: p.PlanID})

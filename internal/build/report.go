@@ -55,6 +55,7 @@ type Outcome struct {
 	Drv      string      `json:"drv,omitempty" jsonschema_description:"Store path of the derivation."`
 	Out      string      `json:"out,omitempty" jsonschema_description:"Store path of the artifact."`
 	Artifact *Artifact   `json:"artifact,omitempty" jsonschema_description:"The image in it."`
+	Edits    string      `json:"edits,omitempty" jsonschema_description:"Fingerprint of what was not committed and touched it; left out when all was."`
 	Seconds  float64     `json:"seconds,omitempty" jsonschema_description:"How long building or fetching took."`
 	Root     string      `json:"root,omitempty" jsonschema_description:"Link that keeps the artifact from garbage collection."`
 	Log      string      `json:"log,omitempty" jsonschema_description:"File with all that its builders printed."`
@@ -173,12 +174,16 @@ func (r *Report) boundTails() {
 func Services(o *plan.Order) []string {
 	names := []string{}
 	for _, s := range o.Plan.Services {
-		if s.Decision != plan.None {
+		if builds(s.Decision) {
 			names = append(names, s.Name)
 		}
 	}
 	return names
 }
+
+// builds says whether a decision leaves something to build: to deploy again as it
+// is leaves nothing.
+func builds(d plan.Decision) bool { return d != plan.None && d != plan.Redeploy }
 
 // Started is the report of a build that has begun in the background.
 func Started(o *plan.Order, jobID string) *Report {

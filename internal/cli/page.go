@@ -26,6 +26,7 @@ const (
 	green  style = "32"
 	yellow style = "33"
 	purple style = "35"
+	cyan   style = "36"
 )
 
 func (p *page) paint(s style, text string) string {

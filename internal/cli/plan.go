@@ -10,10 +10,10 @@ import (
 )
 
 // decisions are the decisions in the order they matter to a reader.
-var decisions = []plan.Decision{plan.Rebuild, plan.Blocked, plan.Unknown, plan.None}
+var decisions = []plan.Decision{plan.Rebuild, plan.Redeploy, plan.Blocked, plan.Unknown, plan.None}
 
 var decisionStyle = map[plan.Decision]style{
-	plan.Rebuild: yellow, plan.Blocked: red, plan.Unknown: purple, plan.None: dim,
+	plan.Rebuild: yellow, plan.Redeploy: cyan, plan.Blocked: red, plan.Unknown: purple, plan.None: dim,
 }
 
 func (p *page) plan(a *plan.Plan) {

@@ -9,14 +9,15 @@ import (
 // maxCandidates is how many of the paths that may have caused a change are told.
 const maxCandidates = 20
 
-// findings holds what the hints say against what the outputs say.
+// findings holds what the hints say against what the outputs say. All services
+// are compared with the base of the plan.
 func (a *analysis) findings(ctx context.Context, out *Plan, q decideRequest) (*Findings, error) {
 	f := &Findings{OverWide: []OverWide{}, Missing: []Missing{}, WholeFlake: []WholeFlake{}}
-	all, err := a.byHints(q.bases)
+	all, err := a.byHints(q.bases.main)
 	if err != nil {
 		return nil, err
 	}
-	tracked := a.tracked(q.bases)
+	tracked := a.trackedIn(q.bases.main)
 	seen, err := a.byHints(tracked)
 	if err != nil {
 		return nil, err
@@ -37,7 +38,7 @@ func (a *analysis) findings(ctx context.Context, out *Plan, q decideRequest) (*F
 			continue
 		}
 		hints := verdict{}
-		hints.addTouched(a, i, tracked.of(name))
+		hints.addTouched(a, i, tracked)
 		switch via := seen.dependencies(i); {
 		case hints.count > 0:
 			f.OverWide = append(f.OverWide, overWide(name, hints))
@@ -75,30 +76,15 @@ func (a *analysis) findings(ctx context.Context, out *Plan, q decideRequest) (*F
 
 // byHints says which services a plan by hints would have built for what
 // changed, not for being asked for.
-func (a *analysis) byHints(b *bases) (*spread, error) {
-	changed := *b
-	changed.never = nil
+func (a *analysis) byHints(c *comparison) (*spread, error) {
 	verdicts := make([]verdict, len(a.view.names))
 	for i := range verdicts {
 		var err error
-		if verdicts[i], err = a.verdict(i, &changed, false); err != nil {
+		if verdicts[i], err = a.verdict(i, c, false); err != nil {
 			return nil, err
 		}
 	}
 	return newSpread(a.view.names, needsOf(a.view.registry(), a.view.names), verdicts), nil
-}
-
-// tracked are the bases without what Nix cannot see, matched.
-func (a *analysis) tracked(b *bases) *bases {
-	seen := &bases{main: a.trackedIn(b.main), byService: make(map[string]*comparison, len(b.byService))}
-	known := map[*comparison]*comparison{b.main: seen.main}
-	for name, c := range b.byService {
-		if known[c] == nil {
-			known[c] = a.trackedIn(c)
-		}
-		seen.byService[name] = known[c]
-	}
-	return seen
 }
 
 // trackedIn is a comparison without what Nix cannot see, matched.

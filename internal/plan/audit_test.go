@@ -53,9 +53,12 @@ func TestAuditFindsRebuildsOfDependents(t *testing.T) {
 		"the dependency changed": {homelab, func(r *gittest.Repo) {
 			r.Write("services/prom/prometheus.yml", "edited")
 		}, viaProm},
+		"its entry in the registry did": {homelab, func(r *gittest.Repo) {
+			r.Write("homelab.json", strings.Replace(homelab, `"hints": ["services/prom"]`, `"hints": ["services/prom", "shared"]`, 1))
+		}, viaProm},
 		"its deployment did": {homelab, func(r *gittest.Repo) {
 			r.Write("homelab.json", strings.Replace(homelab, `"hints": ["services/prom"]`, `"hints": ["services/prom"], "deploy": {"ports": ["1:1"]}`, 1))
-		}, viaProm},
+		}, []plan.OverWide{}},
 		"a dependency of the dependency did": {strings.Replace(homelab, `"hints": ["services/prom"]`, `"dependsOn": ["ha"], "hints": ["services/prom"]`, 1), func(r *gittest.Repo) {
 			r.Write("services/ha/config.yaml", "edited")
 		}, append(viaProm[:1:1], plan.OverWide{Service: "prom", Hints: []string{}, Paths: []plan.Path{}, Via: []string{"ha"}})},
@@ -65,7 +68,7 @@ func TestAuditFindsRebuildsOfDependents(t *testing.T) {
 		"its own deployment did as well": {homelab, func(r *gittest.Repo) {
 			r.Write("services/prom/prometheus.yml", "edited")
 			r.Write("homelab.json", strings.Replace(homelab, `"hints": ["services/grafana"]`, `"hints": ["services/grafana"], "deploy": {"ports": ["1:1"]}`, 1))
-		}, []plan.OverWide{}},
+		}, viaProm},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

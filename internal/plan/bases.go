@@ -18,6 +18,8 @@ type comparison struct {
 	commits []Commit // several: the union of the differences counts
 	missing bool     // the objects are not here: nothing can be told
 	changes []Change
+	// Services that were deployed from it; none: it was not chosen for that.
+	deployed []string
 
 	// The registry as of the base.
 	old         []*Loaded // one for each commit; nil: there was none
@@ -30,13 +32,13 @@ type bases struct {
 	main      *comparison
 	all       []*comparison
 	byService map[string]*comparison // where it is not main
-	never     map[string]bool        // never deployed
+	deployed  map[string]Deployment  // what is on record; a service that is not in it is decided by main
 }
 
 // bases chooses what to compare with: what was asked for, else what is recorded
 // as deployed, else the merge base with the upstream branch, else HEAD.
 func (p *Planner) bases(ctx context.Context, v *view, r Request, selected []string) (*bases, error) {
-	b := &bases{byService: map[string]*comparison{}, never: map[string]bool{}}
+	b := &bases{byService: map[string]*comparison{}}
 	var err error
 	if r.Base != "" {
 		b.main, err = p.askedBase(ctx, v, r)
@@ -47,30 +49,10 @@ func (p *Planner) bases(ctx context.Context, v *view, r Request, selected []stri
 		return nil, err
 	}
 	b.all = []*comparison{b.main}
-	if r.Base != "" || r.MergeBase || p.Deployed == nil {
-		return b, nil
+	if r.asksDeployed() {
+		err = p.deployedBases(ctx, v, b, selected)
 	}
-	byRevision := map[string]*comparison{}
-	for _, name := range selected {
-		revision, err := p.Deployed(ctx, name)
-		if err != nil {
-			return nil, fmt.Errorf("what is deployed of %s: %w", name, err)
-		}
-		if revision == "" {
-			b.never[name] = true
-			continue
-		}
-		if byRevision[revision] == nil {
-			c, err := p.comparisonWith(ctx, v, revision, "recorded as deployed")
-			if err != nil {
-				return nil, err
-			}
-			byRevision[revision] = c
-			b.all = append(b.all, c)
-		}
-		b.byService[name] = byRevision[revision]
-	}
-	return b, nil
+	return b, err
 }
 
 // of is the comparison that decides about a service.
@@ -220,7 +202,7 @@ func (p *Planner) compare(ctx context.Context, v *view, c *comparison) error {
 	}
 	if c.missing {
 		c.changes, c.sameEntries = nil, true
-		v.warnings = append(v.warnings, missingBase(c.side, p.Repo.Shallow()))
+		v.warnings = append(v.warnings, missingBase(c, p.Repo.Shallow()))
 		return nil
 	}
 	if len(c.commits) > 1 {
@@ -251,7 +233,7 @@ func (p *Planner) readOldRegistry(ctx context.Context, v *view, c *comparison) e
 			return ctx.Err()
 		case code == fault.InvalidArgument || code == fault.EvalFailed:
 			c.unreadable = err
-			v.warnings = append(v.warnings, Warning{"baseRegistryUnreadable",
+			v.warn(Warning{"baseRegistryUnreadable",
 				"the registry of the base cannot be read, so every entry counts as changed: " + firstProblem(err),
 				"nothing has to be done: a base with a readable registry compares entry by entry"})
 			return nil
@@ -282,10 +264,17 @@ func (v *view) warnUntracked(ctx context.Context) error {
 		fmt.Sprintf("git does not track the registry %s, so every service is new at every base", file),
 		"git add it (with -f where git ignores it) and commit it"}
 	_, tracked := slices.BinarySearchFunc(entries, file, func(e Entry, path string) int { return strings.Compare(e.Path, path) })
-	if !tracked && !slices.Contains(v.warnings, warning) {
-		v.warnings = append(v.warnings, warning)
+	if !tracked {
+		v.warn(warning)
 	}
 	return nil
+}
+
+// warn adds a warning, once.
+func (v *view) warn(w Warning) {
+	if !slices.Contains(v.warnings, w) {
+		v.warnings = append(v.warnings, w)
+	}
 }
 
 // sameRegistry says that nothing changed which the registry is made of, or is
@@ -343,9 +332,13 @@ func firstProblem(err error) string {
 	return message
 }
 
-func missingBase(side Side, shallow bool) Warning {
-	w := Warning{Code: "baseMissing"}
+func missingBase(c *comparison, shallow bool) Warning {
+	side, w := c.side, Warning{Code: "baseMissing"}
 	switch {
+	case side.Why == noOrigin:
+		w.Message = "which commit " + some(c.deployed) + " was deployed from is not on record, so what changed since cannot be told"
+		w.Hint = "deploy it again"
+		return w
 	case strings.HasPrefix(side.Why, upstreamGone):
 		w.Message = "the upstream branch " + side.Ref + " is gone, so what this branch adds to it cannot be told: every service counts as unknown"
 		w.Hint = "name a base, such as HEAD or the branch it was merged into; or git branch --unset-upstream"
@@ -353,6 +346,9 @@ func missingBase(side Side, shallow bool) Warning {
 	case strings.HasPrefix(side.Why, noMergeBase):
 		w.Message = "no common ancestor with " + side.Ref + " is known: every service counts as unknown"
 		w.Hint = "name a base that shares history with the head, or compare with it directly"
+	case len(c.deployed) > 0:
+		w.Message = fmt.Sprintf("the objects of %.12s, which was deployed (%s), are not in this repository, so what changed since cannot be told", side.Commit, some(c.deployed))
+		w.Hint = "git fetch origin " + side.Commit + ", or deploy again"
 	default:
 		w.Message = "the objects of base " + side.Ref + " are not in this repository: every service counts as unknown"
 		w.Hint = strings.TrimSpace("git fetch origin "+side.Commit) + ", or name a base that is here"

@@ -3,14 +3,12 @@ package plan
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"homelab/internal/fault"
-	"homelab/registry"
 )
 
 // decideRequest is what decisions are made from, beside the matches.
@@ -26,17 +24,29 @@ type decideRequest struct {
 type verdict struct {
 	reasons  []Reason
 	count    int
+	asked    int  // how many of the reasons are that it was asked for
 	certain  bool // some reason is sure
 	doubtful bool // something could not be told
+	config   bool // its container is to be made anew, whatever is in its image
 	problem  *Warning
 	out      *Outputs // where they were compared
 	broken   bool     // it does not evaluate: nothing else counts
 }
 
 func (d *verdict) add(certain bool, r Reason) {
-	d.count++
 	d.certain = d.certain || certain
 	d.doubtful = d.doubtful || !certain
+	d.tell(r)
+}
+
+// addConfig adds a reason to deploy the image again as it is.
+func (d *verdict) addConfig(r Reason) {
+	d.config = true
+	d.tell(r)
+}
+
+func (d *verdict) tell(r Reason) {
+	d.count++
 	if len(d.reasons) < maxReasons {
 		d.reasons = append(d.reasons, r)
 	}
@@ -44,26 +54,21 @@ func (d *verdict) add(certain bool, r Reason) {
 
 // decide fills in the decisions, and what was found on the way to them.
 func (a *analysis) decide(ctx context.Context, out *Plan, q decideRequest) error {
-	verdicts := make([]verdict, len(a.view.names))
-	for i, name := range a.view.names {
-		explicit := q.explicit && slices.Contains(q.selected, name)
-		v, err := a.verdict(i, q.bases, explicit)
-		if err != nil {
+	opinions := map[*comparison]*opinion{}
+	for _, c := range q.bases.all {
+		var err error
+		if opinions[c], err = a.opinion(ctx, c, q); err != nil {
 			return err
 		}
-		verdicts[i] = v
 	}
-	needs := needsOf(a.view.registry(), a.view.names)
-	if q.outputs != nil {
-		if err := a.decideByOutputs(verdicts, q); err != nil {
-			return err
-		}
-		needs = unlessCompared(needs, verdicts)
-	}
-	spread := newSpread(a.view.names, needs, verdicts)
 	for _, name := range q.selected {
 		i, _ := slices.BinarySearch(a.view.names, name)
-		a.decided = append(a.decided, a.service(i, q, verdicts[i], spread))
+		o := opinions[q.bases.of(name)]
+		f := o.of(i)
+		if d, known := q.bases.deployed[name]; known {
+			f.settle(d, o.edits[name], o.edits != nil && d.Dirty && f.out == nil)
+		}
+		a.decided = append(a.decided, a.service(i, q, f))
 	}
 	for _, s := range a.decided {
 		out.Counts.count(s.Decision)
@@ -89,6 +94,8 @@ func (c *Counts) count(d Decision) {
 	switch d {
 	case Rebuild:
 		c.Rebuild++
+	case Redeploy:
+		c.Redeploy++
 	case None:
 		c.None++
 	case Unknown:
@@ -99,14 +106,13 @@ func (c *Counts) count(d Decision) {
 }
 
 // verdict gathers a service's own reasons by hints, most direct first.
-func (a *analysis) verdict(i int, b *bases, explicit bool) (verdict, error) {
+func (a *analysis) verdict(i int, c *comparison, explicit bool) (verdict, error) {
 	name := a.view.names[i]
-	c := b.of(name)
 	d := verdict{}
-	d.addAsked(name, b, explicit)
+	d.addAsked(explicit)
 	if c.missing {
 		d.add(false, Reason{Kind: ByBaseMissing})
-		problem := missingBase(c.side, a.view.planner.Repo.Shallow())
+		problem := missingBase(c, a.view.planner.Repo.Shallow())
 		d.problem = &problem
 		return d, nil
 	}
@@ -114,7 +120,7 @@ func (a *analysis) verdict(i int, b *bases, explicit bool) (verdict, error) {
 	t := &m.services[i]
 	d.addHints(t)
 	d.addInputs(a.view, name, m.moves)
-	if err := d.addRegistry(a.view, name, c, nil); err != nil {
+	if err := d.addRegistry(a.view, name, c, false); err != nil {
 		return d, err
 	}
 	unmerged, unreadable := d.addGlobals(a, i, m)
@@ -132,13 +138,11 @@ func unfinishedMerge(paths []string) *Warning {
 	return &Warning{"unmerged", "a merge is not finished: " + some(paths), "resolve the conflicts and git add them"}
 }
 
-// addAsked adds why a service counts as touched whatever changed.
-func (d *verdict) addAsked(name string, b *bases, explicit bool) {
+// addAsked adds that a service counts as touched whatever changed.
+func (d *verdict) addAsked(explicit bool) {
 	if explicit {
 		d.add(true, Reason{Kind: ByExplicit})
-	}
-	if b.never[name] {
-		d.add(true, Reason{Kind: ByNeverDeployed})
+		d.asked = d.count
 	}
 }
 
@@ -192,86 +196,21 @@ func (d *verdict) addInputs(v *view, name string, moves inputMoves) {
 	}
 }
 
-// addRegistry adds the service's own entry, or its host's, when it changed. Of
-// the entry counts what part leaves of it; nil leaves all.
-func (d *verdict) addRegistry(v *view, name string, c *comparison, part func(registry.Service) registry.Service) error {
-	if c.sameEntries {
-		return nil
-	}
-	// Which file of a flake changed the entry only Nix could tell.
-	reason := Reason{Kind: ByRegistry, Path: v.loaded.File, Status: Modified, Hint: "services." + name}
-	if c.unreadable != nil {
-		d.add(part == nil, reason) // all of it counts as changed; whether a part did cannot be told
-		return nil
-	}
-	for _, old := range c.old {
-		changed, err := d.compareEntry(v, name, old, reason, part)
-		if changed || err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// compareEntry adds what changed since one older registry.
-func (d *verdict) compareEntry(v *view, name string, old *Loaded, reason Reason, part func(registry.Service) registry.Service) (changed bool, err error) {
-	if old == nil || !hasService(old, name) {
-		reason.Status = Added
-		d.add(true, reason)
-		return true, nil
-	}
-	was, is := old.Registry.Services[name], v.registry().Services[name]
-	if part != nil {
-		was, is = part(was), part(is)
-	}
-	same, err := sameJSON(was, is)
-	if err != nil {
-		return false, err
-	}
-	if !same {
-		d.add(true, reason)
-	}
-	sameHost, err := sameJSON(old.Registry.Hosts[was.HostOf()], v.registry().Hosts[is.HostOf()])
-	if err != nil {
-		return false, err
-	}
-	if !sameHost {
-		reason.Hint = "hosts." + is.HostOf()
-		d.add(true, reason)
-	}
-	return !same || !sameHost, nil
-}
-
-func hasService(l *Loaded, name string) bool {
-	_, ok := l.Registry.Services[name]
-	return ok
-}
-
-// sameJSON compares two entries by what the document would say.
-func sameJSON(a, b any) (bool, error) {
-	one, err := json.Marshal(a)
-	if err != nil {
-		return false, err
-	}
-	other, err := json.Marshal(b)
-	return string(one) == string(other), err
-}
-
-// service makes the final decision about one service.
-func (a *analysis) service(i int, q decideRequest, d verdict, spread *spread) Service {
+// service puts the final decision about one service into words.
+func (a *analysis) service(i int, q decideRequest, f fate) Service {
 	name := a.view.names[i]
 	entry := a.view.registry().Services[name]
 	out := Service{
-		Name: name, Decision: None, Target: q.targets[name], Host: entry.HostOf(), Out: d.out,
-		Reasons: d.reasons, ReasonCount: d.count,
+		Name: name, Decision: None, Target: q.targets[name], Host: entry.HostOf(), Out: f.out,
+		Reasons: f.reasons, ReasonCount: f.count,
 	}
 	if c := q.bases.byService[name]; c != nil && c.side != q.bases.main.side {
 		out.Base = &c.side
 	}
-	for _, dependency := range spread.dependencies(i) {
+	for _, chain := range f.chains {
 		out.ReasonCount++
 		if len(out.Reasons) < maxReasons {
-			out.Reasons = append(out.Reasons, Reason{Kind: ByDependency, Via: spread.chain(dependency)})
+			out.Reasons = append(out.Reasons, Reason{Kind: ByDependency, Via: chain})
 		}
 	}
 	if out.Reasons == nil {
@@ -279,18 +218,20 @@ func (a *analysis) service(i int, q decideRequest, d verdict, spread *spread) Se
 	}
 	missing := noTarget(name, entry, out.Target)
 	switch {
-	case !spread.touched(i):
-	case d.problem != nil && d.problem.Code == "unmerged":
-		out.Decision, out.Problem = Blocked, d.problem
+	case !f.touched && !f.config:
+	case f.problem != nil && f.problem.Code == "unmerged":
+		out.Decision, out.Problem = Blocked, f.problem
 	case missing != nil:
 		out.Decision, out.Problem = Blocked, missing
-	case d.broken:
-		out.Decision, out.Problem = Unknown, d.problem
-	case spread.certain[i].reached:
+	case !f.touched:
+		out.Decision = Redeploy
+	case f.broken:
+		out.Decision, out.Problem = Unknown, f.problem
+	case f.sure:
 		out.Decision = Rebuild
 	default:
-		out.Decision, out.Problem = Unknown, d.problem
-		if d.problem == nil {
+		out.Decision, out.Problem = Unknown, f.problem
+		if f.problem == nil {
 			out.Problem = &Warning{"dependencyUnknown", "it depends on a service of which it is not known whether it changed", "see that service's problem"}
 		}
 	}

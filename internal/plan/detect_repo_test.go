@@ -15,6 +15,7 @@ import (
 	"homelab/internal/gitrepo"
 	"homelab/internal/gitrepo/gittest"
 	"homelab/internal/plan"
+	"homelab/registry"
 )
 
 const haEdited = `
@@ -197,7 +198,7 @@ func TestRegistryOfSeveralMergeBases(t *testing.T) {
 	t.Parallel()
 	r := newHomelab(t)
 	r.Git("checkout", "-q", "-b", "a")
-	r.Write("homelab.json", strings.Replace(homelab, `["home"]`, `["house"]`, 1))
+	r.Write("homelab.json", strings.Replace(homelab, `linux.ha"`, `linux.house"`, 1))
 	a := r.Commit("a")
 	r.Git("checkout", "-q", "-b", "b", "main")
 	r.Write("homelab.json", strings.Replace(homelab, `"hints": ["services/grafana"]`, `"hints": ["services/grafana", "lib"]`, 1))
@@ -219,7 +220,7 @@ func TestRegistryOfSeveralMergeBases(t *testing.T) {
 func TestOtherSource(t *testing.T) {
 	t.Parallel()
 	r, _, p := flakeHomelab(t)
-	r.Write("homelab.json", strings.Replace(homelab, `["home"]`, `["house"]`, 1))
+	r.Write("homelab.json", strings.Replace(homelab, `linux.ha"`, `linux.house"`, 1))
 	r.Commit("both")
 	r.Remove("flake.nix")
 	got, err := p.Plan(t.Context(), plan.Request{})
@@ -265,7 +266,10 @@ func TestMergeBaseWithoutABase(t *testing.T) {
 	edit(c)
 	c.Commit("mine")
 	p := planner(t, c)
-	p.Deployed = func(context.Context, string) (string, error) { return c.Rev("HEAD"), nil }
+	p.Deployed = func(context.Context, *registry.Registry, []string) (map[string]plan.Deployment, []plan.Warning, error) {
+		t.Error("asked what is deployed")
+		return nil, nil, nil
+	}
 	got, err := p.Plan(t.Context(), plan.Request{MergeBase: true})
 	require.NoError(t, err)
 	assert.Equal(t, want(haEdited), brief(got), "what is deployed is another question")
@@ -388,28 +392,6 @@ func TestNotUTF8(t *testing.T) {
 		Kind: plan.ByHint, Path: "services/ha/bad\uFFFDname", PathBase64: "c2VydmljZXMvaGEvYmFk//5uYW1l",
 		Status: plan.Added, Hint: "services/ha",
 	}, got.Services[1].Reasons[0])
-}
-
-func TestNeverDeployed(t *testing.T) {
-	t.Parallel()
-	r := newHomelab(t)
-	one := r.Rev("HEAD")
-	edit(r)
-	r.Write("services/prom/prometheus.yml", "edited")
-	r.Commit("two")
-	p := planner(t, r)
-	p.Deployed = func(_ context.Context, service string) (string, error) {
-		return map[string]string{"ha": one, "prom": r.Rev("HEAD")}[service], nil
-	}
-	got, err := p.Plan(t.Context(), plan.Request{})
-	require.NoError(t, err)
-	assert.Equal(t, want(`
-		grafana rebuild
-		  neverDeployed
-		ha rebuild
-		  hint M services/ha/config.yaml services/ha
-	`), brief(got))
-	assert.Equal(t, &plan.Side{Ref: one, Commit: one, State: plan.StateCommit, Relation: "ancestor", Why: "recorded as deployed"}, got.Services[1].Base)
 }
 
 func TestManyChangesAreBounded(t *testing.T) {

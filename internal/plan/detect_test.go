@@ -389,7 +389,7 @@ func TestChangeDetection(t *testing.T) {
 		`},
 
 		{"only services whose entry of the registry changed", func(_ *testing.T, r *gittest.Repo) {
-			r.Write("homelab.json", strings.Replace(homelab, `"aliases": ["home"]`, `"aliases": ["house"]`, 1))
+			r.Write("homelab.json", strings.Replace(homelab, `linux.ha"`, `linux.house"`, 1))
 		}, plan.Request{}, `
 			ha rebuild
 			  registry M homelab.json services.ha
@@ -433,7 +433,7 @@ func TestChangeDetection(t *testing.T) {
 			r.Remove("homelab.json")
 			r.Link("config/services.json", "homelab.json")
 			r.Commit("linked")
-			r.Write("config/services.json", strings.Replace(homelab, `["home"]`, `["house"]`, 1))
+			r.Write("config/services.json", strings.Replace(homelab, `linux.ha"`, `linux.house"`, 1))
 			r.Commit("edited")
 		}, plan.Request{Base: "HEAD~1", Head: "HEAD"}, `
 			ha rebuild
@@ -516,7 +516,7 @@ func TestChangeDetection(t *testing.T) {
 
 		{"registry taken for unchanged, and edited", func(_ *testing.T, r *gittest.Repo) {
 			r.Git("update-index", "--assume-unchanged", "homelab.json")
-			r.Write("homelab.json", strings.Replace(homelab, `["home"]`, `["house"]`, 1))
+			r.Write("homelab.json", strings.Replace(homelab, `linux.ha"`, `linux.house"`, 1))
 		}, plan.Request{}, `
 			ha rebuild
 			  registry M homelab.json services.ha

@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"homelab/internal/fault"
-	"homelab/registry"
 )
 
 // outputs are what the targets of services evaluate to, as of the head and as
@@ -44,10 +43,13 @@ func (a *analysis) outputs(ctx context.Context, q decideRequest) (*outputs, erro
 	}
 	for _, name := range q.selected {
 		target, c := q.targets[name], q.bases.of(name)
-		if target.Attr == "" || c.missing {
+		if !q.compares(name) {
 			continue
 		}
 		o.head.attrs = append(o.head.attrs, target.Attr)
+		if q.bases.deployed[name].Out != "" {
+			continue // that is what is compared with
+		}
 		for i, commit := range c.commits {
 			if commit.Empty() {
 				continue
@@ -137,17 +139,27 @@ type outcome struct {
 	unknown *Warning // it does not evaluate at a base, and so may have changed
 }
 
-// of compares the outputs of one service; nil when they were not evaluated,
-// for want of a target or of a base.
+// compares says whether the outputs of a service are compared: not for want of a
+// target or of a base, nor when that is not all that it was built from.
+func (q decideRequest) compares(name string) bool {
+	d := q.bases.deployed[name]
+	return q.targets[name].Attr != "" && (d.Out != "" || !q.bases.of(name).missing && !d.Dirty)
+}
+
+// of compares the outputs of one service; nil when they were not evaluated.
 func (o *outputs) of(a *analysis, name string, q decideRequest) *outcome {
 	target, c := q.targets[name], q.bases.of(name)
-	if target.Attr == "" || c.missing {
+	if !q.compares(name) {
 		return nil
 	}
 	is := o.head.found[target.Attr]
 	r := &outcome{out: Outputs{New: is.Out}}
 	if is.Err != nil {
 		r.broken = notEvaluated(name, is.Err)
+	}
+	if deployed := q.bases.deployed[name].Out; deployed != "" {
+		r.out.Old, r.changed = deployed, r.broken == nil && deployed != is.Out
+		return r
 	}
 	for i, commit := range c.commits {
 		var was Evaluated
@@ -194,9 +206,12 @@ func baseNotEvaluated(commit string, err error) Warning {
 }
 
 // decideByOutputs puts the verdict of the outputs in place of that of the
-// hints, wherever there are outputs.
-func (a *analysis) decideByOutputs(verdicts []verdict, q decideRequest) error {
+// hints, for the services that a comparison decides, wherever there are outputs.
+func (a *analysis) decideByOutputs(verdicts []verdict, c *comparison, q decideRequest) error {
 	for _, name := range q.selected {
+		if q.bases.of(name) != c {
+			continue
+		}
 		i, _ := slices.BinarySearch(a.view.names, name)
 		o := q.outputs.of(a, name, q)
 		if o == nil {
@@ -216,19 +231,13 @@ func (a *analysis) outputVerdict(i int, q decideRequest, o *outcome) (verdict, e
 	name := a.view.names[i]
 	c := q.bases.of(name)
 	d := verdict{out: &o.out}
-	d.addAsked(name, q.bases, q.explicit)
+	d.addAsked(q.explicit)
 	if o.changed {
 		d.add(true, Reason{Kind: ByOutput})
 	}
-	if err := d.addRegistry(a.view, name, c, deployed); err != nil {
-		return d, err
-	}
-	if c.unreadable != nil {
-		d.problem = &Warning{"baseRegistryUnreadable", "the registry of the base cannot be read: " + firstProblem(c.unreadable), ""}
-	}
-	if o.changed {
-		if unmerged := d.addTouched(a, i, c); len(unmerged) > 0 {
-			d.problem = unfinishedMerge(unmerged)
+	if !c.missing {
+		if err := d.addChanges(a, i, c, o.changed); err != nil {
+			return d, err
 		}
 	}
 	switch {
@@ -240,12 +249,21 @@ func (a *analysis) outputVerdict(i int, q decideRequest, o *outcome) (verdict, e
 	return d, nil
 }
 
-// deployed is an entry without what says how to find changes, what to call the
-// service, and what to build: the output says what is built.
-func deployed(s registry.Service) registry.Service {
-	s.Hints, s.Exclude, s.Inputs, s.DependsOn = nil, nil, nil, nil
-	s.Description, s.Aliases, s.Build.Targets = "", nil, nil
-	return s
+// addChanges adds what changed in the registry since the base, and, where the
+// output did, what hints and inputs say.
+func (d *verdict) addChanges(a *analysis, i int, c *comparison, output bool) error {
+	if err := d.addRegistry(a.view, a.view.names[i], c, true); err != nil {
+		return err
+	}
+	if c.unreadable != nil {
+		d.problem = &Warning{"baseRegistryUnreadable", "the registry of the base cannot be read: " + firstProblem(c.unreadable), ""}
+	}
+	if output {
+		if unmerged := d.addTouched(a, i, c); len(unmerged) > 0 {
+			d.problem = unfinishedMerge(unmerged)
+		}
+	}
+	return nil
 }
 
 // sources are the sources of derivations that were evaluated, by attribute. A

@@ -274,7 +274,7 @@ func TestExact(t *testing.T) {
 		{"what the registry says about deploying", func(_ *testing.T, r *gittest.Repo) {
 			r.Write("homelab.json", strings.Replace(homelab, `"hints": ["services/prom"]`, `"hints": ["services/prom"], "deploy": {"ports": ["1:1"]}`, 1))
 		}, plan.Request{}, `
-			prom rebuild
+			prom redeploy
 			  registry M homelab.json services.prom
 		`},
 		{"another attribute with the same output", func(_ *testing.T, r *gittest.Repo) {

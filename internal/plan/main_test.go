@@ -63,6 +63,8 @@ type noNix struct{ plan.Evaluator }
 
 func (noNix) Available(context.Context) error { return errors.New("nix is not installed") }
 
+func (noNix) GitRef(string, string, string) string { return "" }
+
 func planner(t testing.TB, r *gittest.Repo) *plan.Planner {
 	t.Helper()
 	repo, err := gitrepo.Open(t.Context(), r.Dir)

@@ -145,23 +145,13 @@ func (a *analysis) servicesWithInputs() map[int32]bool {
 // whether any hint covers it.
 func (a *analysis) touch(m *matches, matcher *hint.Matcher, c *Change, skip map[int32]bool) bool {
 	covered := false
-	excluded := map[int32]bool(nil)
 	patterns := a.index.patternsAt(matcher, *c)
 	if c.opaque() && c.Status != Unreadable {
 		for _, at := range patterns {
 			a.through[at] = true
 		}
 	}
-	for _, at := range patterns {
-		for _, o := range a.index.owners[at] {
-			if o.hint < 0 && !c.opaque() {
-				if excluded == nil {
-					excluded = map[int32]bool{}
-				}
-				excluded[o.service] = true
-			}
-		}
-	}
+	excluded := a.excludes(patterns, c)
 	for _, at := range patterns {
 		for _, o := range a.index.owners[at] {
 			if o.hint < 0 {
@@ -186,6 +176,25 @@ func (a *analysis) touch(m *matches, matcher *hint.Matcher, c *Change, skip map[
 		}
 	}
 	return covered
+}
+
+// excludes are the services that exclude a change, of which the patterns are
+// given that it touches; nil for none.
+func (a *analysis) excludes(patterns []int32, c *Change) (services map[int32]bool) {
+	if c.opaque() {
+		return nil
+	}
+	for _, at := range patterns {
+		for _, o := range a.index.owners[at] {
+			if o.hint < 0 {
+				if services == nil {
+					services = map[int32]bool{}
+				}
+				services[o.service] = true
+			}
+		}
+	}
+	return services
 }
 
 func reasonFor(c *Change, text string) Reason {

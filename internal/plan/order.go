@@ -13,8 +13,9 @@ type Order struct {
 	Plan     *Plan
 	Services []string // all of the registry, in the plan or not
 
-	flake flake // as of the plan's head
-	exact bool  // only if the plan is still what there is to do
+	flake flake             // as of the plan's head
+	edits map[string]string // by service
+	exact bool              // only if the plan is still what there is to do
 }
 
 // Order answers a question as Plan does, of every service, and keeps the tree
@@ -33,7 +34,11 @@ func (p *Planner) Order(ctx context.Context, r Request, planID string) (*Order, 
 			"plan %.12s… is not what there is to do now: that is %.12s…", planID, out.PlanID)
 	}
 	out.Services = slices.Clone(a.decided)
-	return &Order{Plan: out, Services: a.view.names, flake: a.view.flake(a.view.state()), exact: planID != ""}, nil
+	edits, err := a.orderEdits(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Order{Plan: out, Services: a.view.names, flake: a.view.flake(a.view.state()), edits: edits, exact: planID != ""}, nil
 }
 
 // Evaluate evaluates attributes of the flake as of the plan's head, or

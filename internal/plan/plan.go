@@ -53,25 +53,27 @@ const (
 type Decision string
 
 const (
-	Rebuild Decision = "rebuild" // touched: build it
-	None    Decision = "none"    // not touched
-	Unknown Decision = "unknown" // cannot be told: build it to be sure
-	Blocked Decision = "blocked" // touched, but cannot be built as things are
+	Rebuild  Decision = "rebuild"  // touched: build it
+	Redeploy Decision = "redeploy" // only its configuration changed: deploy what is built
+	None     Decision = "none"     // not touched
+	Unknown  Decision = "unknown"  // cannot be told: build it to be sure
+	Blocked  Decision = "blocked"  // touched, but cannot be built as things are
 )
 
 // Counts has the number of services by decision.
 type Counts struct {
-	Total   int `json:"total" jsonschema_description:"Services asked about."`
-	Rebuild int `json:"rebuild" jsonschema_description:"Touched: to build."`
-	None    int `json:"none" jsonschema_description:"Not touched."`
-	Unknown int `json:"unknown" jsonschema_description:"Cannot be told: build to be sure."`
-	Blocked int `json:"blocked" jsonschema_description:"Touched, but cannot be built as things are."`
+	Total    int `json:"total" jsonschema_description:"Services asked about."`
+	Rebuild  int `json:"rebuild" jsonschema_description:"Touched: to build."`
+	Redeploy int `json:"redeploy" jsonschema_description:"Only their configuration changed: nothing to build, but to deploy."`
+	None     int `json:"none" jsonschema_description:"Not touched."`
+	Unknown  int `json:"unknown" jsonschema_description:"Cannot be told: build to be sure."`
+	Blocked  int `json:"blocked" jsonschema_description:"Touched, but cannot be built as things are."`
 }
 
 // Service is the decision about one service.
 type Service struct {
 	Name        string   `json:"name" jsonschema_description:"Name of the service."`
-	Decision    Decision `json:"decision" jsonschema:"enum=rebuild,enum=none,enum=unknown,enum=blocked" jsonschema_description:"rebuild; none; unknown (build it to be sure); blocked (see problem)."`
+	Decision    Decision `json:"decision" jsonschema:"enum=rebuild,enum=redeploy,enum=none,enum=unknown,enum=blocked" jsonschema_description:"rebuild; redeploy (only its configuration changed: the image stays); none; unknown (build it to be sure); blocked (see problem)."`
 	Target      Target   `json:"target" jsonschema_description:"What would be built."`
 	Host        string   `json:"host" jsonschema_description:"Host it runs on."`
 	Out         *Outputs `json:"out,omitempty" jsonschema_description:"Outputs of its target, in modes exact and audit, where Nix was asked."`
@@ -83,7 +85,7 @@ type Service struct {
 
 // Outputs are store paths of one target, built or not.
 type Outputs struct {
-	Old string `json:"old,omitempty" jsonschema_description:"At the base; left out when the flake did not have it there, or does not evaluate there."`
+	Old string `json:"old,omitempty" jsonschema_description:"Of what is deployed, where that is on record, else at the base; left out when the flake did not have it there, or does not evaluate there."`
 	New string `json:"new,omitempty" jsonschema_description:"At the head; left out when it does not evaluate."`
 }
 
@@ -108,11 +110,13 @@ const (
 	ByBaseMissing   ReasonKind = "baseMissing"
 	BySubmodule     ReasonKind = "submodule"
 	ByOutput        ReasonKind = "output"
+	ByDrift         ReasonKind = "drift"
+	ByEdits         ReasonKind = "edits"
 )
 
 // Reason is one connection between a change and a service.
 type Reason struct {
-	Kind       ReasonKind `json:"kind" jsonschema:"enum=hint,enum=global,enum=input,enum=dependency,enum=registry,enum=explicit,enum=neverDeployed,enum=baseMissing,enum=submodule,enum=output" jsonschema_description:"hint, global, input (a flake input moved), dependency (see via), registry (its entry changed), explicit (asked for), neverDeployed, baseMissing, submodule, or output (what Nix would build differs, see out)."`
+	Kind       ReasonKind `json:"kind" jsonschema:"enum=hint,enum=global,enum=input,enum=dependency,enum=registry,enum=explicit,enum=neverDeployed,enum=baseMissing,enum=submodule,enum=output,enum=drift,enum=edits" jsonschema_description:"hint, global, input (a flake input moved), dependency (see via), registry (its entry changed), explicit (asked for), neverDeployed (its host does not have it), baseMissing, submodule, output (what Nix would build differs, see out), drift (its container is configured otherwise than the registry says) or edits (it was deployed with edits that are not there any more)."`
 	Path       string     `json:"path,omitempty" jsonschema_description:"The changed path."`
 	PathBase64 string     `json:"pathBase64,omitempty" jsonschema_description:"The path's bytes, when they are not UTF-8."`
 	Status     Status     `json:"status,omitempty" jsonschema:"enum=A,enum=M,enum=D,enum=T,enum=?,enum=U,enum=X" jsonschema_description:"A added, M modified, D deleted, T type changed, ? untracked, U unmerged, X unreadable."`

@@ -28,9 +28,10 @@ type Planner struct {
 	Machine string
 	// Getenv looks up the overrides NIX_<ALIAS>_TARGET and HOMELAB_SYSTEM.
 	Getenv func(string) string
-	// Deployed is the revision a service was last deployed from; an empty one
-	// means it never was. Nil where nothing records deployments.
-	Deployed func(ctx context.Context, service string) (revision string, err error)
+	// Deployed says what is on record about services that the registry deploys. A
+	// service that it leaves out is decided by the base of the plan: nothing is
+	// known of it. Nil where nothing records deployments.
+	Deployed func(ctx context.Context, reg *registry.Registry, services []string) (map[string]Deployment, []Warning, error)
 
 	mu   sync.Mutex
 	last *prepared
@@ -111,7 +112,7 @@ func (p *Planner) whole(ctx context.Context, r Request) (*analysis, *Plan, []Fil
 	if len(r.Services) > 0 {
 		r.Services = selected
 	}
-	out.PlanID, err = a.identity(ctx, out, files, r)
+	out.PlanID, err = a.identity(ctx, out, files, r, bases.deployed)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -120,9 +121,9 @@ func (p *Planner) whole(ctx context.Context, r Request) (*analysis, *Plan, []Fil
 
 // identity is a digest of all that the answer depends on: what was asked, the
 // registry, both sides, every changed file with its content as far as a hint
-// covers it, and every decision. How much of it is listed, and which engine
+// covers it, what is on record as deployed, and every decision. How much of it is listed, and which engine
 // read it, is left out.
-func (a *analysis) identity(ctx context.Context, p *Plan, files []File, r Request) (string, error) {
+func (a *analysis) identity(ctx context.Context, p *Plan, files []File, r Request, deployed map[string]Deployment) (string, error) {
 	digests := make([]string, 0, len(a.covered))
 	for _, c := range a.covered {
 		digest, err := a.view.snapshot.Digest(ctx, c)
@@ -143,8 +144,9 @@ func (a *analysis) identity(ctx context.Context, p *Plan, files []File, r Reques
 		Digests      []string
 		StaleHints   []StaleHint
 		InputChanges []InputChange
-		Mode         Mode `json:",omitempty"`
-	}{1, r.Services, r.MergeBase, r.System, a.view.loaded.Digest, p.Base, p.Head, a.decided, files, digests, p.StaleHints, p.InputChanges, r.Mode})
+		Mode         Mode                  `json:",omitempty"`
+		Deployed     map[string]Deployment `json:",omitempty"`
+	}{1, r.Services, r.MergeBase, r.System, a.view.loaded.Digest, p.Base, p.Head, a.decided, files, digests, p.StaleHints, p.InputChanges, r.Mode, deployed})
 	if err != nil {
 		return "", err
 	}

@@ -24,7 +24,7 @@ const MaxServices = 1000
 // Request is the question.
 type Request struct {
 	Services  []string `json:"services,omitempty" jsonschema_description:"Names or aliases of the services to plan; each counts as touched. Left out: all services, touched or not by what changed."`
-	Base      string   `json:"base,omitempty" jsonschema:"minLength=1" jsonschema_description:"Revision to compare with, such as main or HEAD~1. Left out: the deployed revision where one is recorded, else the merge base with the upstream branch, else HEAD."`
+	Base      string   `json:"base,omitempty" jsonschema:"minLength=1" jsonschema_description:"Revision to compare with, such as main or HEAD~1. Left out: for each service the revision that its host runs, where that is on record; else the merge base with the upstream branch, else HEAD."`
 	Head      string   `json:"head,omitempty" jsonschema:"minLength=1" jsonschema_description:"Revision to look at. Left out: the work tree, with uncommitted and untracked files."`
 	MergeBase bool     `json:"mergeBase,omitempty" jsonschema_description:"Compare with the merge base of base and head instead of base: the pull request question. Needs base, or an upstream branch."`
 	System    string   `json:"system,omitempty" jsonschema:"minLength=1" jsonschema_description:"Nix system to build for, such as aarch64-linux. Left out: that of each service's host."`

@@ -115,7 +115,7 @@ func TestEvaluatesEachStateOnce(t *testing.T) {
 	assert.Equal(t, want(haEdited), ask())
 	assert.Len(t, n.evals, 2, "an edit is another state")
 
-	r.Write("registry.json", strings.Replace(homelab, `["home"]`, `["house"]`, 1))
+	r.Write("registry.json", strings.Replace(homelab, `linux.ha"`, `linux.house"`, 1))
 	r.Write("flake.nix", "{ /* edited */ }")
 	first := ask()
 	assert.Equal(t, "ha rebuild\n  hint M services/ha/config.yaml services/ha\n  registry M services.ha\n"+unmatched, first)

@@ -24,7 +24,7 @@ func Plan() *plan.Plan {
 		PlanID: "5b2e8f", Engine: "go-git", Complete: true,
 		Base:   plan.Side{Ref: "origin/main", Commit: commitA, State: plan.StateCommit, Relation: "ancestor", Why: "merge base with the upstream branch"},
 		Head:   plan.Side{Commit: commitB, State: plan.StateDirty, Why: "the work tree"},
-		Counts: plan.Counts{Total: 5, Rebuild: 2, None: 1, Unknown: 1, Blocked: 1},
+		Counts: plan.Counts{Total: 6, Rebuild: 2, Redeploy: 1, None: 1, Unknown: 1, Blocked: 1},
 		Services: []plan.Service{
 			{
 				Name: "adguard", Decision: plan.Blocked, Host: "pi", Target: plan.Target{System: pi, DecidedBy: "host"},
@@ -42,6 +42,11 @@ func Plan() *plan.Plan {
 					{Kind: plan.ByHint, Path: "services/prometheus/rules.yml", Status: plan.Modified, Hint: "services/prometheus"},
 					{Kind: plan.ByHint, Path: Hostile, Status: plan.Untracked, Hint: "services/prometheus"},
 				}, ReasonCount: 14,
+			},
+			{
+				Name: "proxy", Decision: plan.Redeploy, Host: "pi", Target: target("proxy"),
+				Base:    &plan.Side{Ref: commitB, Commit: commitB, State: plan.StateCommit, Relation: "ancestor", Why: "recorded as deployed"},
+				Reasons: []plan.Reason{{Kind: plan.ByDrift}}, ReasonCount: 1,
 			},
 			{
 				Name: "zigbee", Decision: plan.Unknown, Host: "attic", Target: target("zigbee"),
