@@ -15,10 +15,11 @@ import (
 	"homelab/registry"
 )
 
-// How long an engine may take to say who it is.
+// How long an engine may take to say who it is, and what it runs.
 const (
 	localPatience  = 2 * time.Second
 	remotePatience = 10 * time.Second
+	listPatience   = 5 * time.Second // where every plan may have to wait for it
 )
 
 // Server is who answers at an endpoint.
@@ -36,21 +37,13 @@ type Server struct {
 // An engine that does not answer is [fault.EngineUnavailable], a machine that
 // does not is [fault.HostUnreachable].
 func (e *Engine) Server(ctx context.Context) (Server, error) {
-	patience := remotePatience
-	if e.link.address.scheme == "unix" {
-		patience = localPatience
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	deadline, _ := ctx.Deadline() // that of the caller may be sooner
-	patience = time.Until(deadline)
-
-	v, err := e.version(ctx)
-	if err != nil && ctx.Err() != nil && !errors.Is(ctx.Err(), context.Canceled) {
-		return Server{}, e.silent(patience)
-	}
+	var v version
+	err := e.patiently(ctx, remotePatience, func(ctx context.Context) (err error) {
+		v, err = e.version(ctx)
+		return err
+	})
 	if err != nil {
-		return Server{}, e.Explain(ctx, err)
+		return Server{}, err
 	}
 	if v.Version == "" || v.OS == "" || v.Arch == "" {
 		return Server{}, fault.Newf(fault.EngineUnavailable, engineRemedy,
@@ -62,8 +55,28 @@ func (e *Engine) Server(ctx context.Context) (Server, error) {
 	}, nil
 }
 
-// version is what homelab reads of the answer to GET /version. It is the one
-// question asked without Docker's API client: every plan may ask it, and linking
+// patiently asks an engine something, and says why there is no answer. One on
+// another machine has the time that is given, a local one 2 s.
+func (e *Engine) patiently(ctx context.Context, patience time.Duration, ask func(context.Context) error) error {
+	if e.link.address.scheme == "unix" {
+		patience = localPatience
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	deadline, _ := ctx.Deadline() // that of the caller may be sooner
+	patience = time.Until(deadline)
+	err := ask(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.Canceled):
+		return e.silent(patience)
+	}
+	return e.Explain(ctx, err)
+}
+
+// version is what homelab reads of the answer to GET /version. It is asked
+// without Docker's API client, as [Engine.Containers] is: every plan may ask it, and linking
 // the client costs each run of the program a millisecond and a half. Engines
 // answer it at the bare path whichever API versions they speak.
 // See https://docs.docker.com/reference/api/engine/version/v1.51/#tag/System/operation/SystemVersion
@@ -77,24 +90,29 @@ const (
 )
 
 func (e *Engine) version(ctx context.Context) (version, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.base+"/version", nil)
+	var v version
+	return v, e.get(ctx, "/version", maxAnswer, &v)
+}
+
+// get asks for a path, and reads an answer in JSON of at most so many bytes.
+func (e *Engine) get(ctx context.Context, path string, most int64, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.base+path, nil)
 	if err != nil {
-		return version{}, err
+		return err
 	}
 	response, err := e.client.Do(request)
 	if err != nil {
-		return version{}, err
+		return err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	body, err := io.ReadAll(io.LimitReader(response.Body, most))
 	switch {
 	case err != nil:
-		return version{}, err
+		return err
 	case response.StatusCode != http.StatusOK:
-		return version{}, refusal(response.Status, body)
+		return refusal(response.Status, body)
 	}
-	var v version
-	return v, json.Unmarshal(body, &v)
+	return json.Unmarshal(body, into)
 }
 
 // refusal is the engine's own word on why it does not answer, or the status.
