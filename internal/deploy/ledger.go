@@ -1,0 +1,125 @@
+package deploy
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"homelab/internal/durable"
+	"homelab/internal/fault"
+)
+
+// Record is what was deployed of a service on a host. It says what the labels of the
+// container say, and more, when a later run found that what was built since is what
+// runs: the labels of a container cannot be changed.
+type Record struct {
+	Service    string    `json:"service"`
+	Host       string    `json:"host"`
+	Engine     string    `json:"engine,omitempty"` // its ID
+	Container  string    `json:"container"`        // its ID
+	Generation int       `json:"generation"`
+	Revision   string    `json:"revision"`          // commit that it was built from; empty: nothing was committed
+	Tree       string    `json:"tree,omitempty"`    // git tree of that
+	State      string    `json:"state"`             // of what it was built from: commit, clean, dirty or empty
+	Edits      string    `json:"edits,omitempty"`   // fingerprint of what was edited on top
+	Out        string    `json:"out"`               // store path of the artifact
+	Drv        string    `json:"drv"`               // its derivation
+	Spec       string    `json:"spec"`              // hash of the spec
+	Version    string    `json:"version,omitempty"` // of homelab
+	At         time.Time `json:"at"`
+}
+
+// RecordOf is the record of a container: what its labels say, or, when it was found
+// to be what was asked for, those that it would have been given.
+func RecordOf(host, engine, container string, labels map[string]string, at time.Time) Record {
+	generation, err := strconv.Atoi(labels[LabelGeneration])
+	if err != nil {
+		generation = 0 // not known
+	}
+	return Record{
+		Service: labels[LabelService], Host: host, Engine: engine, Container: container, Generation: generation,
+		Revision: labels[LabelRevision], Tree: labels[LabelTree], State: labels[LabelState], Edits: labels[LabelEdits],
+		Out: labels[LabelOut], Drv: labels[LabelDrv], Spec: labels[LabelSpec], Version: labels[LabelVersion], At: at.UTC(),
+	}
+}
+
+// Ledger keeps records in a folder, one file for each service on each host. Without
+// a folder nothing is on record.
+type Ledger struct{ Dir string }
+
+func (l Ledger) path(host, service string) string {
+	return filepath.Join(l.Dir, host, service+".json")
+}
+
+// Write keeps a record, in place of an earlier one of the same service.
+func (l Ledger) Write(r Record) error {
+	path := l.path(r.Host, r.Service)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return durable.Explain(err)
+	}
+	content, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(path, content)
+}
+
+// Read returns the record of a service; nil when there is none. A file that cannot
+// be read is an error, which is no reason to stop: the labels say the same.
+func (l Ledger) Read(host, service string) (*Record, error) {
+	if l.Dir == "" {
+		return nil, nil
+	}
+	path := l.path(host, service)
+	content, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, durable.Explain(err)
+	}
+	r := &Record{}
+	if err = json.Unmarshal(content, r); err == nil && (r.Host != host || r.Service != service || r.Container == "") {
+		err = errors.New("it is no record of that service")
+	}
+	if err != nil {
+		return nil, fault.Newf(fault.Internal, "remove it: the next deployment writes it anew", "the record %s cannot be read: %w", path, err)
+	}
+	return r, nil
+}
+
+// Remove forgets a service: its host has nothing of it any more.
+func (l Ledger) Remove(host, service string) error {
+	if err := os.Remove(l.path(host, service)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return durable.Explain(err)
+	}
+	return nil
+}
+
+// Any says whether one of some services is on record, on whichever host.
+func (l Ledger) Any(services func(name string) bool) bool {
+	if l.Dir == "" {
+		return false
+	}
+	hosts, _ := os.ReadDir(l.Dir) // what cannot be read says nothing
+	for _, host := range hosts {
+		files, _ := os.ReadDir(filepath.Join(l.Dir, host.Name()))
+		for _, file := range files {
+			if name, isRecord := strings.CutSuffix(file.Name(), ".json"); isRecord && services(name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Current is the container of a service among all of ours on its host: the one of
+// that name, or one that runs under the name it had before; nil when there is none.
+func Current(all []Container, service, container string) *Container {
+	return among(all, service, container).current
+}
