@@ -42,6 +42,7 @@ type Settings struct {
 	Registry   string   // flake:REF#attr or a path
 	NixOptions []string // settings for Nix, as name=value
 	Resident   bool     // the process answers again and again
+	Version    string   // of this program
 }
 
 // Streams are where a process reads and writes.
@@ -56,7 +57,7 @@ type Shown interface{ Text() (string, error) }
 // Run runs one command line, without the program's name, and returns the exit
 // status.
 func (a App) Run(ctx context.Context, args []string) int {
-	r := &run{app: a}
+	r := &run{app: a, settings: Settings{Version: a.Version.Number}}
 	r.catalog = tools.Catalog(r.core())
 	root := r.root()
 	root.SetArgs(args)

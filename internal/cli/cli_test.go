@@ -190,8 +190,8 @@ func TestSettingsComeFromFlagsThenTheEnvironment(t *testing.T) {
 		require.Equal(t, 0, run(t, app, line).status)
 	}
 	assert.Equal(t, []cli.Settings{
-		{Repo: "/env/repo", Registry: "env.json"},
-		{Repo: "/flag", Registry: "flake:.#x"},
+		{Repo: "/env/repo", Registry: "env.json", Version: "v1.2.3"},
+		{Repo: "/flag", Registry: "flake:.#x", Version: "v1.2.3"},
 	}, opened, "and what needs no core opens none")
 }
 

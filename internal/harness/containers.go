@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"homelab/internal/build"
 	"homelab/internal/deploy"
 	"homelab/internal/engine/dockerhost"
 	"homelab/internal/job"
@@ -57,6 +58,10 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, journal deploy
 	if err != nil {
 		return nil, err
 	}
+	labels, err := l.labels(ctx, built, head)
+	if err != nil {
+		return nil, err
+	}
 	engine, at, done, err := l.dial(ctx, w.at)
 	if err != nil {
 		return nil, err
@@ -74,9 +79,15 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, journal deploy
 		runner := deploy.Runner{Engine: engine, Host: w.host, Journal: journal, Keep: keepGenerations, Report: l.say}
 		result.Run, err = runner.Run(ctx, deploy.Target{
 			Spec: spec, ImageID: result.Image.ID, Strategy: cmp.Or(w.spec.Deploy.Strategy, deploy.Replace), Gate: gate,
-			Labels: l.labels(built.Out, built.Drv, head),
+			Labels: labels,
 		})
-		return err
+		if err != nil {
+			return err
+		}
+		if err := l.record(ctx, engine, w.host, spec, result.Run, labels); err != nil {
+			l.say(w.service + " runs, but this machine has no record of it: " + err.Error())
+		}
+		return nil
 	}()
 	if err := errors.Join(err, done()); err != nil {
 		return nil, err // which says what runs now
@@ -96,8 +107,23 @@ func safeMounts(spec *deploy.Spec, at dockerhost.Endpoint) error {
 }
 
 // labels say where a container is from.
-func (l *loader) labels(out, drv string, head plan.Side) map[string]string {
-	return map[string]string{
-		deploy.LabelOut: out, deploy.LabelDrv: drv, deploy.LabelRevision: head.Commit, deploy.LabelState: string(head.State),
+func (l *loader) labels(ctx context.Context, built *build.Outcome, head plan.Side) (map[string]string, error) {
+	labels := map[string]string{
+		deploy.LabelOut: built.Out, deploy.LabelDrv: built.Drv, deploy.LabelVersion: l.cfg.Version,
+		deploy.LabelRevision: head.Commit, deploy.LabelState: head.State,
 	}
+	if built.Edits != "" {
+		labels[deploy.LabelEdits] = built.Edits
+	}
+	if head.Commit == "" {
+		return labels, nil
+	}
+	commit, err := l.planner.Repo.Resolve(ctx, head.Commit)
+	if err != nil {
+		return nil, err
+	}
+	if commit.Tree != "" { // its objects are here
+		labels[deploy.LabelTree] = commit.Tree
+	}
+	return labels, nil
 }

@@ -6,10 +6,12 @@ package harness
 import (
 	"context"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
 	"homelab/internal/cli"
+	"homelab/internal/deploy"
 	"homelab/internal/engine/dockerhost"
 	"homelab/internal/gitrepo"
 	"homelab/internal/nix"
@@ -29,6 +31,8 @@ type Config struct {
 	NixOptions []string
 	// Resident means that the same harness is asked again and again.
 	Resident bool
+	// Version is that of the program, for what it makes to tell.
+	Version string
 }
 
 // Harness holds what was opened so far. It is safe for concurrent use.
@@ -38,6 +42,7 @@ type Harness struct {
 	engine func(ctx context.Context, host registry.Host) (dockerhost.Server, error)
 
 	systems *systems
+	ledger  *ledger
 	engines Engines // nil in the program that has none
 
 	nix        nix.Nix
@@ -54,6 +59,7 @@ func New(cfg Config) *Harness {
 	return &Harness{
 		cfg: cfg, engine: askEngine, nix: nix.Nix{Options: options}, badOptions: err,
 		systems: &systems{ask: askEngine, now: time.Now, known: map[string]answer{}},
+		ledger:  &ledger{list: listContainers, now: time.Now, silent: map[string]silence{}},
 	}
 }
 
@@ -112,36 +118,58 @@ func (h *Harness) planner(ctx context.Context) (*plan.Planner, error) {
 	return planner, nil
 }
 
-func askEngine(ctx context.Context, host registry.Host) (dockerhost.Server, error) {
+func askEngine(ctx context.Context, host registry.Host) (server dockerhost.Server, err error) {
+	_, err = withEngine(ctx, host, func(e *dockerhost.Engine) error {
+		server, err = e.Server(ctx)
+		return err
+	})
+	return server, err
+}
+
+// listContainers asks the engine of a host for our containers, and says whether it is
+// on this machine.
+func listContainers(ctx context.Context, host registry.Host) (found []dockerhost.Container, local bool, err error) {
+	at, err := withEngine(ctx, host, func(e *dockerhost.Engine) error {
+		found, err = e.Containers(ctx, deploy.LabelService)
+		return err
+	})
+	return found, strings.HasPrefix(at.URL, "unix://"), err
+}
+
+// withEngine asks the engine of a host something, and says where that is.
+func withEngine(ctx context.Context, host registry.Host, ask func(*dockerhost.Engine) error) (at dockerhost.Endpoint, err error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		home = "" // then there is no Docker configuration to read
 	}
-	endpoint, err := dockerhost.Resolve(host, os.Getenv, home)
-	if err != nil {
-		return dockerhost.Server{}, err
+	if at, err = dockerhost.Resolve(host, os.Getenv, home); err != nil {
+		return at, err
 	}
-	engine, err := dockerhost.Dial(ctx, endpoint)
+	engine, err := dockerhost.Dial(ctx, at)
 	if err != nil {
-		return dockerhost.Server{}, err
+		return at, err
 	}
-	server, err := engine.Server(ctx)
+	err = ask(engine)
 	if closed := engine.Close(); err == nil {
 		err = closed
 	}
-	return server, err
+	return at, err
 }
 
 // Open binds the tools to what the command line was told.
 func Open(s cli.Settings) tools.Core {
-	return New(Config{Repo: s.Repo, Registry: s.Registry, NixOptions: s.NixOptions, Resident: s.Resident}).Core()
+	return New(configOf(s)).Core()
 }
 
 // OpenWith is Open for the program that can work on engines.
 func OpenWith(engines Engines) func(cli.Settings) tools.Core {
 	return func(s cli.Settings) tools.Core {
-		h := New(Config{Repo: s.Repo, Registry: s.Registry, NixOptions: s.NixOptions, Resident: s.Resident})
+		h := New(configOf(s))
 		h.engines = engines
 		return h.Core()
 	}
+}
+
+func configOf(s cli.Settings) Config {
+	return Config{Repo: s.Repo, Registry: s.Registry, NixOptions: s.NixOptions, Resident: s.Resident, Version: s.Version}
 }

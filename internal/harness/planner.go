@@ -35,6 +35,7 @@ func (h *Harness) newPlanner(ctx context.Context) (*plan.Planner, error) {
 		Repo:     repo,
 		Source:   &plan.Source{Setting: setting, Root: repo.Root(), Nix: flakes{h.nix}, CacheDir: cache},
 		SystemOf: h.systems.of,
+		Deployed: h.deployed(repo.Root()),
 		Machine:  registry.SystemOf("linux", runtime.GOARCH),
 		Getenv:   os.Getenv,
 	}, nil
