@@ -21,5 +21,6 @@ func TestMemoryContainers(t *testing.T) {
 			t.Cleanup(func() { m.Vanish(id) })
 			return id
 		},
+		Plug: func(_ *testing.T, id, network string, connected bool) { m.Plug(id, network, connected) },
 	})
 }

@@ -22,6 +22,7 @@ const Nowhere = "/nowhere"
 type contained struct {
 	deploy.Container
 	behaviour Behaviour
+	home      string          // network that it was made for
 	ending    <-chan struct{} // closed when a slow end is over
 	looks     int             // since it was started
 	said      []utterance
@@ -51,6 +52,24 @@ func (m *Memory) Vanish(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.containers, id)
+}
+
+// Plug connects a container with a network, or disconnects it. The network that it
+// was made for is told first.
+func (m *Memory) Plug(id, network string, connected bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.containers[id]
+	networks := slices.DeleteFunc(in(c.Spec.Networks), func(name string) bool { return name == network || name == "none" })
+	switch {
+	case connected && network == c.home:
+		networks = slices.Insert(networks, 0, network)
+	case connected:
+		networks = append(networks, network)
+	case len(networks) == 0:
+		networks = []string{"none"}
+	}
+	c.Spec.Networks = networks
 }
 
 // enter begins a call: it asks [Memory.Fail], and locks. Unlock when err is nil.
@@ -183,7 +202,7 @@ func (m *Memory) Create(ctx context.Context, name string, spec deploy.Spec, labe
 		return "", err
 	}
 	m.made++
-	c := &contained{behaviour: m.behaviours[i.ID]}
+	c := &contained{behaviour: m.behaviours[i.ID], home: in(spec.Networks)[0]}
 	if set, ok := m.Behave[spec.Image]; ok {
 		c.behaviour = set
 	}

@@ -26,6 +26,9 @@ type Lab struct {
 	// Stranger makes a container that has no label of ours, of an image. It goes
 	// with the test.
 	Stranger func(t *testing.T, name, image string) (id string)
+	// Plug connects a container with a network, or disconnects it, as somebody does
+	// by hand.
+	Plug func(t *testing.T, id, network string, connected bool)
 }
 
 // RunContainers holds an engine against the promises of [deploy.Containers].
@@ -58,6 +61,7 @@ func RunContainers(t *testing.T, open func(t *testing.T) deploy.Containers, lab 
 	t.Run("connections", s.connections)
 	t.Run("logs", s.logs)
 	t.Run("networks", s.networks)
+	t.Run("a network that was disconnected", s.unplugged)
 	t.Run("canceled", s.canceled)
 }
 

@@ -20,16 +20,19 @@ import (
 func TestRealContainers(t *testing.T) {
 	engine := dockertest.StartEngineWithBridge(t)
 	stranger := func(t *testing.T, name, image string) string { return makeStranger(t, engine.Socket, name, image) }
+	plug := func(t *testing.T, id, network string, connected bool) {
+		plugByHand(t, engine.Socket, id, network, connected)
+	}
 	t.Run("socket", func(t *testing.T) {
 		deploytest.RunContainers(t, func(t *testing.T) deploy.Containers { return open(t, "unix://"+engine.Socket) }, deploytest.Lab{
-			Stranger: stranger, Inside: func(do func()) { engine.Inside(t, do) },
+			Stranger: stranger, Plug: plug, Inside: func(do func()) { engine.Inside(t, do) },
 		})
 	})
 	t.Run("ssh", func(t *testing.T) {
 		ssh := engine.StartSSH(t)
 		t.Setenv("PATH", ssh.Bin+":"+os.Getenv("PATH"))
 		deploytest.RunContainers(t, func(t *testing.T) deploy.Containers { return open(t, ssh.URL(engine.Socket)) }, deploytest.Lab{
-			Stranger: stranger, Remote: true,
+			Stranger: stranger, Plug: plug, Remote: true,
 		})
 	})
 }
@@ -53,4 +56,15 @@ func makeStranger(t *testing.T, socket, name, image string) string {
 		assert.NoError(t, api.ContainerRemove(context.Background(), made.ID, container.RemoveOptions{Force: true}))
 	})
 	return made.ID
+}
+
+// plugByHand connects a container with a network, or disconnects it.
+func plugByHand(t *testing.T, socket, id, network string, connected bool) {
+	t.Helper()
+	api := raw(t, socket)
+	if connected {
+		require.NoError(t, api.NetworkConnect(t.Context(), network, id, nil))
+		return
+	}
+	require.NoError(t, api.NetworkDisconnect(t.Context(), network, id, false))
 }

@@ -119,22 +119,33 @@ func mounts(h *container.HostConfig) []deploy.Mount {
 	return out
 }
 
-// networks lists the first network first, and the others by name.
+// networks lists those that a container is in, whether it runs or not: the one it
+// was made for first, and the others by name. The engine's own goes without saying;
+// a container that was taken out of all is in none.
 func networks(c container.InspectResponse) []string {
 	mode := c.HostConfig.NetworkMode
 	if mode.IsHost() {
 		return []string{}
 	}
-	first, out := mode.NetworkName(), []string{}
-	if mode != "" && !mode.IsDefault() && !mode.IsBridge() {
-		out = append(out, first)
+	out := slices.Sorted(maps.Keys(attached(c)))
+	if at := slices.Index(out, first(mode)); at > 0 {
+		out = slices.Concat(out[at:at+1], out[:at], out[at+1:])
 	}
-	for _, name := range slices.Sorted(maps.Keys(attached(c))) {
-		if name != first && !(len(out) == 0 && name == network.NetworkBridge) {
-			out = append(out, name)
-		}
+	switch {
+	case len(out) == 0:
+		return []string{network.NetworkNone}
+	case len(out) == 1 && out[0] == network.NetworkBridge:
+		return []string{}
 	}
 	return out
+}
+
+// first is the network that a container starts in.
+func first(mode container.NetworkMode) string {
+	if mode == "" || mode.IsDefault() {
+		return network.NetworkBridge
+	}
+	return mode.NetworkName()
 }
 
 func attached(c container.InspectResponse) map[string]*network.EndpointSettings {
@@ -146,11 +157,7 @@ func attached(c container.InspectResponse) map[string]*network.EndpointSettings 
 
 // address is that in the first network; with the host's own there is none.
 func address(c container.InspectResponse) string {
-	first := c.HostConfig.NetworkMode.NetworkName()
-	if c.HostConfig.NetworkMode == "" || c.HostConfig.NetworkMode.IsDefault() {
-		first = network.NetworkBridge
-	}
-	endpoint := attached(c)[first]
+	endpoint := attached(c)[first(c.HostConfig.NetworkMode)]
 	if endpoint == nil {
 		return ""
 	}
