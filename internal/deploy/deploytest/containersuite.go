@@ -18,8 +18,6 @@ const patience = 20 * time.Second
 
 // Lab is what the suite has to know of an engine.
 type Lab struct {
-	// Remote says that the engine's files are those of another machine.
-	Remote bool
 	// Inside calls a function where the networks of the engine's host are in reach;
 	// nil: they are here.
 	Inside func(do func())

@@ -162,12 +162,8 @@ func (s *containerSuite) refused(t *testing.T) {
 	t.Run("env file", func(t *testing.T) {
 		spec := s.spec("suite-refused", "runs")
 		spec.EnvFiles = []string{Nowhere + "/secrets.env"}
-		words := "cannot read an env file"
-		if s.Remote {
-			words = "envFiles on a remote engine are not supported yet"
-		}
 		_, err := s.Create(t.Context(), spec.Container, spec, nil)
-		failed(t, err, fault.Precondition, words, Nowhere+"/secrets.env")
+		failed(t, err, fault.Precondition, "cannot read an env file", Nowhere+"/secrets.env")
 	})
 	t.Run("nobody's", func(t *testing.T) {
 		spec := s.spec("suite-refused", "runs")

@@ -86,9 +86,24 @@ func TestSecurityInside(t *testing.T) {
 }
 
 // Env files give variables, those of the registry win, and nobody is told of the
-// former.
+// former. They are those of the engine's host.
 func TestEnvFiles(t *testing.T) {
-	e := open(t, "unix://"+dockertest.StartEngine(t))
+	socket, ssh := dockertest.StartEngine(t), dockertest.StartSSH(t)
+	t.Run("socket", func(t *testing.T) { envFiles(t, open(t, "unix://"+socket)) })
+	t.Run("ssh", func(t *testing.T) {
+		t.Setenv("PATH", ssh.Bin+":"+os.Getenv("PATH"))
+		envFiles(t, open(t, ssh.URL(socket)))
+	})
+	t.Run("tcp", func(t *testing.T) {
+		e := open(t, "tcp://127.0.0.1:1")
+		_, err := e.Create(t.Context(), "app", deploy.Spec{Service: "app", Image: "real/app:v1", EnvFiles: []string{"/run/app.env"}}, nil)
+		assert.EqualError(t, err, "env file: no way to /run/app.env on the host of tcp://127.0.0.1:1: a tcp:// engine gives none to its files")
+		assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+		assert.Contains(t, fault.Of(err).Hint, "ssh://")
+	})
+}
+
+func envFiles(t *testing.T, e *docker.Engine) {
 	load(t, e, deploytest.Behaviour{})
 	dir := t.TempDir()
 	file := func(name, content string) string {

@@ -32,7 +32,7 @@ func TestRealContainers(t *testing.T) {
 		ssh := engine.StartSSH(t)
 		t.Setenv("PATH", ssh.Bin+":"+os.Getenv("PATH"))
 		deploytest.RunContainers(t, func(t *testing.T) deploy.Containers { return open(t, ssh.URL(engine.Socket)) }, deploytest.Lab{
-			Stranger: stranger, Plug: plug, Remote: true,
+			Stranger: stranger, Plug: plug,
 		})
 	})
 }

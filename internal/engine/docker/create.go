@@ -38,7 +38,7 @@ func (e *Engine) Create(ctx context.Context, name string, spec deploy.Spec, labe
 	if name == "" || spec.Service == "" {
 		return "", fault.New(fault.InvalidArgument, "a container without a name, or of no service", "name both")
 	}
-	env, err := e.environment(spec)
+	env, err := e.environment(ctx, spec)
 	if err != nil {
 		return "", err
 	}

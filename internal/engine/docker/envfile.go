@@ -3,8 +3,11 @@ package docker
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -15,14 +18,10 @@ import (
 // environment is what a container gets, NAME=VALUE: first the env files in their
 // order, then the variables of the registry, of which each takes the place of what
 // came before. No error tells what is in a file.
-func (e *Engine) environment(s deploy.Spec) ([]string, error) {
-	if len(s.EnvFiles) > 0 && !e.host.Local() {
-		return nil, fault.Newf(fault.Precondition, "leave deploy.envFiles of "+s.Service+" out, or run homelab on that host",
-			"envFiles on a remote engine are not supported yet: %s of service %s is on the host of %s", s.EnvFiles[0], s.Service, e.host.Endpoint())
-	}
+func (e *Engine) environment(ctx context.Context, s deploy.Spec) ([]string, error) {
 	all := map[string]string{}
 	for _, path := range s.EnvFiles {
-		if err := readEnv(path, all); err != nil {
+		if err := e.readEnv(ctx, path, all); err != nil {
 			return nil, err
 		}
 	}
@@ -34,15 +33,23 @@ func (e *Engine) environment(s deploy.Spec) ([]string, error) {
 	return env, nil
 }
 
-// readEnv reads a file as the docker command does, but for names without a value,
-// which there come from the caller's own environment: a line is NAME=VALUE, with
-// the value as it stands; empty ones and those that begin with # count for
-// nothing.
-func readEnv(path string, into map[string]string) error {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return fault.Newf(fault.Precondition, "make the file on the host (decrypt it first), or correct deploy.envFiles", "cannot read an env file: %w", err)
+// readEnv reads a file of the engine's host.
+func (e *Engine) readEnv(ctx context.Context, path string, into map[string]string) error {
+	raw, err := e.host.ReadFile(ctx, path)
+	if said := (*fs.PathError)(nil); errors.As(err, &said) {
+		return fault.Newf(fault.Precondition, "make the file on the host (decrypt it first), readable to whoever homelab is there, or correct deploy.envFiles",
+			"cannot read an env file on the host of %s: %w", e.host.Endpoint(), err)
 	}
+	if err != nil {
+		return fmt.Errorf("env file: %w", err)
+	}
+	return parseEnv(path, raw, into)
+}
+
+// parseEnv reads what the docker command does, but for names without a value, which
+// there come from the caller's own environment: a line is NAME=VALUE, with the value
+// as it stands; empty ones and those that begin with # count for nothing.
+func parseEnv(path string, raw []byte, into map[string]string) error {
 	lines := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(raw, []byte("\ufeff"))))
 	lines.Buffer(nil, len(raw)+1)
 	for number := 1; lines.Scan(); number++ {

@@ -64,13 +64,21 @@ func sshArgs(a address) []string {
 	args := append(sshOptions(a), "--", a.host, "docker")
 	if a.path != "" {
 		// ssh joins the words and the shell of the host reads them.
-		args = append(args, "-H", "'unix://"+strings.ReplaceAll(a.path, "'", `'\''`)+"'")
+		args = append(args, "-H", quoted("unix://"+a.path))
 	}
 	return append(args, "system", "dial-stdio")
 }
 
 // byHand is the command a person can try.
-func (a address) byHand() string {
+func (a address) byHand() string { return a.command("docker version") }
+
+// tryShell is the hint for when commands do not run on the host.
+func (a address) tryShell() string {
+	return "try it by hand, it has to say a and nothing else: " + a.command("echo a")
+}
+
+// command is an ssh command that a person can type.
+func (a address) command(remote string) string {
 	words := []string{"ssh"}
 	if a.port != "" {
 		words = append(words, "-p", a.port)
@@ -79,7 +87,7 @@ func (a address) byHand() string {
 	if a.user != "" {
 		host = a.user + "@" + host
 	}
-	return strings.Join(append(words, host, "docker version"), " ")
+	return strings.Join(append(words, host, remote), " ")
 }
 
 // sshConn is a connection through a running ssh command.
