@@ -186,18 +186,38 @@ func (s Spec) Hash() string {
 	return hex.EncodeToString(sum[:])[:32]
 }
 
+// usualSocket is a link where Docker Desktop runs.
+const usualSocket = "/var/run/docker.sock"
+
+// HostPaths are the paths that [SafeMounts] resolves for a spec; none for one that
+// mounts nothing of the host.
+func HostPaths(spec Spec) []string {
+	var sources []string
+	for _, m := range spec.Mounts {
+		if m.Source != "" {
+			sources = append(sources, m.Source)
+		}
+	}
+	if sources == nil {
+		return nil
+	}
+	return set(slices.Concat(sources, spec.MountRule.Roots, spec.MountRule.Sockets, []string{usualSocket}))
+}
+
 // SafeMounts checks the paths of the host in a spec where they really lead.
-// Resolve follows the links in a path, as [filepath.EvalSymlinks] does, on the
-// machine of the engine: a path that it does not have is refused, since what is
-// made there later could be a link.
+// Resolve follows the links in each of [HostPaths], as [filepath.EvalSymlinks] does,
+// on the machine of the engine: a path that it does not have is refused, since what
+// is made there later could be a link.
 //
 // The error is a [fault.Denied] with every reason; what resolve says otherwise is a
 // [fault.Precondition].
 func SafeMounts(spec Spec, resolve func(string) (string, error)) error {
+	if HostPaths(spec) == nil {
+		return nil
+	}
 	rule := spec.MountRule
 	rule.Roots = slices.Concat(rule.Roots, elsewhere(rule.Roots, resolve))
-	// Docker Desktop has a link where the socket usually is.
-	rule.Sockets = slices.Concat(rule.Sockets, elsewhere(slices.Concat(rule.Sockets, []string{"/var/run/docker.sock"}), resolve))
+	rule.Sockets = slices.Concat(rule.Sockets, elsewhere(slices.Concat(rule.Sockets, []string{usualSocket}), resolve))
 	var refused, failed []string
 	for _, m := range spec.canonical().Mounts {
 		if m.Source == "" {

@@ -333,8 +333,11 @@ func TestSafeMounts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			spec, err := deploy.NewSpec("ha", registry.Service{Deploy: &tt.deploy}, tt.host, pin)
 			require.NoError(t, err)
-			before := spec.MountRule
-			err = deploy.SafeMounts(spec, resolver(tt.links))
+			before, paths := spec.MountRule, deploy.HostPaths(spec)
+			err = deploy.SafeMounts(spec, func(path string) (string, error) {
+				assert.Contains(t, paths, path, "it was said what is asked about")
+				return resolver(tt.links)(path)
+			})
 			assert.Equal(t, before, spec.MountRule)
 			if tt.code == "" {
 				assert.NoError(t, err)

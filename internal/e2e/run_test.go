@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -91,4 +92,12 @@ func TestDockerRun(t *testing.T) {
 	again := l.runs("ha")
 	assert.False(t, again.Run.Changed, "what was built before still runs")
 	assert.Equal(t, second.Run.ID, again.Run.ID)
+
+	// What is harmless as it is written, and is the engine's socket on the host.
+	link := filepath.Join(t.TempDir(), "harmless")
+	require.NoError(t, os.Symlink(host.Socket, link))
+	l.replace("registry.nix", `host = "pi";`, `host = "pi"; mounts = [ { source = "`+link+`"; target = "/x"; } ];`)
+	denied := l.fails("docker", "run", "ha")
+	assert.Equal(t, string(fault.Denied), denied.Code)
+	assert.Contains(t, denied.Message, "which leads to \""+host.Socket)
 }

@@ -62,13 +62,13 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, journal deploy
 	if err != nil {
 		return nil, err
 	}
-	engine, at, done, err := l.dial(ctx, w.at)
+	engine, way, done, err := l.dial(ctx, w.at)
 	if err != nil {
 		return nil, err
 	}
 	result := &deploy.RunReport{JobID: jobID, Service: w.service, Host: w.host, Out: built.Out}
 	err = func() error {
-		if err := safeMounts(&spec, at); err != nil {
+		if err := safeMounts(ctx, &spec, way); err != nil {
 			return err
 		}
 		if result.Image, err = l.send(ctx, engine, w, a); err != nil {
@@ -95,13 +95,15 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, journal deploy
 	return result, nil
 }
 
-// safeMounts holds what is mounted against the rules, through the links of this
-// machine where the engine is on it.
-func safeMounts(spec *deploy.Spec, at dockerhost.Endpoint) error {
-	resolve := func(path string) (string, error) { return path, nil }
-	if socket, local := strings.CutPrefix(at.URL, "unix://"); local {
+// safeMounts holds what is mounted against the rules, through the links of the
+// engine's host.
+func safeMounts(ctx context.Context, spec *deploy.Spec, way *dockerhost.Engine) error {
+	if socket, local := strings.CutPrefix(way.Endpoint().URL, "unix://"); local {
 		spec.MountRule.Sockets = append(spec.MountRule.Sockets, socket)
-		resolve = filepath.EvalSymlinks
+	}
+	resolve, err := way.Resolver(ctx, deploy.HostPaths(*spec))
+	if err != nil {
+		return err
 	}
 	return deploy.SafeMounts(*spec, resolve)
 }

@@ -329,24 +329,24 @@ func (s *scriptOutput) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// dial reaches the engine of a host, and says where it is. Whoever gets it calls
-// done.
-func (h *Harness) dial(ctx context.Context, host registry.Host) (engine deploy.Containers, at dockerhost.Endpoint, done func() error, err error) {
+// dial reaches the engine of a host, and gives the way to it besides. Whoever gets
+// it calls done.
+func (h *Harness) dial(ctx context.Context, host registry.Host) (engine deploy.Containers, way *dockerhost.Engine, done func() error, err error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		home = "" // then there is no Docker configuration to read
 	}
-	if at, err = dockerhost.Resolve(host, os.Getenv, home); err != nil {
-		return nil, at, nil, err
+	at, err := dockerhost.Resolve(host, os.Getenv, home)
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	// Not for as long as the call: a version is brought back after a cancel, too.
-	way, err := dockerhost.Dial(context.WithoutCancel(ctx), at)
-	if err != nil {
-		return nil, at, nil, err
+	if way, err = dockerhost.Dial(context.WithoutCancel(ctx), at); err != nil {
+		return nil, nil, nil, err
 	}
 	engine, err = h.engines(way)
 	if err != nil {
-		return nil, at, nil, errors.Join(err, way.Close())
+		return nil, nil, nil, errors.Join(err, way.Close())
 	}
-	return engine, at, way.Close, nil
+	return engine, way, way.Close, nil
 }

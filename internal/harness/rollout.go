@@ -354,7 +354,7 @@ func (d *deployment) look(ctx context.Context, reg *registry.Registry, services 
 // ask asks one host what it has of its services.
 func (d *deployment) ask(ctx context.Context, reg *registry.Registry, host string, names []string, f *findings) {
 	at := reg.AllHosts()[host]
-	engine, endpoint, done, err := d.dial(ctx, at)
+	engine, way, done, err := d.dial(ctx, at)
 	var all []deploy.Container
 	if err == nil {
 		// What closing a connection says changes no answer.
@@ -372,7 +372,7 @@ func (d *deployment) ask(ctx context.Context, reg *registry.Registry, host strin
 			there, failed = deploy.Find(ctx, engine, host, all, name, service.ContainerOf(name))
 		}
 		if failed == nil {
-			failed = mountable(name, service, at, endpoint)
+			failed = mountable(ctx, name, service, at, way)
 		}
 		f.mu.Lock()
 		f.there[name], f.missing[name], f.failed[name] = there, err == nil && there == nil, cmp.Or(f.failed[name], failed)
@@ -381,10 +381,10 @@ func (d *deployment) ask(ctx context.Context, reg *registry.Registry, host strin
 }
 
 // mountable says whether what a service mounts is allowed where it leads.
-func mountable(name string, s registry.Service, host registry.Host, at dockerhost.Endpoint) error {
+func mountable(ctx context.Context, name string, s registry.Service, host registry.Host, way *dockerhost.Engine) error {
 	spec, err := deploy.NewSpec(name, s, host, "")
 	if err != nil {
 		return err
 	}
-	return safeMounts(&spec, at)
+	return safeMounts(ctx, &spec, way)
 }
