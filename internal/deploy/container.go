@@ -89,6 +89,12 @@ type Containers interface {
 	// name is taken.
 	Create(ctx context.Context, name string, spec Spec, labels map[string]string) (id string, err error)
 
+	// EnvDiffers names the variables that the env files of a spec give otherwise now
+	// than when a container was made: those that changed, that came and that went. Of
+	// the values nothing is told. What the spec itself sets is not compared. An env
+	// file that cannot be read is [fault.Precondition].
+	EnvDiffers(ctx context.Context, id string, spec Spec) ([]string, error)
+
 	// Start starts a container; one that runs stays as it is.
 	Start(ctx context.Context, id string) error
 	// Stop asks a container to end, and kills it when it has not after grace; one
@@ -163,4 +169,5 @@ const (
 	LabelVersion    = "homelab.version"    // of homelab
 	LabelSwitch     = "homelab.switch"     // token of the switch that made it
 	LabelGate       = "homelab.gate"       // what it had to pass, as JSON
+	LabelEnvFiles   = "homelab.envFiles"   // names of the variables from env files, with spaces between; Create writes it
 )

@@ -22,5 +22,9 @@ func TestMemoryContainers(t *testing.T) {
 			return id
 		},
 		Plug: func(_ *testing.T, id, network string, connected bool) { m.Plug(id, network, connected) },
+		Put: func(_ *testing.T, name, content string) string {
+			m.Put("/run/"+name, content)
+			return "/run/" + name
+		},
 	})
 }

@@ -22,9 +22,10 @@ const Nowhere = "/nowhere"
 type contained struct {
 	deploy.Container
 	behaviour Behaviour
-	home      string          // network that it was made for
-	ending    <-chan struct{} // closed when a slow end is over
-	looks     int             // since it was started
+	home      string            // network that it was made for
+	ending    <-chan struct{}   // closed when a slow end is over
+	secrets   map[string]string // variables from env files
+	looks     int               // since it was started
 	said      []utterance
 }
 
@@ -198,17 +199,20 @@ func (m *Memory) Create(ctx context.Context, name string, spec deploy.Spec, labe
 	case i == nil:
 		return "", refuseAs(fault.NotFound, "No such image: %s", spec.Image)
 	}
-	if err := errors.Join(m.free(name), pathsThere(spec), m.joinable(spec.Networks)); err != nil {
+	if err := errors.Join(m.free(name), pathsThere(spec), filesThere(spec), m.joinable(spec.Networks)); err != nil {
 		return "", err
 	}
 	m.made++
-	c := &contained{behaviour: m.behaviours[i.ID], home: in(spec.Networks)[0]}
+	c := &contained{behaviour: m.behaviours[i.ID], home: in(spec.Networks)[0], secrets: m.fromFiles(spec)}
 	if set, ok := m.Behave[spec.Image]; ok {
 		c.behaviour = set
 	}
 	all := cloned(spec.Labels)
 	maps.Copy(all, labels)
 	all[deploy.LabelService] = spec.Service
+	if len(c.secrets) > 0 {
+		all[deploy.LabelEnvFiles] = strings.Join(slices.Sorted(maps.Keys(c.secrets)), " ")
+	}
 	spec.Container = name
 	id := strings.TrimPrefix(sum([]byte(fmt.Sprint("container ", m.made))), "sha256:")
 	c.Container = deploy.Container{ID: id, Name: name, ImageID: i.ID, Labels: all, Spec: asTold(spec), State: deploy.Created}
@@ -238,12 +242,67 @@ func pathsThere(s deploy.Spec) error {
 			return refuseAs(fault.Precondition, "there is no %s on the host, and it was to be mounted", mount.Source)
 		}
 	}
+	return nil
+}
+
+func filesThere(s deploy.Spec) error {
 	for _, path := range s.EnvFiles {
 		if strings.HasPrefix(path, Nowhere) {
 			return fault.Newf(fault.Precondition, "make the file on the host", "cannot read an env file: open %s: no such file or directory", path)
 		}
 	}
 	return nil
+}
+
+// fromFiles are the variables of the env files of a spec that it does not set itself.
+func (m *Memory) fromFiles(s deploy.Spec) map[string]string {
+	all := map[string]string{}
+	for _, path := range s.EnvFiles {
+		for line := range strings.Lines(m.Files[path]) {
+			if name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "="); ok {
+				all[name] = value
+			}
+		}
+	}
+	maps.DeleteFunc(all, func(name, _ string) bool { _, set := s.Env[name]; return set })
+	return all
+}
+
+// EnvDiffers is part of [deploy.Containers].
+func (m *Memory) EnvDiffers(ctx context.Context, id string, spec deploy.Spec) ([]string, error) {
+	unlock, err := m.enter(ctx, "env")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	c, err := m.own(id)
+	if err := errors.Join(err, filesThere(spec)); err != nil {
+		return nil, err
+	}
+	now, differ := m.fromFiles(spec), []string{}
+	for name, value := range now {
+		if was, there := c.secrets[name]; !there || was != value {
+			differ = append(differ, name)
+		}
+	}
+	for name := range c.secrets {
+		_, set := spec.Env[name]
+		if _, there := now[name]; !there && !set {
+			differ = append(differ, name)
+		}
+	}
+	slices.Sort(differ)
+	return differ, nil
+}
+
+// Put writes a file of the host.
+func (m *Memory) Put(path, content string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.Files == nil {
+		m.Files = map[string]string{}
+	}
+	m.Files[path] = content
 }
 
 func (m *Memory) joinable(networks []string) error {

@@ -27,6 +27,8 @@ type Lab struct {
 	// Plug connects a container with a network, or disconnects it, as somebody does
 	// by hand.
 	Plug func(t *testing.T, id, network string, connected bool)
+	// Put writes a file of the engine's host, and returns its path.
+	Put func(t *testing.T, name, content string) (path string)
 }
 
 // RunContainers holds an engine against the promises of [deploy.Containers].
@@ -60,6 +62,7 @@ func RunContainers(t *testing.T, open func(t *testing.T) deploy.Containers, lab 
 	t.Run("logs", s.logs)
 	t.Run("networks", s.networks)
 	t.Run("a network that was disconnected", s.unplugged)
+	t.Run("env files that change", s.envFiles)
 	t.Run("canceled", s.canceled)
 }
 

@@ -26,14 +26,17 @@ type Memory struct {
 	// Fail, when it is set, is asked before each call with the call's name, and
 	// its error is the answer: nothing was done then. An error that the caller of
 	// the engine knows from no engine plays a crash between two calls. The names
-	// are platform, image, images, load, tag; container, list, create, start, stop,
-	// remove, rename, restart, exec, dial, logs and network.
+	// are platform, image, images, load, tag; container, list, create, env, start,
+	// stop, remove, rename, restart, exec, dial, logs and network.
 	Fail func(call string) error
 	// Forget loads nothing, and says nothing of it.
 	Forget bool
 	// Behave says what the containers of an image do, by a name of it; of others
 	// the image itself says it, see [Behaviour].
 	Behave map[string]Behaviour
+	// Files are files of the host, by path: env files are read there. One that is not
+	// among them is empty, but below [Nowhere].
+	Files map[string]string
 	// Taken are ports of the host that somebody else holds.
 	Taken map[int]bool
 	// Command, when it is set, is what [Memory.Exec] runs.

@@ -1,12 +1,14 @@
 package deploytest
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"homelab/internal/deploy"
+	"homelab/internal/fault"
 )
 
 // unplugged has somebody take a container out of its networks, and put it back.
@@ -58,4 +60,60 @@ func in(networks []string) []string {
 func (s *containerSuite) networksOnly(t *testing.T, id string, spec deploy.Spec) deploy.Spec {
 	spec.Networks = s.found(t, id).Spec.Networks
 	return spec
+}
+
+// envFiles has somebody change the files that variables of a container come from.
+func (s *containerSuite) envFiles(t *testing.T) {
+	const canary, before = "hunter2", "TOKEN=hunter2\nUSER=me\nOWN=of the file\n"
+	file, other := s.Put(t, "app.env", before), s.Put(t, "other.env", "")
+	spec := s.spec("suite-secrets", "runs")
+	spec.EnvFiles, spec.Env = []string{file, other}, map[string]string{"OWN": "of the registry", "PLAIN": "1"}
+	c := s.started(t, spec)
+	assert.Equal(t, "TOKEN USER", c.Labels[deploy.LabelEnvFiles])
+	assert.Equal(t, spec.Env, c.Spec.Env)
+	assert.NotContains(t, fmt.Sprintf("%+v", c), canary)
+
+	for name, row := range map[string]struct {
+		file, other string
+		edit        func(spec *deploy.Spec)
+		want        []string
+	}{
+		"nothing":                    {file: before},
+		"the order of lines":         {file: "USER=me\nTOKEN=hunter2\n"},
+		"a value":                    {file: "TOKEN=hunter3\nUSER=me\n", want: []string{"TOKEN"}},
+		"one that is dropped":        {file: "TOKEN=hunter2\n", want: []string{"USER"}},
+		"one that is new":            {file: before, other: "NEW=1\n", want: []string{"NEW"}},
+		"one that the image has":     {file: before, other: "OF_THE_IMAGE=2\n", want: []string{"OF_THE_IMAGE"}},
+		"the later file counts":      {file: before, other: "USER=you\n", want: []string{"USER"}},
+		"one that the registry sets": {file: before + "PLAIN=2\n"},
+		"all":                        {want: []string{"TOKEN", "USER"}},
+		"no files any more":          {file: before, edit: func(s *deploy.Spec) { s.EnvFiles = nil }, want: []string{"TOKEN", "USER"}},
+		"the registry takes one over": {file: before, edit: func(s *deploy.Spec) {
+			s.EnvFiles, s.Env = nil, map[string]string{"TOKEN": "x"}
+		}, want: []string{"USER"}},
+		"the registry leaves one to the file": {file: before, edit: func(s *deploy.Spec) { s.Env = nil }, want: []string{"OWN"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.Put(t, "app.env", row.file)
+			s.Put(t, "other.env", row.other)
+			changed := spec
+			if row.edit != nil {
+				row.edit(&changed)
+			}
+			differ, err := s.EnvDiffers(t.Context(), c.ID, changed)
+			require.NoError(t, err)
+			assert.ElementsMatch(t, row.want, differ)
+			assert.NotNil(t, differ)
+		})
+	}
+	t.Run("a file that is gone", func(t *testing.T) {
+		gone := spec
+		gone.EnvFiles = []string{Nowhere + "/app.env"}
+		_, err := s.EnvDiffers(t.Context(), c.ID, gone)
+		failed(t, err, fault.Precondition, "cannot read an env file", Nowhere+"/app.env")
+	})
+	_, err := s.EnvDiffers(t.Context(), "suite-no-such", spec)
+	refusal(t, err, fault.NotFound)
+	_, err = s.EnvDiffers(t.Context(), s.Stranger(t, "suite-strange-env", "suite/runs:v1"), spec)
+	failed(t, err, fault.Denied)
 }

@@ -155,6 +155,7 @@ func (s *containerSuite) canceled(t *testing.T) {
 	_, errs["container"] = s.Container(over, id)
 	_, errs["list"] = s.List(over)
 	_, errs["create"] = s.Create(over, "suite-canceled-too", s.spec("suite-canceled-too", "runs"), nil)
+	_, errs["env"] = s.EnvDiffers(over, id, deploy.Spec{})
 	errs["remove"] = s.Remove(over, id)
 	errs["logs"] = s.Logs(over, id, 1, time.Time{}, io.Discard)
 	errs["network"] = s.EnsureNetwork(over, "suite-canceled")

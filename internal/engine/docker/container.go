@@ -81,21 +81,29 @@ func (e *Engine) List(ctx context.Context) ([]deploy.Container, error) {
 // own finds a container that may be changed: what has no label of ours is
 // [fault.Denied], whoever asks.
 func (e *Engine) own(ctx context.Context, doing, ref string) (deploy.Container, error) {
+	raw, err := e.inspectOwn(ctx, doing, ref)
+	if err != nil {
+		return deploy.Container{}, err
+	}
+	return told(*raw), nil
+}
+
+// inspectOwn is own with all that the engine tells, secrets too.
+func (e *Engine) inspectOwn(ctx context.Context, doing, ref string) (*container.InspectResponse, error) {
 	raw, err := e.inspect(ctx, ref)
 	switch {
 	case err != nil:
-		return deploy.Container{}, err
+		return nil, err
 	case raw == nil:
-		return deploy.Container{}, &fault.Error{Op: doing, Code: fault.NotFound, Err: deploy.ErrRefused,
+		return nil, &fault.Error{Op: doing, Code: fault.NotFound, Err: deploy.ErrRefused,
 			Message: fmt.Sprintf("the Docker engine at %s has no container %q", e.host.Endpoint(), ref), Hint: "look what is there: docker ps --all"}
 	}
-	c := told(*raw)
-	if c.Labels[deploy.LabelService] == "" {
-		return deploy.Container{}, &fault.Error{Op: doing, Code: fault.Denied,
-			Message: fmt.Sprintf("container %s is not one of homelab's: it has no label %s", c.Name, deploy.LabelService),
+	if raw.Config.Labels[deploy.LabelService] == "" {
+		return nil, &fault.Error{Op: doing, Code: fault.Denied,
+			Message: fmt.Sprintf("container %s is not one of homelab's: it has no label %s", strings.TrimPrefix(raw.Name, "/"), deploy.LabelService),
 			Hint:    "homelab leaves it alone; if it is in the way, rename or remove it by hand"}
 	}
-	return c, nil
+	return raw, nil
 }
 
 // Start is part of [deploy.Containers].

@@ -219,9 +219,10 @@ func TestNoEngineForContainers(t *testing.T) {
 	_, list := e.List(ctx)
 	_, create := e.Create(ctx, "a", deploy.Spec{Service: "a", Image: "a:b"}, nil)
 	_, _, exec := e.Exec(ctx, "a", []string{"true"})
+	_, env := e.EnvDiffers(ctx, "a", deploy.Spec{})
 	_, dial := e.Dial(ctx, deploy.Container{Address: "192.0.2.1"}, 80)
 	for call, err := range map[string]error{
-		"container": container, "list": list, "create": create, "exec": exec, "dial": dial,
+		"container": container, "list": list, "create": create, "exec": exec, "dial": dial, "env": env,
 		"start": e.Start(ctx, "a"), "stop": e.Stop(ctx, "a", time.Second), "remove": e.Remove(ctx, "a"), "rename": e.Rename(ctx, "a", "b"),
 		"restart": e.SetRestart(ctx, "a", "no"), "logs": e.Logs(ctx, "a", 1, time.Time{}, os.Stderr), "network": e.EnsureNetwork(ctx, "a"),
 	} {

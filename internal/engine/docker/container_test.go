@@ -3,6 +3,7 @@ package docker_test
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/docker/docker/api/types/container"
@@ -23,16 +24,22 @@ func TestRealContainers(t *testing.T) {
 	plug := func(t *testing.T, id, network string, connected bool) {
 		plugByHand(t, engine.Socket, id, network, connected)
 	}
+	files := t.TempDir()
+	put := func(t *testing.T, name, content string) string {
+		path := filepath.Join(files, name)
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		return path
+	}
 	t.Run("socket", func(t *testing.T) {
 		deploytest.RunContainers(t, func(t *testing.T) deploy.Containers { return open(t, "unix://"+engine.Socket) }, deploytest.Lab{
-			Stranger: stranger, Plug: plug, Inside: func(do func()) { engine.Inside(t, do) },
+			Stranger: stranger, Plug: plug, Put: put, Inside: func(do func()) { engine.Inside(t, do) },
 		})
 	})
 	t.Run("ssh", func(t *testing.T) {
 		ssh := engine.StartSSH(t)
 		t.Setenv("PATH", ssh.Bin+":"+os.Getenv("PATH"))
 		deploytest.RunContainers(t, func(t *testing.T) deploy.Containers { return open(t, ssh.URL(engine.Socket)) }, deploytest.Lab{
-			Stranger: stranger, Plug: plug,
+			Stranger: stranger, Plug: plug, Put: put,
 		})
 	})
 }

@@ -38,7 +38,7 @@ func (e *Engine) Create(ctx context.Context, name string, spec deploy.Spec, labe
 	if name == "" || spec.Service == "" {
 		return "", fault.New(fault.InvalidArgument, "a container without a name, or of no service", "name both")
 	}
-	env, err := e.environment(ctx, spec)
+	secrets, err := e.fromFiles(ctx, spec)
 	if err != nil {
 		return "", err
 	}
@@ -46,7 +46,7 @@ func (e *Engine) Create(ctx context.Context, name string, spec deploy.Spec, labe
 		return "", err
 	}
 	to := deploy.Container{Name: name, Spec: spec}
-	made, err := e.api.ContainerCreate(ctx, config(spec, env, labels), hostConfig(spec), firstNetwork(spec), nil, name)
+	made, err := e.api.ContainerCreate(ctx, config(spec, secrets, labels), hostConfig(spec), firstNetwork(spec), nil, name)
 	if err != nil {
 		return "", e.taken(ctx, doing, name, e.trouble(ctx, doing, to, err))
 	}
@@ -66,18 +66,33 @@ func (e *Engine) undo(ctx context.Context, id string) error {
 	return e.Remove(ctx, id)
 }
 
-func config(s deploy.Spec, env []string, ours map[string]string) *container.Config {
-	labels := map[string]string{}
+// config takes the variables of env files besides: their names are on a label, for
+// the day that one is dropped.
+func config(s deploy.Spec, secrets, ours map[string]string) *container.Config {
+	labels, env := map[string]string{}, maps.Clone(secrets)
+	maps.Copy(env, s.Env)
 	maps.Copy(labels, s.Labels)
 	maps.Copy(labels, ours)
 	labels[deploy.LabelService] = s.Service
 	labels[labelEnv] = strings.Join(slices.Sorted(maps.Keys(s.Env)), ",")
+	if len(secrets) > 0 {
+		labels[deploy.LabelEnvFiles] = strings.Join(slices.Sorted(maps.Keys(secrets)), " ")
+	}
 	grace := seconds(s.StopGrace)
-	c := &container.Config{Image: s.Image, Env: env, Labels: labels, ExposedPorts: nat.PortSet{}, StopTimeout: &grace}
+	c := &container.Config{Image: s.Image, Env: joined(env), Labels: labels, ExposedPorts: nat.PortSet{}, StopTimeout: &grace}
 	for _, p := range s.Ports {
 		c.ExposedPorts[natPort(p)] = struct{}{}
 	}
 	return c
+}
+
+// joined is NAME=VALUE, by name.
+func joined(env map[string]string) []string {
+	all := []string{}
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		all = append(all, name+"="+env[name])
+	}
+	return all
 }
 
 func natPort(p deploy.Port) nat.Port {

@@ -15,22 +15,56 @@ import (
 	"homelab/internal/fault"
 )
 
-// environment is what a container gets, NAME=VALUE: first the env files in their
-// order, then the variables of the registry, of which each takes the place of what
-// came before. No error tells what is in a file.
-func (e *Engine) environment(ctx context.Context, s deploy.Spec) ([]string, error) {
+// fromFiles are the variables that a container has from its env files, which are
+// read in their order: of two with one name the later counts, and none that the
+// registry sets as well. No error tells what is in a file.
+func (e *Engine) fromFiles(ctx context.Context, s deploy.Spec) (map[string]string, error) {
 	all := map[string]string{}
 	for _, path := range s.EnvFiles {
 		if err := e.readEnv(ctx, path, all); err != nil {
 			return nil, err
 		}
 	}
-	maps.Copy(all, s.Env)
-	env := []string{}
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		env = append(env, name+"="+all[name])
+	maps.DeleteFunc(all, func(name, _ string) bool { _, set := s.Env[name]; return set })
+	return all, nil
+}
+
+// EnvDiffers is part of [deploy.Containers]. The values are compared here, and
+// nothing is kept of them.
+func (e *Engine) EnvDiffers(ctx context.Context, id string, spec deploy.Spec) ([]string, error) {
+	c, err := e.inspectOwn(ctx, "docker inspect", id)
+	if err != nil {
+		return nil, err
 	}
-	return env, nil
+	want, err := e.fromFiles(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	is := variables(c.Config.Env)
+	differ := []string{}
+	for name, value := range want {
+		if now, there := is[name]; !there || now != value {
+			differ = append(differ, name)
+		}
+	}
+	for _, name := range strings.Fields(c.Config.Labels[deploy.LabelEnvFiles]) {
+		_, inFile := want[name]
+		if _, set := spec.Env[name]; !inFile && !set {
+			differ = append(differ, name)
+		}
+	}
+	slices.Sort(differ)
+	return differ, nil
+}
+
+// variables takes NAME=VALUE apart.
+func variables(env []string) map[string]string {
+	all := map[string]string{}
+	for _, variable := range env {
+		name, value, _ := strings.Cut(variable, "=")
+		all[name] = value
+	}
+	return all
 }
 
 // readEnv reads a file of the engine's host.
