@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -51,6 +52,14 @@ func (s Spec) Differences(is Spec, envIsExact bool) []Difference {
 		c.object("labels.", want.Labels, is.Labels, false)
 	}
 	return c.found
+}
+
+// envDiffers is [Containers.EnvDiffers] for a container that may have no env files.
+func envDiffers(ctx context.Context, e Containers, c *Container, want Spec) ([]string, error) {
+	if len(want.EnvFiles) == 0 && c.Labels[LabelEnvFiles] == "" {
+		return nil, nil
+	}
+	return e.EnvDiffers(ctx, c.ID, want)
 }
 
 // comparison gathers differences.

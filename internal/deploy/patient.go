@@ -44,6 +44,10 @@ func (p patient) Create(ctx context.Context, name string, spec Spec, labels map[
 	return bounded(ctx, func(ctx context.Context) (string, error) { return p.Containers.Create(ctx, name, spec, labels) })
 }
 
+func (p patient) EnvDiffers(ctx context.Context, id string, spec Spec) ([]string, error) {
+	return bounded(ctx, func(ctx context.Context) ([]string, error) { return p.Containers.EnvDiffers(ctx, id, spec) })
+}
+
 func (p patient) Start(ctx context.Context, id string) error {
 	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.Start(ctx, id) })
 }

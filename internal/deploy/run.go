@@ -62,7 +62,11 @@ func (r *Runner) Run(ctx context.Context, t Target) (*Switched, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c := there.current; c != nil && c.Name == t.Spec.Container && c.State == Running && r.same(t, c) {
+	same, err := r.same(ctx, t, there.current)
+	if err != nil {
+		return nil, err
+	}
+	if c := there.current; same {
 		return &Switched{Container: c.Name, ID: c.ID, Generation: c.generation(), Repaired: repaired}, nil
 	}
 	for _, network := range t.Spec.Networks {
@@ -95,9 +99,14 @@ func (r *Runner) Run(ctx context.Context, t Target) (*Switched, error) {
 	return s, err
 }
 
-// same says whether a container is as it is to be.
-func (r *Runner) same(t Target, c *Container) bool {
-	return c.Labels[LabelSpec] == t.Spec.Hash() && (t.ImageID == "" || c.ImageID == t.ImageID) && len(t.Spec.Differences(c.Spec, false)) == 0
+// same says whether a container runs as it is to be; nil does not.
+func (r *Runner) same(ctx context.Context, t Target, c *Container) (bool, error) {
+	if c == nil || c.Name != t.Spec.Container || c.State != Running || c.Labels[LabelSpec] != t.Spec.Hash() ||
+		t.ImageID != "" && c.ImageID != t.ImageID || len(t.Spec.Differences(c.Spec, false)) > 0 {
+		return false, nil
+	}
+	differ, err := envDiffers(ctx, r.engine(), c, t.Spec)
+	return len(differ) == 0, err
 }
 
 func (r *Runner) entry(ctx context.Context, t Target, there *ours) (*Entry, error) {

@@ -1,0 +1,60 @@
+package deploy_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/deploy"
+	"homelab/internal/deploy/deploytest"
+	"homelab/internal/fault"
+)
+
+// An env file that changes makes a new version, though nothing else does.
+func TestRunSeesEnvFiles(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	run := func(files ...string) (*deploy.Switched, error) {
+		target := y.target("v1")
+		target.Spec.EnvFiles = files
+		return y.runner(y.engine).Run(t.Context(), target)
+	}
+	y.engine.Put("/run/web.env", "TOKEN=hunter2\n")
+	_, err := run("/run/web.env")
+	require.NoError(t, err)
+	again, err := run("/run/web.env")
+	require.NoError(t, err)
+	assert.False(t, again.Changed)
+
+	for _, content := range []string{"TOKEN=hunter3\n", "TOKEN=hunter3\nMORE=1\n", "MORE=1\n"} {
+		y.engine.Put("/run/web.env", content)
+		changed, err := run("/run/web.env")
+		require.NoError(t, err)
+		assert.True(t, changed.Changed, content)
+		again, err = run("/run/web.env")
+		require.NoError(t, err)
+		assert.False(t, again.Changed, content)
+	}
+	assert.NotContains(t, fmt.Sprint(y.said, y.is()), "hunter")
+
+	// What cannot be compared is no reason to say that all is well.
+	y.engine.Fail = failing("env", fault.New(fault.Precondition, "cannot read an env file", "make it"))
+	_, err = run("/run/web.env")
+	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+	y.engine.Fail = nil
+	assert.Equal(t, "web v1 running unless-stopped", y.is()[0])
+	_, err = run(deploytest.Nowhere + "/web.env")
+	assert.ErrorContains(t, err, "cannot read an env file")
+	assert.Equal(t, "web v1 running unless-stopped", y.is()[0])
+}
+
+// Without env files nobody is asked about any.
+func TestRunWithoutEnvFiles(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	y.must("v1")
+	y.engine.Fail = failing("env", assert.AnError)
+	assert.False(t, y.must("v1").Changed)
+}
