@@ -10,6 +10,7 @@ import (
 	"homelab/internal/deploy"
 	"homelab/internal/deploy/deploytest"
 	"homelab/internal/fault"
+	"homelab/registry"
 )
 
 // An env file that changes makes a new version, though nothing else does.
@@ -57,4 +58,29 @@ func TestRunWithoutEnvFiles(t *testing.T) {
 	y.must("v1")
 	y.engine.Fail = failing("env", assert.AnError)
 	assert.False(t, y.must("v1").Changed)
+}
+
+// Status names what differs, and no value.
+func TestStatusSeesEnvFiles(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	y.engine.Put("/run/web.env", "TOKEN=hunter2\nUSER=me\n")
+	target := y.target("v1")
+	target.Spec.EnvFiles = []string{"/run/web.env"}
+	_, err := y.runner(y.engine).Run(t.Context(), target)
+	require.NoError(t, err)
+	d := &registry.Deploy{EnvFiles: []string{"/run/web.env"}}
+	_, web := y.status(t.Context(), d)
+	assert.Empty(t, web.Drift)
+
+	y.engine.Put("/run/web.env", "TOKEN=hunter3\n")
+	_, web = y.status(t.Context(), d)
+	assert.Equal(t, []deploy.Difference{{Field: "env.TOKEN", Want: "…", Is: "…"}, {Field: "env.USER", Want: "…", Is: "…"}}, web.Drift)
+	_, web = y.status(t.Context(), &registry.Deploy{Restart: "always"})
+	assert.Equal(t, []string{"restart", "env.TOKEN", "env.USER"}, []string{web.Drift[0].Field, web.Drift[1].Field, web.Drift[2].Field}, "the registry names no file any more")
+
+	y.engine.Fail = failing("env", fault.New(fault.Precondition, "cannot read an env file", "make it"))
+	host, web := y.status(t.Context(), d)
+	assert.True(t, host.Answers)
+	assert.Equal(t, []deploy.Difference{{Field: "envFiles", Want: "/run/web.env", Is: "cannot be compared: cannot read an env file"}}, web.Drift)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"homelab/internal/build"
 	"homelab/internal/fault"
 	"homelab/registry"
@@ -94,22 +96,32 @@ func OnHost(ctx context.Context, e Containers, err error, host string, services 
 	if err != nil {
 		h.Answers, h.Problem = false, build.ProblemOf(err)
 	}
-	out := make([]ServiceStatus, 0, len(services))
-	for _, s := range services {
-		status := ServiceStatus{Name: s.Name, Host: host, State: ServiceUnknown, Container: s.Service.ContainerOf(s.Name)}
-		if err == nil {
-			status.see(all, s)
-		}
-		if entry, failed := journal.Read(host, s.Name); failed == nil && entry != nil {
-			status.BrokenOff = entry.Step
-		}
-		out = append(out, status)
+	out := make([]ServiceStatus, len(services))
+	var group errgroup.Group
+	group.SetLimit(maxCompared)
+	for i, s := range services {
+		group.Go(func() error {
+			status := ServiceStatus{Name: s.Name, Host: host, State: ServiceUnknown, Container: s.Service.ContainerOf(s.Name)}
+			if err == nil {
+				status.see(ctx, e, all, s)
+			}
+			if entry, failed := journal.Read(host, s.Name); failed == nil && entry != nil {
+				status.BrokenOff = entry.Step
+			}
+			out[i] = status
+			return nil
+		})
 	}
+	_ = group.Wait() // never fails
 	return h, out
 }
 
+// maxCompared is how many containers are compared at a time: env files are read from
+// the host.
+const maxCompared = 4
+
 // see finds a service among the containers of its host.
-func (s *ServiceStatus) see(all []Container, d Deployed) {
+func (s *ServiceStatus) see(ctx context.Context, e Containers, all []Container, d Deployed) {
 	s.State = ServiceMissing
 	there := among(all, d.Name, s.Container)
 	s.Kept = len(there.others)
@@ -131,11 +143,24 @@ func (s *ServiceStatus) see(all []Container, d Deployed) {
 	}
 	// What its image is to be only an evaluation tells: that is the plan's question.
 	if want, err := NewSpec(d.Name, d.Service, d.Host, c.Spec.Image); err == nil {
-		s.Drift = want.Differences(c.Spec, false)
+		s.Drift = append(want.Differences(c.Spec, false), envDifferences(ctx, e, c, want)...)
 		if c.Name != want.Container {
 			s.Drift = append(s.Drift, Difference{"container", want.Container, c.Name})
 		}
 	}
+}
+
+// envDifferences are the variables of env files that differ, without their values.
+func envDifferences(ctx context.Context, e Containers, c *Container, want Spec) []Difference {
+	names, err := envDiffers(ctx, e, c, want)
+	if err != nil {
+		return []Difference{{"envFiles", joined(want.EnvFiles), clip("cannot be compared: " + fault.Of(err).Message)}}
+	}
+	var all []Difference
+	for _, name := range names {
+		all = append(all, Difference{"env." + name, "…", "…"})
+	}
+	return all
 }
 
 // Gather makes a report of what is known of each host.
