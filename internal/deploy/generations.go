@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-
-	"homelab/internal/fault"
 )
 
 // ours are the containers of a service.
@@ -89,16 +87,15 @@ func (r *Runner) free(ctx context.Context, spec Spec) (*ours, error) {
 	if err != nil || there.current != nil && there.current.Name == spec.Container {
 		return there, err
 	}
-	foreign, err := r.engine().Container(ctx, spec.Container)
-	if err != nil || foreign == nil {
-		return there, err
+	return there, Foreign(ctx, r.engine(), r.Host, spec.Service, spec.Container)
+}
+
+// id is that of the current container; empty: there is none.
+func (o *ours) id() string {
+	if o.current == nil {
+		return ""
 	}
-	whose := "that homelab has not made"
-	if service := foreign.Labels[LabelService]; service != "" {
-		whose = "of the service " + service
-	}
-	return nil, fault.Newf(fault.Conflict, "remove or rename it, or set deploy.container of "+spec.Service+" to another name",
-		"host %s has a container %s %s", r.Host, spec.Container, whose)
+	return o.current.ID
 }
 
 func (o *ours) generations() string {

@@ -24,6 +24,9 @@ type Target struct {
 	Labels   map[string]string // of ours, but for those that the runner writes
 	Gate     Gate
 	Strategy string
+	// Over is the ID of the container that it takes the place of; empty: there is to
+	// be none. Another one is a [fault.Conflict]. Nil: whichever there is.
+	Over *string
 }
 
 // Runner switches the versions of services on one host. One service is switched by
@@ -61,6 +64,9 @@ func (r *Runner) Run(ctx context.Context, t Target) (*Switched, error) {
 	there, err := r.free(ctx, t.Spec)
 	if err != nil {
 		return nil, err
+	}
+	if t.Over != nil && *t.Over != there.id() {
+		return nil, fault.Newf(fault.Conflict, "look at what runs there now", "somebody else has deployed %s to host %s meanwhile", t.Spec.Service, r.Host)
 	}
 	same, err := r.same(ctx, t, there.current)
 	if err != nil {

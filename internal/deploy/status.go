@@ -150,15 +150,11 @@ func (s *ServiceStatus) see(ctx context.Context, e Containers, all []Container, 
 	}
 }
 
-// envDifferences are the variables of env files that differ, without their values.
+// envDifferences are what [EnvDifferences] says, or why it cannot.
 func envDifferences(ctx context.Context, e Containers, c *Container, want Spec) []Difference {
-	names, err := envDiffers(ctx, e, c, want)
+	all, err := EnvDifferences(ctx, e, c, want)
 	if err != nil {
 		return []Difference{{"envFiles", joined(want.EnvFiles), clip("cannot be compared: " + fault.Of(err).Message)}}
-	}
-	var all []Difference
-	for _, name := range names {
-		all = append(all, Difference{"env." + name, "…", "…"})
 	}
 	return all
 }

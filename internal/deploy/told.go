@@ -6,23 +6,30 @@ import (
 	"homelab/internal/fault"
 )
 
-// Find looks for the container of a service among all of ours on a host; nil when
-// there is none. Its name being taken by one that is not ours is a [fault.Conflict].
-func Find(ctx context.Context, e Containers, host string, all []Container, service, container string) (*Container, error) {
-	current := among(all, service, container).current
-	if current != nil && current.Name == container {
-		return current, nil
-	}
-	foreign, err := e.Container(ctx, container)
-	if err != nil || foreign == nil {
-		return current, err
+// Foreign says whether a container that is not of the service has the name that its
+// own is to have: a [fault.Conflict].
+func Foreign(ctx context.Context, e Containers, host, service, container string) error {
+	c, err := e.Container(ctx, container)
+	if err != nil || c == nil || c.Labels[LabelService] == service {
+		return err
 	}
 	whose := "that homelab has not made"
-	if service := foreign.Labels[LabelService]; service != "" {
-		whose = "of the service " + service
+	if other := c.Labels[LabelService]; other != "" {
+		whose = "of the service " + other
 	}
-	return nil, fault.Newf(fault.Conflict, "remove or rename it, or set deploy.container of "+service+" to another name",
+	return fault.Newf(fault.Conflict, "remove or rename it, or set deploy.container of "+service+" to another name",
 		"host %s has a container %s %s", host, container, whose)
+}
+
+// EnvDifferences are the variables of env files that are others now than in a container,
+// without their values.
+func EnvDifferences(ctx context.Context, e Containers, c *Container, want Spec) ([]Difference, error) {
+	names, err := envDiffers(ctx, e, c, want)
+	var all []Difference
+	for _, name := range names {
+		all = append(all, Difference{"env." + name, "…", "…"})
+	}
+	return all, err
 }
 
 // Generation of a container of ours; 0 when its label does not tell.

@@ -12,6 +12,7 @@ import (
 	"homelab/internal/engine/docker/dockertest"
 	"homelab/internal/fault"
 	"homelab/internal/job"
+	"homelab/internal/plan"
 	"homelab/internal/rollout"
 	"homelab/tools/toolstest"
 )
@@ -126,6 +127,15 @@ func TestDeploy(t *testing.T) {
 	nothing, exit := l.deploys("--yes")
 	assert.Zero(t, exit)
 	assert.Empty(t, nothing.Unconfirmed())
+
+	// What a hint covers, and no image has in it, is found out once.
+	l.commit()
+	l.write("services/grafana/NOTES.md", "Who wants which panel.\n")
+	l.commit()
+	assert.Equal(t, []string{"grafana"}, decided(l.plan(), plan.Rebuild))
+	nothing, _ = l.deploys()
+	assert.Equal(t, map[string]rollout.Action{"grafana": rollout.Nothing}, actions(nothing))
+	assert.Empty(t, decided(l.plan(), plan.Rebuild))
 }
 
 // What is in the way of one service is no reason to leave the others alone.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"path/filepath"
 	"strings"
 
 	"homelab/internal/build"
@@ -39,7 +38,7 @@ func (h *Harness) dockerRun(ctx context.Context, r deploy.RunRequest, report too
 			run.Report(job.Progress(p))
 			report(p)
 		}}
-		result, err := l.run(ctx, run.ID, w, deploy.Journal{Dir: filepath.Join(jobs.Dir, "deploy")})
+		result, err := l.run(ctx, run.ID, w, switches(jobs))
 		return result, err == nil, err
 	})
 }
@@ -79,7 +78,7 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, journal deploy
 		runner := deploy.Runner{Engine: engine, Host: w.host, Journal: journal, Keep: keepGenerations, Report: l.say}
 		result.Run, err = runner.Run(ctx, deploy.Target{
 			Spec: spec, ImageID: result.Image.ID, Strategy: cmp.Or(w.spec.Deploy.Strategy, deploy.Replace), Gate: gate,
-			Labels: labels,
+			Labels: labels, Over: w.over,
 		})
 		if err != nil {
 			return err

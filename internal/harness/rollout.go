@@ -1,22 +1,17 @@
 package harness
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"path/filepath"
+	"maps"
 	"sync"
-
-	"golang.org/x/sync/errgroup"
+	"time"
 
 	"homelab/internal/build"
 	"homelab/internal/deploy"
-	"homelab/internal/engine/dockerhost"
 	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/plan"
 	"homelab/internal/rollout"
-	"homelab/registry"
 	"homelab/tools"
 )
 
@@ -37,11 +32,13 @@ func (h *Harness) deploy(ctx context.Context, r rollout.Request, report tools.Re
 		return nil, err
 	}
 	todo := preview.Todo()
+	if len(todo) == 0 {
+		d.note(ctx, preview, report)
+	}
 	switch {
 	case r.Confirm == "" || r.DryRun:
 		return preview.Bounded(), nil
 	case len(todo) == 0:
-		preview.State = rollout.Succeeded
 		d.settle(preview)
 		return preview.Bounded(), nil
 	case r.Background:
@@ -118,8 +115,8 @@ func (d *deployment) preview(ctx context.Context, r rollout.Request, report tool
 		return nil, err
 	}
 	reg := loaded.Registry
-	found := d.look(ctx, reg, order.Plan.Services)
-	if err := ctx.Err(); err != nil {
+	found, err := d.look(ctx, reg, order.Plan.Services)
+	if err != nil {
 		return nil, err
 	}
 	names := []string{}
@@ -134,6 +131,9 @@ func (d *deployment) preview(ctx context.Context, r rollout.Request, report tool
 		if d.order, err = d.planner.Order(ctx, plan.Request{Services: names}, ""); err != nil {
 			return nil, err
 		}
+	}
+	if err := d.examine(ctx, reg, names, found); err != nil {
+		return nil, err
 	}
 	built, err := d.evaluate(ctx, names)
 	if err != nil {
@@ -207,6 +207,7 @@ func (d *deployment) carryOut(ctx context.Context, r *rollout.Report, run *job.R
 		}
 	})
 	d.settle(r)
+	d.note(ctx, r, tell)
 	if err := ctx.Err(); err != nil {
 		r.State = rollout.Canceled
 		return &fault.Error{Code: fault.Canceled, Message: "the rollout was canceled", Hint: "deploy again: what was done stays, and what was being switched is as it was before", Err: err}
@@ -228,6 +229,28 @@ func (d *deployment) settle(r *rollout.Report) {
 		}
 		if s.Status == rollout.Broken || s.Status == rollout.Skipped {
 			r.State = rollout.Failed
+		}
+	}
+}
+
+// note puts on record that what runs of services is what they build to now, so that
+// the next plan compares with that. It is a courtesy: the labels tell as well, of an
+// earlier commit.
+func (d *deployment) note(ctx context.Context, r *rollout.Report, tell tools.Report) {
+	l := &loader{Harness: d.Harness, planner: d.planner}
+	for _, s := range r.Services {
+		if s.Action != rollout.Nothing {
+			continue
+		}
+		w := d.wanted[s.Name]
+		labels, err := l.labels(ctx, &w.Built, d.order.Plan.Head)
+		if err == nil {
+			noted := maps.Clone(w.There.Labels)
+			maps.Copy(noted, labels)
+			err = journalOf(d.planner.Source.Root).Write(deploy.RecordOf(s.Host, "", w.There.ID, noted, time.Now()))
+		}
+		if err != nil {
+			tell(tools.Progress{Message: s.Name + " is as it is to be, but this machine has no record of it: " + err.Error()})
 		}
 	}
 }
@@ -263,8 +286,15 @@ func (d *deployment) one(ctx context.Context, s *rollout.Service, built build.Ou
 	}
 	planned := d.wanted[s.Name]
 	w := wanted{service: s.Name, host: s.Host, at: planned.Host, spec: planned.Service, built: &built, head: d.order.Plan.Head}
+	if s.BrokenOff == "" { // else that is repaired first
+		before := ""
+		if planned.There != nil {
+			before = planned.There.ID
+		}
+		w.over = &before
+	}
 	l := &loader{Harness: d.Harness, builder: d.builder, planner: d.planner, tell: progress.say}
-	result, err := l.run(ctx, jobID, w, deploy.Journal{Dir: filepath.Join(d.jobs.Dir, "deploy")})
+	result, err := l.run(ctx, jobID, w, switches(d.jobs))
 	if err != nil {
 		return err
 	}
@@ -295,96 +325,4 @@ func (p *rolloutProgress) done(message string) {
 	p.ended++
 	p.mu.Unlock()
 	p.say(tools.Progress{Message: message})
-}
-
-// findings are what hosts have of some services.
-type findings struct {
-	mu        sync.Mutex
-	there     map[string]*deploy.Container
-	missing   map[string]bool // the host answers, and has none
-	files     map[string][]deploy.Difference
-	brokenOff map[string]string
-	failed    map[string]error
-}
-
-// concerns says whether a rollout of what there is to do has a part for a service.
-func (f *findings) concerns(p plan.Service, s registry.Service) bool {
-	if s.Deploy == nil {
-		return false
-	}
-	return p.Decision != plan.None || f.missing[p.Name] || f.brokenOff[p.Name] != ""
-}
-
-func (f *findings) fill(w *rollout.Wanted) {
-	w.There, w.EnvFiles, w.BrokenOff, w.Err = f.there[w.Name], f.files[w.Name], f.brokenOff[w.Name], f.failed[w.Name]
-}
-
-// look asks the hosts of services what they have of them, side by side.
-func (d *deployment) look(ctx context.Context, reg *registry.Registry, services []plan.Service) *findings {
-	f := &findings{there: map[string]*deploy.Container{}, missing: map[string]bool{}, files: map[string][]deploy.Difference{}, brokenOff: map[string]string{}, failed: map[string]error{}}
-	journal := deploy.Journal{Dir: filepath.Join(d.jobs.Dir, "deploy")}
-	byHost := map[string][]string{}
-	for _, s := range services {
-		if reg.Services[s.Name].Deploy == nil {
-			continue
-		}
-		host := reg.Services[s.Name].HostOf()
-		byHost[host] = append(byHost[host], s.Name)
-		switch entry, err := journal.Read(host, s.Name); {
-		case err != nil:
-			f.failed[s.Name] = err
-		case entry != nil:
-			f.brokenOff[s.Name] = entry.Step
-		}
-	}
-	var group errgroup.Group
-	group.SetLimit(statusHosts)
-	for host, names := range byHost {
-		group.Go(func() error {
-			ctx, stop := context.WithTimeout(ctx, statusPatience)
-			defer stop()
-			d.ask(ctx, reg, host, names, f)
-			return nil
-		})
-	}
-	_ = group.Wait() // never fails
-	return f
-}
-
-// ask asks one host what it has of its services.
-func (d *deployment) ask(ctx context.Context, reg *registry.Registry, host string, names []string, f *findings) {
-	at := reg.AllHosts()[host]
-	engine, way, done, err := d.dial(ctx, at)
-	var all []deploy.Container
-	if err == nil {
-		// What closing a connection says changes no answer.
-		defer func() { _ = done() }()
-		all, err = engine.List(ctx)
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fault.Newf(fault.HostUnreachable, "check that the host is up, and what keeps its engine busy", "the engine of host %s does not answer in time", host)
-	}
-	for _, name := range names {
-		service := reg.Services[name]
-		var there *deploy.Container
-		failed := err
-		if err == nil {
-			there, failed = deploy.Find(ctx, engine, host, all, name, service.ContainerOf(name))
-		}
-		if failed == nil {
-			failed = mountable(ctx, name, service, at, way)
-		}
-		f.mu.Lock()
-		f.there[name], f.missing[name], f.failed[name] = there, err == nil && there == nil, cmp.Or(f.failed[name], failed)
-		f.mu.Unlock()
-	}
-}
-
-// mountable says whether what a service mounts is allowed where it leads.
-func mountable(ctx context.Context, name string, s registry.Service, host registry.Host, way *dockerhost.Engine) error {
-	spec, err := deploy.NewSpec(name, s, host, "")
-	if err != nil {
-		return err
-	}
-	return safeMounts(ctx, &spec, way)
 }

@@ -2,7 +2,6 @@ package harness
 
 import (
 	"context"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -34,7 +33,7 @@ func (h *Harness) status(ctx context.Context, r deploy.StatusRequest) (*deploy.S
 	if err != nil {
 		return nil, err
 	}
-	journal := deploy.Journal{Dir: filepath.Join(jobs.Dir, "deploy")}
+	journal := switches(jobs)
 	var mu sync.Mutex
 	hosts, services := []deploy.HostStatus{}, []deploy.ServiceStatus{}
 	var group errgroup.Group

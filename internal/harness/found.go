@@ -1,0 +1,167 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"homelab/internal/deploy"
+	"homelab/internal/engine/dockerhost"
+	"homelab/internal/fault"
+	"homelab/internal/job"
+	"homelab/internal/plan"
+	"homelab/internal/rollout"
+	"homelab/registry"
+)
+
+// switches is the journal of the switches that are under way.
+func switches(jobs *job.Store) deploy.Journal {
+	return deploy.Journal{Dir: filepath.Join(jobs.Dir, "deploy")}
+}
+
+// findings are what hosts have of some services.
+type findings struct {
+	mu        sync.Mutex
+	there     map[string]*deploy.Container
+	missing   map[string]bool // the host answers, and has none
+	files     map[string][]deploy.Difference
+	brokenOff map[string]string
+	failed    map[string]error // why one cannot be deployed
+}
+
+// concerns says whether a rollout of what there is to do has a part for a service.
+func (f *findings) concerns(p plan.Service, s registry.Service) bool {
+	if s.Deploy == nil {
+		return false
+	}
+	return p.Decision != plan.None || f.missing[p.Name] || f.brokenOff[p.Name] != ""
+}
+
+func (f *findings) fill(w *rollout.Wanted) {
+	w.There, w.EnvFiles, w.BrokenOff, w.Err = f.there[w.Name], f.files[w.Name], f.brokenOff[w.Name], f.failed[w.Name]
+}
+
+// fail keeps the first reason why a service cannot be deployed.
+func (f *findings) fail(name string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil && f.failed[name] == nil {
+		f.failed[name] = err
+	}
+}
+
+// look finds out which containers the hosts of services have of them.
+func (d *deployment) look(ctx context.Context, reg *registry.Registry, services []plan.Service) (*findings, error) {
+	f := &findings{
+		there: map[string]*deploy.Container{}, missing: map[string]bool{}, files: map[string][]deploy.Difference{},
+		brokenOff: map[string]string{}, failed: map[string]error{},
+	}
+	names := []string{}
+	for _, s := range services {
+		if reg.Services[s.Name].Deploy == nil {
+			continue
+		}
+		names = append(names, s.Name)
+		entry, err := switches(d.jobs).Read(reg.Services[s.Name].HostOf(), s.Name)
+		if f.fail(s.Name, err); entry != nil {
+			f.brokenOff[s.Name] = entry.Step
+		}
+	}
+	return f, d.ask(ctx, reg, names, f, func(ctx context.Context, h *hostAsked) error {
+		all, err := h.engine.List(ctx)
+		if err != nil {
+			return err
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, name := range h.services {
+			f.there[name] = deploy.Current(all, name, reg.Services[name].ContainerOf(name))
+			f.missing[name] = f.there[name] == nil
+		}
+		return nil
+	})
+}
+
+// examine looks closer at the services that are to be deployed: whether something is in
+// the way of one, and whether its env files are others now.
+func (d *deployment) examine(ctx context.Context, reg *registry.Registry, names []string, f *findings) error {
+	var deployed []string
+	for _, name := range names {
+		if reg.Services[name].Deploy != nil && f.failed[name] == nil {
+			deployed = append(deployed, name)
+		}
+	}
+	return d.ask(ctx, reg, deployed, f, func(ctx context.Context, h *hostAsked) error {
+		for _, name := range h.services {
+			differences, err := h.examine(ctx, name, reg.Services[name], f.there[name])
+			f.fail(name, err)
+			f.mu.Lock()
+			f.files[name] = differences
+			f.mu.Unlock()
+		}
+		return nil
+	})
+}
+
+// hostAsked is a host that is asked about services of its.
+type hostAsked struct {
+	name     string
+	host     registry.Host
+	engine   deploy.Containers
+	way      *dockerhost.Engine
+	services []string
+}
+
+func (h *hostAsked) examine(ctx context.Context, name string, s registry.Service, there *deploy.Container) ([]deploy.Difference, error) {
+	if there == nil || there.Name != s.ContainerOf(name) {
+		if err := deploy.Foreign(ctx, h.engine, h.name, name, s.ContainerOf(name)); err != nil {
+			return nil, err
+		}
+	}
+	spec, err := deploy.NewSpec(name, s, h.host, "")
+	if err != nil {
+		return nil, err
+	}
+	if err := safeMounts(ctx, &spec, h.way); err != nil || there == nil {
+		return nil, err
+	}
+	return deploy.EnvDifferences(ctx, h.engine, there, spec)
+}
+
+// ask asks the hosts of services, side by side and each for a while; the services of
+// one that does not answer cannot be deployed.
+func (d *deployment) ask(ctx context.Context, reg *registry.Registry, names []string, f *findings, question func(context.Context, *hostAsked) error) error {
+	byHost := map[string][]string{}
+	for _, name := range names {
+		host := reg.Services[name].HostOf()
+		byHost[host] = append(byHost[host], name)
+	}
+	var group errgroup.Group
+	group.SetLimit(statusHosts)
+	for host, services := range byHost {
+		group.Go(func() error {
+			ctx, stop := context.WithTimeout(ctx, statusPatience)
+			defer stop()
+			h := &hostAsked{name: host, host: reg.AllHosts()[host], services: services}
+			engine, way, done, err := d.dial(ctx, h.host)
+			if err == nil {
+				// What closing a connection says changes no answer.
+				defer func() { _ = done() }()
+				h.engine, h.way = engine, way
+				err = question(ctx, h)
+			}
+			if errors.Is(err, context.DeadlineExceeded) {
+				err = fault.Newf(fault.HostUnreachable, "check that the host is up, and what keeps its engine busy", "the engine of host %s does not answer in time", host)
+			}
+			for _, name := range services {
+				f.fail(name, err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // never fails
+	return ctx.Err()
+}
