@@ -6,6 +6,7 @@ package dockertest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
@@ -54,22 +55,36 @@ func startEngine(t testing.TB, data string, bridge ...string) string {
 		data = in("data")
 	}
 
-	engine := start(t, command.Cmd{
-		Name: tool(t, "unshare", "util-linux"),
-		Args: append([]string{"--net", "--mount", tool(t, "dockerd", "docker.io"),
-			"--data-root", data, "--exec-root", in("exec"), "--pidfile", in("pid"),
-			"--host", "unix://" + in("docker.sock"), "--iptables=false"}, bridge...),
-	})
-	// Asked to end by its own process alone: it still has containers to stop. One
-	// that was killed leaves its containerd.
+	options := append([]string{"--data-root", data, "--exec-root", in("exec"), "--pidfile", in("pid"),
+		"--host", "unix://" + in("docker.sock"), "--iptables=false"}, bridge...)
+	write(t, in(optionsFile), strings.Join(options, "\n"), 0o600)
+	// One that was killed leaves its containerd.
 	t.Cleanup(func() {
-		stop(t, engine, in("pid"))
-		if pid := pidIn(t, in("exec/containerd/containerd.pid")); pid != 0 {
+		if pid := pidIn(t, in(containerdPid)); pid != 0 {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	})
-	waitFor(t, engine, "the Docker engine", func(ctx context.Context) bool { return ping(ctx, in("docker.sock")) })
+	serve(t, in("docker.sock"), tool(t, "unshare", "util-linux"), "--net", "--mount")
 	return in("docker.sock")
+}
+
+// Files of an engine, beside its socket.
+const (
+	optionsFile   = "options" // that it was started with, one a line
+	containerdPid = "exec/containerd/containerd.pid"
+)
+
+// serve starts an engine by a command that puts it where it belongs, and waits until
+// it answers.
+func serve(t testing.TB, socket, name string, args ...string) {
+	t.Helper()
+	options, err := os.ReadFile(filepath.Join(filepath.Dir(socket), optionsFile))
+	require.NoError(t, err)
+	args = append(append(args, tool(t, "dockerd", "docker.io")), strings.Split(string(options), "\n")...)
+	engine := start(t, command.Cmd{Name: name, Args: args})
+	// Asked to end by its own process alone: it still has containers to stop.
+	t.Cleanup(func() { stop(t, engine, filepath.Join(filepath.Dir(socket), "pid")) })
+	waitFor(t, engine, "the Docker engine", func(ctx context.Context) bool { return ping(ctx, socket) })
 }
 
 func ping(ctx context.Context, socket string) bool {
@@ -88,12 +103,27 @@ func ping(ctx context.Context, socket string) bool {
 	return answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
 }
 
-// Kill kills an engine that StartEngine started, without warning.
-func Kill(t testing.TB, socket string) {
+// Kill kills an engine that StartEngine started, without warning. Revive starts it
+// again, with all that it had; its containers have not ended by then.
+func Kill(t testing.TB, socket string) (revive func()) {
 	t.Helper()
 	pid := pidIn(t, filepath.Join(filepath.Dir(socket), "pid"))
 	require.NotZero(t, pid)
+	// What holds a namespace open keeps it: the engine has to come back to its own.
+	args := []string{}
+	for option, name := range map[string]string{"--net": "net", "--mount": "mnt"} {
+		namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", pid, name))
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, namespace.Close()) })
+		args = append(args, fmt.Sprintf("%s=/proc/%d/fd/%d", option, os.Getpid(), namespace.Fd()))
+	}
 	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	return func() {
+		// Its containerd dies with it, and may stay on as a zombie, which the next
+		// engine would take for alive.
+		require.NoError(t, os.Remove(filepath.Join(filepath.Dir(socket), containerdPid)))
+		serve(t, socket, tool(t, "nsenter", "util-linux"), args...)
+	}
 }
 
 // pidIn is the process id in a file; 0 when there is no such file.
