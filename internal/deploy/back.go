@@ -3,7 +3,6 @@ package deploy
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,25 +10,36 @@ import (
 	"homelab/internal/fault"
 )
 
-// How long bringing the old version back may take, beside its gate.
-const backFor = 5 * time.Minute
+// An engine that is restarted while versions are switched comes back within
+// engineReturns: it is asked every enginePause.
+const (
+	engineReturns = time.Minute
+	enginePause   = time.Second
+)
+
+// errDown is among the causes when the engine refuses to start the old version.
+var errDown = errors.New("it cannot be started")
+
+// restored says what a way back came to.
+type restored struct {
+	what string
+	// again is the old container when it was started again: it has to show that it is
+	// as well as it was.
+	again *Container
+	gone  bool // somebody has removed the old container
+}
 
 // back brings the version before back, whatever became of ctx, and returns why.
 func (r *Runner) back(ctx context.Context, e *Entry, cause error) error {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), backFor+e.Gate.Timeout)
-	defer stop()
-	if r.Report != nil {
-		r.Report(e.Service + ": back")
-	}
+	ctx = context.WithoutCancel(ctx)
+	r.say(e, "back")
 	// The entry of the step that failed is enough to go by: a journal that cannot be
 	// written must not keep the old version down.
-	old, failed := r.restore(ctx, e)
-	if failed == nil {
-		failed = r.over(e)
-	}
-	if failed == nil && old != nil {
-		failed = r.works(ctx, old)
-	}
+	var done *restored
+	failed := r.patiently(e, func() (err error) {
+		done, err = r.restore(ctx, e)
+		return err
+	})
 	f := fault.Of(cause)
 	if failed != nil {
 		return &fault.Error{
@@ -38,11 +48,20 @@ func (r *Runner) back(ctx context.Context, e *Entry, cause error) error {
 			Err:     errors.Join(cause, failed),
 		}
 	}
-	what := "; nothing ran before, and nothing does"
-	if e.Old != "" {
-		what = "; the version before runs"
+	if err := r.over(e); err != nil {
+		done.what += fmt.Sprintf("; the journal could not be put away: %v", err)
 	}
-	return &fault.Error{Op: f.Op, Code: f.Code, Message: f.Message + what, Hint: f.Hint, Err: cause}
+	err := r.works(ctx, done)
+	if err == nil && done.gone {
+		err = errors.New(done.what)
+	}
+	if err != nil {
+		return &fault.Error{
+			Code: fault.RollbackFailed, Hint: "see its logs, then run a version that works",
+			Message: fmt.Sprintf("%s failed (%s); %s: %v", e.Service, f.Message, done.what, err), Err: errors.Join(cause, err),
+		}
+	}
+	return &fault.Error{Op: f.Op, Code: f.Code, Message: f.Message + "; " + done.what, Hint: f.Hint, Err: cause}
 }
 
 // over ends a switch that is undone. What could not be removed is for the next run.
@@ -53,22 +72,34 @@ func (r *Runner) over(e *Entry) error {
 	return r.Journal.Remove(e.Host, e.Service)
 }
 
-// works says whether a version that was brought back is healthy, by the gate that it
+// works says whether a version that was started again is healthy, by the gate that it
 // had to pass.
-func (r *Runner) works(ctx context.Context, old *Container) error {
-	gate := NewGate(nil)
-	if text := old.Labels[LabelGate]; text != "" {
-		if err := json.Unmarshal([]byte(text), &gate); err != nil {
+func (r *Runner) works(ctx context.Context, done *restored) error {
+	if done.again == nil {
+		return nil
+	}
+	return done.again.gate(NewGate(nil)).Pass(ctx, r.engine(), done.again.ID)
+}
+
+// patiently does again what an engine did not answer: it may be on its way back, and
+// would not start by itself what was stopped.
+func (r *Runner) patiently(e *Entry, do func() error) error {
+	for began := time.Now(); ; {
+		err := do()
+		code := fault.CodeOf(err)
+		silent := code == fault.EngineUnavailable || code == fault.HostUnreachable || errors.Is(err, context.DeadlineExceeded)
+		if !silent || time.Since(began) >= engineReturns {
 			return err
 		}
+		r.say(e, fmt.Sprint("waiting for the engine: ", err))
+		time.Sleep(enginePause)
 	}
-	return gate.Pass(ctx, r.engine(), old.ID)
 }
 
 // restore puts the old version where it was, from wherever a switch stopped: each part
-// of it only where it is needed. It returns the old container, nil when there was
-// none. The new one is removed last: that it cannot be keeps nobody down.
-func (r *Runner) restore(ctx context.Context, e *Entry) (*Container, error) {
+// of it only where it is needed. Only a new one that does not end keeps the old one
+// from running; it is removed last.
+func (r *Runner) restore(ctx context.Context, e *Entry) (*restored, error) {
 	if err := r.lookup(ctx, e); err != nil {
 		return nil, err
 	}
@@ -76,51 +107,67 @@ func (r *Runner) restore(ctx context.Context, e *Entry) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	if made != nil && made.ID != e.Old {
-		if made.State == Running || made.State == Restarting || made.State == Paused {
-			if err := errors.Join(r.engine().SetRestart(ctx, made.ID, "no"), r.engine().Stop(ctx, made.ID, e.grace())); err != nil {
+	var left error // of the new one, for which the old one does not wait
+	if made != nil {
+		left = r.engine().SetRestart(ctx, made.ID, "no")
+		if made.runs() {
+			if err := r.engine().Stop(ctx, made.ID, e.grace()); err != nil {
 				return nil, err
 			}
 		}
-		if err := r.rename(ctx, made.ID, r.name(e.Container, made.generation())); err != nil {
-			return nil, err
+		left = errors.Join(left, r.setAside(ctx, e, made))
+	}
+	done, err := r.again(ctx, e)
+	if made != nil && e.Made {
+		if e.Leftover = r.engine().Remove(ctx, made.ID) != nil; !e.Leftover {
+			left = nil
 		}
 	}
-	old, err := r.restart(ctx, e)
+	return done, errors.Join(err, left)
+}
+
+// again has the old container run under its name again, if it did.
+func (r *Runner) again(ctx context.Context, e *Entry) (*restored, error) {
+	if e.Old == "" {
+		return &restored{what: "nothing ran before, and nothing does"}, nil
+	}
+	old, err := r.get(ctx, e.Old)
 	if err != nil {
 		return nil, err
 	}
-	if made != nil && made.ID != e.Old && e.Made {
-		e.Leftover = r.engine().Remove(ctx, made.ID) != nil
+	if old == nil {
+		return &restored{what: fmt.Sprintf("the container that ran before, %.12s, is gone: somebody has removed it", e.Old), gone: true}, nil
 	}
-	return old, nil
-}
-
-// restart has the old container run under its name again.
-func (r *Runner) restart(ctx context.Context, e *Entry) (*Container, error) {
-	old, err := r.get(ctx, e.Old)
-	switch {
-	case err != nil || e.Old == "":
+	other, err := r.get(ctx, e.Container)
+	if err != nil {
 		return nil, err
-	case old == nil:
-		return nil, fault.Newf(fault.Conflict, "see who else works on that host", "the container that ran before, %.12s, is gone", e.Old)
 	}
-	if e.Stopping {
+	if other != nil && other.runs() && other.Labels[LabelService] == e.Service && other.ID != e.Old && other.ID != e.New {
+		return &restored{what: fmt.Sprintf("generation %d runs, which somebody else has put in its place", other.generation())}, nil
+	}
+	var failed error // does not keep it from running
+	if e.Stopping && !e.Stopped || old.State == Paused {
 		// An engine goes on stopping what it was asked to, whoever asked: this waits
 		// for the end of it.
-		if err := r.engine().Stop(ctx, old.ID, e.grace()); err != nil {
-			return nil, err
-		}
+		failed = r.engine().Stop(ctx, old.ID, e.grace())
 	}
-	if err := r.rename(ctx, old.ID, cmp.Or(e.OldName, e.Container)); err != nil {
-		return nil, err
-	}
+	failed = errors.Join(failed, r.rename(ctx, old.ID, cmp.Or(e.OldName, e.Container)))
 	if old.Spec.Restart != e.Restart {
-		if err := r.engine().SetRestart(ctx, old.ID, e.Restart); err != nil {
-			return nil, err
-		}
+		failed = errors.Join(failed, r.engine().SetRestart(ctx, old.ID, e.Restart))
 	}
-	return old, r.engine().Start(ctx, old.ID)
+	if e.Stopped {
+		return &restored{what: "the version before is as it was, stopped"}, failed
+	}
+	if err := r.engine().Start(ctx, old.ID); errors.Is(err, ErrRefused) {
+		return nil, errors.Join(fmt.Errorf("%w: %w", errDown, err), failed)
+	} else if err != nil {
+		return nil, errors.Join(err, failed)
+	}
+	done := &restored{what: "the version before runs"}
+	if e.Stopping || old.State != Running {
+		done.again = old
+	}
+	return done, failed
 }
 
 // lookup finds the new container that was made, perhaps, before anybody could learn
@@ -129,13 +176,13 @@ func (r *Runner) lookup(ctx context.Context, e *Entry) error {
 	if e.New != "" || !e.Made {
 		return nil
 	}
-	there, err := r.find(ctx, e.Service, e.Container)
+	all, err := r.engine().List(ctx)
 	if err != nil {
 		return err
 	}
-	for i := range there.others {
-		if there.others[i].Labels[LabelSwitch] == e.Token {
-			e.New = there.others[i].ID
+	for i := range all {
+		if all[i].Labels[LabelSwitch] == e.Token && all[i].Labels[LabelService] == e.Service {
+			e.New = all[i].ID
 		}
 	}
 	return nil

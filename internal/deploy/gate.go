@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -61,13 +62,29 @@ func duration(text string, otherwise time.Duration) time.Duration {
 	return d
 }
 
-// Pass waits until a container passes. It fails with [fault.Unhealthy] as soon as
-// the container has ended, and when the time is over.
+// gate is what a container had to pass when it was made, as its label tells; otherwise
+// when it does not.
+func (c *Container) gate(otherwise Gate) Gate {
+	var g Gate
+	if err := json.Unmarshal([]byte(c.Labels[LabelGate]), &g); err != nil || g.Kind == "" || g.Interval <= 0 || g.Timeout <= 0 {
+		return otherwise
+	}
+	return g
+}
+
+// Pass waits until a container passes that was just started. It fails with
+// [fault.Unhealthy] as soon as the container has ended, and when the time is over.
 func (g Gate) Pass(ctx context.Context, e Containers, id string) error {
+	return g.pass(ctx, e, id, 0)
+}
+
+// pass is Pass for a container that the engine had restarted that often before.
+func (g Gate) pass(ctx context.Context, e Containers, id string, restarts int) error {
 	timed, stop := context.WithTimeout(ctx, g.Timeout)
 	defer stop()
 	var last error
 	var running time.Time // since when, by the clock of this machine
+	passed := false
 	for {
 		c, err := e.Container(timed, id)
 		switch {
@@ -79,14 +96,18 @@ func (g Gate) Pass(ctx context.Context, e Containers, id string) error {
 			return err
 		case c == nil:
 			return fault.New(fault.Conflict, "the new container is gone: something else removed it", "see who else works on that host")
-		case c.State == Exited || c.State == Dead || c.Restarts > 0 || c.State == Restarting:
+		case c.State == Exited || c.State == Dead || c.Restarts > restarts || c.State == Restarting:
 			return g.ended(ctx, e, c)
+		case passed && c.State == Running:
+			return nil
 		case c.State == Running:
 			if running.IsZero() {
 				running = time.Now()
 			}
 			if last = g.probe(timed, e, c, time.Since(running)); last == nil {
-				return nil
+				// Something else may have answered, while this one ended.
+				passed = true
+				continue
 			}
 		}
 		select {
@@ -172,6 +193,8 @@ func (g Gate) ended(ctx context.Context, e Containers, c *Container) error {
 		how = "the image is for another processor (exec format error)"
 	case c.Error != "":
 		how = "it could not be started: " + oneLine(c.Error)
+	case c.State == Running:
+		how = "it ended, and the engine has started it again"
 	case c.OOM:
 		how = "it was killed because it took more memory than it may"
 	}

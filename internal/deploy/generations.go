@@ -5,28 +5,50 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
+
+	"homelab/internal/fault"
 )
 
 // ours are the containers of a service.
 type ours struct {
-	// current has the service's name, or runs under the one it had before the
-	// registry gave it another.
+	// current has the service's name, or the one it had before the registry gave it
+	// another.
 	current *Container
 	others  []Container
 }
 
 // generation of a container; 0 when its label does not tell.
 func (c *Container) generation() int {
-	n, err := strconv.Atoi(c.Labels[LabelGeneration])
+	n, err := strconv.ParseUint(c.Labels[LabelGeneration], 10, 31)
 	if err != nil {
 		return 0
 	}
-	return n
+	return int(n)
 }
 
-// name is what a container of a service is called while another one is current.
-func (r *Runner) name(container string, generation int) string {
+// runs says whether a container has processes, or will have some again by itself.
+func (c *Container) runs() bool {
+	return c.State == Running || c.State == Restarting || c.State == Paused
+}
+
+// kept is what a container of a service is called while another one is current.
+func kept(container string, generation int) string {
 	return fmt.Sprintf("%s.g%d", container, generation)
+}
+
+// setAside gives a container the name of its generation, with its ID besides when
+// something else has that name.
+func (r *Runner) setAside(ctx context.Context, e *Entry, c *Container) error {
+	name := kept(e.Container, c.generation())
+	other, err := r.get(ctx, name)
+	if err != nil {
+		return err
+	}
+	if other != nil && other.ID != c.ID {
+		name += fmt.Sprintf("-%.12s", c.ID)
+	}
+	return r.rename(ctx, c.ID, name)
 }
 
 // find looks for the containers of a service.
@@ -50,10 +72,14 @@ func among(all []Container, service, container string) *ours {
 			found.others = append(found.others, c)
 		}
 	}
-	runs := func(c Container) bool { return c.State == Running || c.State == Restarting }
-	if at := slices.IndexFunc(found.others, runs); found.current == nil && at >= 0 {
-		renamed := found.others[at]
-		found.current, found.others = &renamed, slices.Delete(found.others, at, at+1)
+	for _, is := range []func(c Container) bool{
+		func(c Container) bool { return c.runs() },
+		func(c Container) bool { return !strings.Contains(c.Name, kept("", c.generation())) },
+	} {
+		if at := slices.IndexFunc(found.others, is); found.current == nil && at >= 0 {
+			renamed := found.others[at]
+			found.current, found.others = &renamed, slices.Delete(found.others, at, at+1)
+		}
 	}
 	return found
 }
@@ -70,21 +96,40 @@ func (o *ours) newest() int {
 	return newest
 }
 
-// of is the container of a generation; nil when there is none.
+// of is the container of a generation, of several the one that ran last; nil when
+// there is none.
 func (o *ours) of(generation int) *Container {
+	var found *Container
 	for i := range o.others {
-		if o.others[i].generation() == generation {
-			return &o.others[i]
+		if c := &o.others[i]; c.generation() == generation && (found == nil || c.Started.After(found.Started)) {
+			found = c
+		}
+	}
+	return found
+}
+
+// alone says whether nothing runs of a service but the current one, and nobody has
+// paused that: it may be copied just now.
+func (o *ours) alone() error {
+	if c := o.current; c != nil && c.State == Paused {
+		return fault.Newf(fault.Conflict, "wait for who has paused it, or let it go on: docker unpause "+c.Name, "container %s is paused", c.Name)
+	}
+	for i := range o.others {
+		if c := &o.others[i]; c.runs() {
+			return fault.Newf(fault.Conflict, "stop the one that is not to run, on its host: docker stop", "%s runs beside %s: two containers of one service", c.Name, o.current.Name)
 		}
 	}
 	return nil
 }
 
-// free looks for the containers of a service, and whether its name is taken by one
-// that is not ours.
-func (r *Runner) free(ctx context.Context, spec Spec) (*ours, error) {
+// switchable looks for the containers of a service that is to be switched, and
+// whether something is in the way that is not for us to change.
+func (r *Runner) switchable(ctx context.Context, spec Spec) (*ours, error) {
 	there, err := r.find(ctx, spec.Service, spec.Container)
-	if err != nil || there.current != nil && there.current.Name == spec.Container {
+	if err != nil {
+		return nil, err
+	}
+	if err := there.alone(); err != nil || there.current != nil && there.current.Name == spec.Container {
 		return there, err
 	}
 	return there, Foreign(ctx, r.engine(), r.Host, spec.Service, spec.Container)
@@ -141,7 +186,7 @@ func (r *Runner) tidy(ctx context.Context, e *Entry) error {
 	})
 	for i := range there.others {
 		c := &there.others[i]
-		if i < r.Keep && !c.Started.IsZero() || c.State == Running {
+		if i < r.Keep && !c.Started.IsZero() || c.runs() || c.ID == e.New {
 			continue
 		}
 		if err := r.engine().Remove(ctx, c.ID); err != nil {

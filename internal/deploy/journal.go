@@ -1,11 +1,14 @@
 package deploy
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"homelab/internal/durable"
@@ -23,9 +26,11 @@ type Entry struct {
 	Generation int       `json:"generation"`
 	New        string    `json:"new,omitempty"`      // ID of the new container, once it is made
 	Made       bool      `json:"made,omitempty"`     // the new container was made for this, and goes when it fails
+	Policy     string    `json:"policy,omitempty"`   // restart policy that the new one gets when it runs; empty: it has it
 	Old        string    `json:"old,omitempty"`      // ID of the one before; empty: there was none
 	OldName    string    `json:"oldName,omitempty"`  // its name: another one when the registry renamed the container
 	Restart    string    `json:"restart,omitempty"`  // restart policy of the one before
+	Stopped    bool      `json:"stopped,omitempty"`  // the one before did not run, and is not to run afterwards
 	Engine     string    `json:"engine,omitempty"`   // ID of the engine
 	Token      string    `json:"token"`              // of this switch, and on the container that it made
 	Stopping   bool      `json:"stopping,omitempty"` // the old one has been asked to end, or is about to be
@@ -39,8 +44,10 @@ type Entry struct {
 // Journal keeps entries in a folder, one file for each service on each host.
 type Journal struct{ Dir string }
 
+const entryEnd = ".json"
+
 func (j Journal) path(host, service string) string {
-	return filepath.Join(j.Dir, host, service+".json")
+	return filepath.Join(j.Dir, host, service+entryEnd)
 }
 
 // Write keeps an entry, in place of an earlier one of the same service.
@@ -66,10 +73,51 @@ func (j Journal) Read(host, service string) (*Entry, error) {
 		return nil, durable.Explain(err)
 	}
 	e := &Entry{}
-	if err := json.Unmarshal(content, e); err != nil {
+	err = json.Unmarshal(content, e)
+	if err == nil && (e.Host != host || e.Service != service) {
+		err = errors.New("it is not about that service and host")
+	}
+	if err != nil {
 		return nil, fault.Newf(fault.Internal, "look at it, and at the containers of the service, then remove it", "the journal %s cannot be read: %w", j.path(host, service), err)
 	}
 	return e, nil
+}
+
+// Entries are all switches that have begun and are not over, by host and service.
+// What cannot be read is among the errors, and hides nothing of the others.
+func (j Journal) Entries() ([]Entry, []error) {
+	entries, failed := []Entry{}, []error{}
+	for _, host := range names(j.Dir, &failed) {
+		for _, file := range names(filepath.Join(j.Dir, host), &failed) {
+			service, is := strings.CutSuffix(file, entryEnd)
+			if !is {
+				continue // a crash has left what was not yet an entry
+			}
+			switch e, err := j.Read(host, service); {
+			case err != nil:
+				failed = append(failed, err)
+			case e != nil:
+				entries = append(entries, *e)
+			}
+		}
+	}
+	slices.SortFunc(entries, func(a, b Entry) int {
+		return cmp.Or(strings.Compare(a.Host, b.Host), strings.Compare(a.Service, b.Service))
+	})
+	return entries, failed
+}
+
+// names lists what is in a folder, which need not be there.
+func names(folder string, failed *[]error) []string {
+	found, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		*failed = append(*failed, durable.Explain(err))
+	}
+	list := make([]string, len(found))
+	for i, entry := range found {
+		list[i] = entry.Name()
+	}
+	return list
 }
 
 // Remove forgets the entry of a service: it is over.

@@ -34,68 +34,91 @@ func (r *Runner) Repair(ctx context.Context, service string) (string, error) {
 	if err := r.lookup(ctx, e); err != nil {
 		return "", err
 	}
-	there, err := r.find(ctx, e.Service, e.Container)
+	became, err := r.mend(ctx, e)
 	if err != nil {
 		return "", err
 	}
-	if c := there.current; c != nil && c.generation() > e.Generation && c.ID != e.Old {
-		// Somebody has gone on from there: the labels win.
-		return fmt.Sprintf("a switch to generation %d was broken off before the step %q, and is out of date", e.Generation, at), r.Journal.Remove(e.Host, e.Service)
+	return fmt.Sprintf("a switch to generation %d was broken off before the step %q, and %s", e.Generation, at, became), nil
+}
+
+// mend goes whichever way leads out of a switch that was broken off, and says which.
+// Once it has begun to change something no cancel ends it.
+func (r *Runner) mend(ctx context.Context, e *Entry) (string, error) {
+	newer, err := r.passed(ctx, e)
+	if err != nil {
+		return "", err
+	}
+	if newer {
+		return "is out of date", r.drop(context.WithoutCancel(ctx), e)
 	}
 	forward, err := r.stays(ctx, e)
 	if err != nil {
 		return "", err
 	}
 	if forward {
-		e.Done = true
-		if err := r.step(e, "repair", func() error { return r.finish(ctx, e) }); err != nil {
-			return "", err
-		}
-		return fmt.Sprintf("a switch to generation %d was broken off before the step %q, and is finished", e.Generation, at), r.Journal.Remove(e.Host, e.Service)
+		return "is finished", r.conclude(ctx, e)
 	}
-	if _, err := r.restore(ctx, e); err != nil {
+	ctx = context.WithoutCancel(ctx)
+	done, err := r.restore(ctx, e)
+	if err != nil {
 		return "", &fault.Error{
 			Code: fault.RollbackFailed, Message: fmt.Sprintf("the version before of %s could not be brought back: %v", e.Service, err),
 			Hint: "mend what is in the way, then run it again: that begins with bringing it back", Err: err,
 		}
 	}
-	return fmt.Sprintf("a switch to generation %d was broken off before the step %q, and is undone", e.Generation, at), r.over(e)
+	if err := r.over(e); err != nil {
+		return "", err
+	}
+	if err := r.works(ctx, done); err != nil {
+		done.what += fmt.Sprintf(", and is not healthy: %v", err)
+	}
+	return "is undone; " + done.what, nil
 }
 
-// stays says whether the new version of a switch that was broken off is good.
+// passed says whether somebody has gone on since: the labels win. A newer container
+// that never ran has taken nobody's place.
+func (r *Runner) passed(ctx context.Context, e *Entry) (bool, error) {
+	there, err := r.find(ctx, e.Service, e.Container)
+	if err != nil {
+		return false, err
+	}
+	c := there.current
+	if c == nil || c.ID == e.Old || c.ID == e.New {
+		return false, nil
+	}
+	return c.runs() || c.generation() > e.Generation && !c.Started.IsZero(), nil
+}
+
+// drop ends a switch that others have gone past: what is left of it is put away.
+func (r *Runner) drop(ctx context.Context, e *Entry) error {
+	made, err := r.get(ctx, e.New)
+	if err != nil {
+		return err
+	}
+	if made != nil {
+		if err := errors.Join(r.engine().SetRestart(ctx, made.ID, "no"), r.engine().Stop(ctx, made.ID, e.grace())); err != nil {
+			return err
+		}
+	}
+	return r.Journal.Remove(e.Host, e.Service)
+}
+
+// stays says whether the new version of a switch that was broken off is good. One
+// that was, and was stopped since, is not gone back from.
 func (r *Runner) stays(ctx context.Context, e *Entry) (bool, error) {
 	if e.Done {
-		return true, nil
+		old, err := r.get(ctx, e.Old)
+		if err != nil || old == nil || !old.runs() {
+			return err == nil, err
+		}
 	}
 	c, err := r.get(ctx, e.New)
 	if err != nil || c == nil || c.State != Running {
 		return false, err
 	}
-	err = e.Gate.Pass(ctx, r.engine(), c.ID)
+	err = e.Gate.pass(ctx, r.engine(), c.ID, c.Restarts)
 	if fault.CodeOf(err) == fault.Unhealthy {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// finish does what is left of a switch whose new version is good.
-func (r *Runner) finish(ctx context.Context, e *Entry) error {
-	old, err := r.get(ctx, e.Old)
-	if err != nil {
-		return err
-	}
-	if old != nil {
-		err = errors.Join(
-			r.engine().SetRestart(ctx, old.ID, "no"),
-			r.rename(ctx, old.ID, r.name(e.Container, old.generation())),
-			r.engine().Stop(ctx, old.ID, e.grace()),
-		)
-		if err != nil {
-			return err
-		}
-	}
-	if err := r.rename(ctx, e.New, e.Container); err != nil {
-		return err
-	}
-	return r.tidy(ctx, e)
 }

@@ -1,10 +1,10 @@
 package deploy
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"time"
 
@@ -57,11 +57,11 @@ func (r *Runner) engine() Containers { return patient{r.Engine} }
 // else was in the way, and with [fault.RollbackFailed] the old one could not be
 // brought back. What an earlier run left in the middle is repaired first.
 func (r *Runner) Run(ctx context.Context, t Target) (*Switched, error) {
-	repaired, err := r.Repair(ctx, t.Spec.Service)
+	repaired, down, err := r.repaired(ctx, t.Spec.Service)
 	if err != nil {
 		return nil, err
 	}
-	there, err := r.free(ctx, t.Spec)
+	there, err := r.switchable(ctx, t.Spec)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (r *Runner) Run(ctx context.Context, t Target) (*Switched, error) {
 			return nil, err
 		}
 	}
-	e, err := r.entry(ctx, t, there)
+	e, err := r.entry(ctx, t, there, down)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (r *Runner) Run(ctx context.Context, t Target) (*Switched, error) {
 		for key, value := range t.Labels {
 			labels[key] = value
 		}
-		return r.engine().Create(ctx, r.name(e.Container, e.Generation), t.Spec, labels)
+		return r.engine().Create(ctx, kept(e.Container, e.Generation), t.Spec, labels)
 	}, t.Spec)
 	if s != nil {
 		s.Repaired = repaired
@@ -115,29 +115,45 @@ func (r *Runner) same(ctx context.Context, t Target, c *Container) (bool, error)
 	return len(differ) == 0, err
 }
 
-func (r *Runner) entry(ctx context.Context, t Target, there *ours) (*Entry, error) {
+// repaired repairs what an earlier run left. That the version before is down and
+// cannot be started keeps nobody from running another one.
+func (r *Runner) repaired(ctx context.Context, service string) (what string, down bool, err error) {
+	what, err = r.Repair(ctx, service)
+	if errors.Is(err, errDown) {
+		return err.Error(), true, nil
+	}
+	return what, false, err
+}
+
+// entry is a switch that begins. Down says that what is current does not run though
+// it should.
+func (r *Runner) entry(ctx context.Context, t Target, there *ours, down bool) (*Entry, error) {
 	platform, err := r.engine().Platform(ctx)
 	if err != nil {
 		return nil, err
 	}
 	e := &Entry{
 		Service: t.Spec.Service, Host: r.Host, Container: t.Spec.Container, Gate: t.Gate, Engine: platform.ID,
-		Token: rand.Text(), Grace: t.Spec.StopGrace.String(), Begun: time.Now().UTC(),
+		Token: rand.Text(), Begun: time.Now().UTC(),
 	}
+	grace := t.Spec.StopGrace
 	if c := there.current; c != nil {
-		e.Old, e.OldName, e.Restart = c.ID, c.Name, c.Spec.Restart
+		e.Old, e.OldName, e.Restart, e.Stopped = c.ID, c.Name, c.Spec.Restart, !c.runs() && !down
+		grace = max(grace, c.Spec.StopGrace)
 	}
+	e.Grace = grace.String()
 	return e, nil
 }
 
-// Rollback has an earlier generation run again, which must still be there. The
+// Rollback has an earlier generation run again, which must still be there. It has to
+// pass the gate that it passed once, and gets the restart policy of the target. The
 // errors are those of Run.
 func (r *Runner) Rollback(ctx context.Context, t Target, generation int) (*Switched, error) {
-	repaired, err := r.Repair(ctx, t.Spec.Service)
+	repaired, down, err := r.repaired(ctx, t.Spec.Service)
 	if err != nil {
 		return nil, err
 	}
-	there, err := r.find(ctx, t.Spec.Service, t.Spec.Container)
+	there, err := r.switchable(ctx, t.Spec)
 	if err != nil {
 		return nil, err
 	}
@@ -148,11 +164,12 @@ func (r *Runner) Rollback(ctx context.Context, t Target, generation int) (*Switc
 	if c == nil {
 		return nil, fault.Newf(fault.NotFound, "it has "+there.generations(), "%s has no generation %d on host %s", t.Spec.Service, generation, r.Host)
 	}
-	e, err := r.entry(ctx, t, there)
+	t.Gate = c.gate(t.Gate)
+	e, err := r.entry(ctx, t, there, down)
 	if err != nil {
 		return nil, err
 	}
-	e.Generation, e.Restart = generation, cmp.Or(e.Restart, t.Spec.Restart)
+	e.Generation, e.Policy = generation, t.Spec.Restart
 	s, err := r.change(ctx, e, Replace, func(context.Context) (string, error) { return c.ID, nil }, c.Spec)
 	if s != nil {
 		s.Repaired = repaired

@@ -2,51 +2,50 @@ package deploy
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"homelab/internal/fault"
 )
 
-// change is one switch under way.
+// change is one switch under way: until the new version has passed its gate every
+// trouble leads back, from then on there is only forward.
 func (r *Runner) change(ctx context.Context, e *Entry, strategy string, make func(context.Context) (string, error), spec Spec) (*Switched, error) {
 	if strategy == Overlap && (len(spec.Ports) > 0 || spec.Security.HostNetwork) {
 		return nil, fault.New(fault.Precondition, "strategy overlap with ports of the host: two containers cannot have one", "publish none, and leave out hostNetwork, or use strategy replace")
 	}
 	s := &Switched{Changed: true, Container: e.Container, Generation: e.Generation}
-	if old, err := r.get(ctx, e.Old); err != nil {
+	old, err := r.get(ctx, e.Old)
+	if err != nil {
 		return nil, err
-	} else if old != nil {
+	}
+	if old != nil {
 		s.Before = old.generation()
 	}
 	var outage time.Time
-	err := r.step(e, "create", func() (err error) {
+	err = r.step(e, "create", func() (err error) {
 		if e.New, err = make(ctx); err != nil {
 			return err
 		}
 		return r.check(ctx, e, spec)
 	})
 	if err == nil {
-		if strategy == Overlap {
-			err = r.overlap(ctx, e)
-		} else {
-			outage = time.Now()
-			err = r.replace(ctx, e)
-		}
+		outage = time.Now()
+		err = r.steps(ctx, e, r.way(ctx, e, strategy, old))
 	}
 	if err != nil {
 		return nil, r.back(ctx, e, err)
 	}
 	s.ID = e.New
-	if e.Old != "" && strategy != Overlap {
+	if old != nil && !e.Stopped && strategy != Overlap {
 		s.Downtime = float64(time.Since(outage).Round(time.Millisecond)) / float64(time.Second)
 	}
-	// What is left to do does no harm undone: the next run does it.
-	after := context.WithoutCancel(ctx)
-	e.Done = true
-	if err := r.step(e, "tidy", func() error { return r.tidy(after, e) }); err != nil {
-		return s, err
+	if err := r.conclude(ctx, e); err != nil {
+		f := fault.Of(err)
+		return s, &fault.Error{Op: f.Op, Code: f.Code, Message: f.Message + "; the new version runs, and what is left to do the next run does", Hint: f.Hint, Err: err}
 	}
-	return s, r.Journal.Remove(e.Host, e.Service)
+	return s, nil
 }
 
 // step writes down what is about to be done, and does it.
@@ -56,10 +55,14 @@ func (r *Runner) step(e *Entry, name string, do func() error) error {
 	if err := r.Journal.Write(e); err != nil {
 		return err
 	}
-	if r.Report != nil {
-		r.Report(e.Service + ": " + name)
-	}
+	r.say(e, name)
 	return do()
+}
+
+func (r *Runner) say(e *Entry, what string) {
+	if r.Report != nil {
+		r.Report(e.Service + ": " + what)
+	}
 }
 
 // steps does one after another, until one fails.
@@ -98,27 +101,26 @@ func (r *Runner) check(ctx context.Context, e *Entry, spec Spec) error {
 	return nil
 }
 
-func (e *Entry) grace() time.Duration { return duration(e.Grace, 10*time.Second) }
+func (e *Entry) grace() time.Duration { return duration(e.Grace, DefaultStopGrace) }
 
-// replace stops the old container before it starts the new one.
-func (r *Runner) replace(ctx context.Context, e *Entry) error {
-	old, err := r.get(ctx, e.Old)
-	if err != nil {
-		return err
-	}
+// way are the steps from the new container to one that has passed its gate. With
+// replace the old one ends first; with overlap nothing happens to it.
+func (r *Runner) way(ctx context.Context, e *Entry, strategy string, old *Container) []step {
 	var steps []step
-	if old != nil {
-		steps = []step{
-			{"disable", func() error { return r.engine().SetRestart(ctx, old.ID, "no") }},
-			{"stop", func() error { return r.engine().Stop(ctx, old.ID, e.grace()) }},
-			{"rename old", func() error { return r.rename(ctx, old.ID, r.name(e.Container, old.generation())) }},
+	if strategy != Overlap {
+		if old != nil {
+			steps = []step{
+				{"disable", func() error { return r.engine().SetRestart(ctx, old.ID, "no") }},
+				{"stop", func() error { return r.engine().Stop(ctx, old.ID, e.grace()) }},
+				{"rename old", func() error { return r.setAside(ctx, e, old) }},
+			}
 		}
+		steps = append(steps, step{"rename new", func() error { return r.rename(ctx, e.New, e.Container) }})
 	}
-	return r.steps(ctx, e, append(steps,
-		step{"rename new", func() error { return r.rename(ctx, e.New, e.Container) }},
+	return append(steps,
 		step{"start", func() error { return r.start(ctx, e) }},
 		step{"gate", func() error { return e.Gate.Pass(ctx, r.engine(), e.New) }},
-	))
+	)
 }
 
 // start starts the new container. One of an earlier generation was told not to
@@ -127,31 +129,55 @@ func (r *Runner) start(ctx context.Context, e *Entry) error {
 	if err := r.engine().Start(ctx, e.New); err != nil {
 		return err
 	}
-	if e.Made || e.Restart == "" {
-		return nil
-	}
-	return r.engine().SetRestart(ctx, e.New, e.Restart)
+	return r.enable(ctx, e)
 }
 
-// overlap stops the old container when the new one has passed.
-func (r *Runner) overlap(ctx context.Context, e *Entry) error {
-	steps := []step{
-		{"start", func() error { return r.start(ctx, e) }},
-		{"gate", func() error { return e.Gate.Pass(ctx, r.engine(), e.New) }},
+func (r *Runner) enable(ctx context.Context, e *Entry) error {
+	if e.Policy == "" {
+		return nil
 	}
+	return r.engine().SetRestart(ctx, e.New, e.Policy)
+}
+
+// conclude ends a switch whose new version has passed its gate. That it has is
+// written down first, and not needed: a journal that cannot be written leads to
+// another look at the gate.
+func (r *Runner) conclude(ctx context.Context, e *Entry) error {
+	ctx = context.WithoutCancel(ctx)
+	e.Done, e.Stopping = true, e.Old != ""
+	err := r.step(e, "finish", func() error { return nil })
+	if err != nil {
+		r.say(e, fmt.Sprint("the journal cannot be written: ", err))
+	}
+	if err := r.patiently(e, func() error { return r.finish(ctx, e) }); err != nil {
+		return err
+	}
+	if err := r.Journal.Remove(e.Host, e.Service); err != nil {
+		return err
+	}
+	if err := r.tidy(ctx, e); err != nil {
+		r.say(e, fmt.Sprint("earlier generations are left for the next run to remove: ", err))
+	}
+	return nil
+}
+
+// finish gives the new container its place, wherever a switch stopped. The old one
+// gives up its name before it ends: nobody is without either.
+func (r *Runner) finish(ctx context.Context, e *Entry) error {
 	old, err := r.get(ctx, e.Old)
 	if err != nil {
 		return err
 	}
 	if old != nil {
-		steps = append(steps,
-			step{"rename old", func() error { return r.rename(ctx, old.ID, r.name(e.Container, old.generation())) }},
-			step{"disable", func() error { return r.engine().SetRestart(ctx, old.ID, "no") }},
-		)
+		if err := errors.Join(r.engine().SetRestart(ctx, old.ID, "no"), r.setAside(ctx, e, old)); err != nil {
+			return err
+		}
 	}
-	steps = append(steps, step{"rename new", func() error { return r.rename(ctx, e.New, e.Container) }})
-	if old != nil {
-		steps = append(steps, step{"stop", func() error { return r.engine().Stop(ctx, old.ID, e.grace()) }})
+	if err := errors.Join(r.rename(ctx, e.New, e.Container), r.enable(ctx, e)); err != nil {
+		return err
 	}
-	return r.steps(ctx, e, steps)
+	if old == nil || !old.runs() {
+		return nil
+	}
+	return r.engine().Stop(ctx, old.ID, e.grace())
 }

@@ -20,6 +20,9 @@ func (m *Memory) Start(ctx context.Context, id string) error {
 	if err != nil || c.State == deploy.Running || c.State == deploy.Restarting {
 		return err
 	}
+	if c.State == deploy.Paused {
+		return refuseAs(fault.Precondition, "cannot start a paused container, try unpause instead")
+	}
 	if err := m.portsFree(c); err != nil {
 		c.Exit, c.Error = 128, err.Error()
 		return err
@@ -48,7 +51,7 @@ func (m *Memory) portsFree(c *contained) error {
 func (c *contained) start() {
 	b := c.behaviour
 	c.State, c.Started, c.Ended, c.looks = deploy.Running, time.Now(), time.Time{}, 0
-	c.Exit, c.Error, c.Address = 0, "", "192.0.2.1" // of no network, by RFC 5737
+	c.Exit, c.Error, c.Restarts, c.Address = 0, "", 0, "192.0.2.1" // of no network, by RFC 5737
 	switch {
 	case b.Foreign:
 		c.ends(1)
@@ -102,7 +105,7 @@ func (m *Memory) Stop(ctx context.Context, id string, _ time.Duration) error {
 		return err
 	case c.State == deploy.Restarting:
 		c.State = deploy.Exited
-	case c.State != deploy.Running:
+	case c.State != deploy.Running && c.State != deploy.Paused:
 	case c.behaviour.Stuck:
 		return refuseAs(fault.Precondition, "cannot stop container %s: tried to kill container, but did not receive an exit event", id)
 	case c.behaviour.Deaf:
@@ -149,7 +152,7 @@ func (m *Memory) Remove(ctx context.Context, id string) error {
 	switch {
 	case err != nil:
 		return err
-	case c.State == deploy.Running || c.State == deploy.Restarting:
+	case c.State == deploy.Running || c.State == deploy.Restarting || c.State == deploy.Paused:
 		return refuseAs(fault.Conflict, "cannot remove container %s: it runs", c.Name)
 	}
 	delete(m.containers, c.ID)

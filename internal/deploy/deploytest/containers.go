@@ -48,6 +48,41 @@ func (m *Memory) Sicken(id string) {
 	m.containers[id].behaviour.Health = "unhealthy"
 }
 
+// Wear has the engine have restarted a container so often.
+func (m *Memory) Wear(id string, restarts int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.containers[id].Restarts = restarts
+}
+
+// Pause pauses a container that runs.
+func (m *Memory) Pause(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.containers[id].State = deploy.Paused
+}
+
+// End has the program of a container end as soon as it is started, from now on.
+func (m *Memory) End(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.containers[id].behaviour.Ends = true
+}
+
+// Unstick lets a container end that is Stuck.
+func (m *Memory) Unstick(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.containers[id].behaviour.Stuck = false
+}
+
+// Label gives a container a label, as somebody else could have made it.
+func (m *Memory) Label(id, name, value string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.containers[id].Labels[name] = value
+}
+
 // Vanish removes a container, whosever it is.
 func (m *Memory) Vanish(id string) {
 	m.mu.Lock()

@@ -74,6 +74,8 @@ func (s *containerSuite) restarts(t *testing.T) {
 	assert.Equal(t, "no", s.found(t, id).Spec.Restart)
 	require.NoError(t, s.Stop(t.Context(), id, 0))
 	s.exits(t, id)
+	require.NoError(t, s.Start(t.Context(), id))
+	assert.Zero(t, s.exits(t, id).Restarts, "it counts from each start")
 	failed(t, s.SetRestart(t.Context(), id, "sometimes"), fault.Precondition)
 }
 
