@@ -114,12 +114,21 @@ type Containers interface {
 	// Dial connects to a TCP port of a container that runs, from wherever the
 	// engine can be reached.
 	Dial(ctx context.Context, c Container, port int) (net.Conn, error)
-	// Logs copies the last lines of a container's output to w.
-	Logs(ctx context.Context, id string, lines int, since time.Time, w io.Writer) error
+	// Logs copies the last lines of a container's output to w, those of standard
+	// output and error in their order. Values that came from env files are … there,
+	// when they have 4 characters or more.
+	Logs(ctx context.Context, id string, t Tail, w io.Writer) error
 
 	// EnsureNetwork makes a bridge network of that name, with our label, unless
 	// there is one.
 	EnsureNetwork(ctx context.Context, name string) error
+}
+
+// Tail says which lines of a container's output are wanted.
+type Tail struct {
+	Lines      int       // at most, the last ones
+	Since      time.Time // none before; zero: however old
+	Timestamps bool      // each begins with its time, in RFC 3339, and a space
 }
 
 // Container is a container on a host.

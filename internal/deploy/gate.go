@@ -210,7 +210,7 @@ func (g Gate) lastWords(ctx context.Context, e Containers, id string) string {
 	ctx, stop := context.WithTimeout(ctx, probeTimeout)
 	defer stop()
 	var out bytes.Buffer
-	if err := e.Logs(ctx, id, lines, time.Time{}, &out); err != nil || out.Len() == 0 {
+	if err := e.Logs(ctx, id, Tail{Lines: lines}, &out); err != nil || out.Len() == 0 {
 		return "it printed nothing"
 	}
 	text := oneLine(out.String())

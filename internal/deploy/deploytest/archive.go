@@ -76,6 +76,7 @@ func dockerArchive(name, arch string, config map[string]any, layers [][]byte) []
 // until it is asked to end.
 type Behaviour struct {
 	Says   []string `json:"says,omitempty"`   // lines that it prints first
+	Tells  []string `json:"tells,omitempty"`  // variables that it prints then: NAME is VALUE
 	Warns  string   `json:"warns,omitempty"`  // a line on its standard error besides
 	Page   string   `json:"page,omitempty"`   // what its web server at [PagePort] answers; empty: it has none
 	Ends   bool     `json:"ends,omitempty"`   // it ends at once, with Exit
@@ -124,6 +125,9 @@ func (b Behaviour) script() string {
 	var s strings.Builder
 	for _, line := range b.Says {
 		fmt.Fprintf(&s, "echo %s\n", quote(line))
+	}
+	for _, name := range b.Tells {
+		fmt.Fprintf(&s, "echo \"%s is $%s\"\n", name, name)
 	}
 	if b.Warns != "" {
 		fmt.Fprintf(&s, "echo %s >&2\n", quote(b.Warns))

@@ -60,9 +60,12 @@ func (c *contained) start() {
 	case b.Ends:
 		c.ends(b.Exit)
 	}
-	lines := b.Says
+	lines := slices.Clone(b.Says)
+	for _, name := range b.Tells {
+		lines = append(lines, name+" is "+c.Spec.Env[name]+c.secrets[name])
+	}
 	if b.Warns != "" {
-		lines = append(slices.Clone(lines), b.Warns)
+		lines = append(lines, b.Warns)
 	}
 	for _, line := range lines {
 		c.said = append(c.said, utterance{c.Started, line})

@@ -38,7 +38,7 @@ func RunContainers(t *testing.T, open func(t *testing.T) deploy.Containers, lab 
 	}
 	s := &containerSuite{Containers: open(t), Lab: lab}
 	for name, b := range map[string]Behaviour{
-		"runs": {}, "talks": {Says: []string{"one", "two", "three"}, Warns: "careful"}, "serves": {Page: "hello\n"},
+		"runs": {}, "tells": {Tells: []string{"TOKEN", "PIN", "PLAIN"}}, "talks": {Says: []string{"one", "two", "three"}, Warns: "careful"}, "serves": {Page: "hello\n"},
 		"ends": {Ends: true, Exit: 7}, "deaf": {Deaf: true}, "foreign": {Foreign: true},
 		"well": {Health: "healthy"}, "ill": {Health: "unhealthy"}, "slow": {Health: "starting"},
 	} {
@@ -60,6 +60,7 @@ func RunContainers(t *testing.T, open func(t *testing.T) deploy.Containers, lab 
 	t.Run("commands", s.commands)
 	t.Run("connections", s.connections)
 	t.Run("logs", s.logs)
+	t.Run("logs without secrets", s.logsWithoutSecrets)
 	t.Run("networks", s.networks)
 	t.Run("a network that was disconnected", s.unplugged)
 	t.Run("env files that change", s.envFiles)

@@ -90,7 +90,7 @@ func serve(conn net.Conn, page string) {
 }
 
 // Logs is part of [deploy.Containers].
-func (m *Memory) Logs(ctx context.Context, id string, lines int, since time.Time, w io.Writer) error {
+func (m *Memory) Logs(ctx context.Context, id string, t deploy.Tail, w io.Writer) error {
 	unlock, err := m.enter(ctx, "logs")
 	if err != nil {
 		return err
@@ -100,9 +100,18 @@ func (m *Memory) Logs(ctx context.Context, id string, lines int, since time.Time
 	if err != nil {
 		return err
 	}
-	kept := slices.DeleteFunc(slices.Clone(c.said), func(u utterance) bool { return u.at.Before(since) })
-	for _, p := range kept[max(len(kept)-max(lines, 0), 0):] {
-		if _, err := io.WriteString(w, p.line+"\n"); err != nil {
+	kept := slices.DeleteFunc(slices.Clone(c.said), func(u utterance) bool { return u.at.Before(t.Since) })
+	for _, p := range kept[max(len(kept)-max(t.Lines, 0), 0):] {
+		line := p.line + "\n"
+		for _, secret := range c.secrets {
+			if len(secret) >= 4 {
+				line = strings.ReplaceAll(line, secret, "…")
+			}
+		}
+		if t.Timestamps {
+			line = p.at.UTC().Format(time.RFC3339Nano) + " " + line
+		}
+		if _, err := io.WriteString(w, line); err != nil {
 			return err
 		}
 	}

@@ -113,9 +113,7 @@ func get(t *testing.T, conn net.Conn) string {
 func (s *containerSuite) logs(t *testing.T) {
 	c := s.started(t, s.spec("suite-talks", "talks"))
 	last := func(lines int, since time.Time) string {
-		var out strings.Builder
-		require.NoError(t, s.Logs(t.Context(), c.ID, lines, since, &out))
-		return out.String()
+		return s.printed(t, c.ID, deploy.Tail{Lines: lines, Since: since})
 	}
 	require.Eventually(t, func() bool { return strings.Count(last(100, time.Time{}), "\n") == 4 }, patience, 20*time.Millisecond)
 	assert.ElementsMatch(t, []string{"one", "two", "three", "careful", ""}, strings.Split(last(100, time.Time{}), "\n"))
@@ -125,11 +123,37 @@ func (s *containerSuite) logs(t *testing.T) {
 	assert.NotEmpty(t, last(9, c.Started.Add(-time.Second)))
 	assert.Empty(t, last(9, time.Now().Add(time.Hour)))
 
+	for line := range strings.Lines(s.printed(t, c.ID, deploy.Tail{Lines: 9, Timestamps: true})) {
+		stamp, text, _ := strings.Cut(line, " ")
+		at, err := time.Parse(time.RFC3339Nano, stamp)
+		require.NoError(t, err, line)
+		assert.WithinDuration(t, time.Now(), at, time.Minute)
+		assert.Contains(t, []string{"one\n", "two\n", "three\n", "careful\n"}, text)
+	}
+
 	cause := errors.New("nobody reads")
-	err := s.Logs(t.Context(), c.ID, 9, time.Time{}, brokenWriter{cause})
+	err := s.Logs(t.Context(), c.ID, deploy.Tail{Lines: 9}, brokenWriter{cause})
 	assert.ErrorIs(t, err, cause)
 	assert.Equal(t, fault.Internal, fault.CodeOf(err), "it is not the engine's")
-	refusal(t, s.Logs(t.Context(), "suite-no-such", 9, time.Time{}, io.Discard), fault.NotFound)
+	refusal(t, s.Logs(t.Context(), "suite-no-such", deploy.Tail{Lines: 9}, io.Discard), fault.NotFound)
+}
+
+func (s *containerSuite) printed(t *testing.T, id string, tail deploy.Tail) string {
+	t.Helper()
+	var out strings.Builder
+	require.NoError(t, s.Logs(t.Context(), id, tail, &out))
+	return out.String()
+}
+
+// logsWithoutSecrets has a container print what nobody is to read.
+func (s *containerSuite) logsWithoutSecrets(t *testing.T) {
+	spec := s.spec("suite-tells", "tells")
+	spec.EnvFiles = []string{s.Put(t, "tells.env", "TOKEN=hunter2 and more\nPIN=123\n")}
+	spec.Env = map[string]string{"PLAIN": "of the registry"}
+	c := s.started(t, spec)
+	require.Eventually(t, func() bool { return strings.Count(s.printed(t, c.ID, deploy.Tail{Lines: 9}), "\n") == 3 }, patience, 20*time.Millisecond)
+	assert.Equal(t, "TOKEN is …\nPIN is 123\nPLAIN is of the registry\n", s.printed(t, c.ID, deploy.Tail{Lines: 9}))
+	assert.NotContains(t, s.printed(t, c.ID, deploy.Tail{Lines: 9, Timestamps: true}), "hunter2")
 }
 
 type brokenWriter struct{ err error }
@@ -157,7 +181,7 @@ func (s *containerSuite) canceled(t *testing.T) {
 	_, errs["create"] = s.Create(over, "suite-canceled-too", s.spec("suite-canceled-too", "runs"), nil)
 	_, errs["env"] = s.EnvDiffers(over, id, deploy.Spec{})
 	errs["remove"] = s.Remove(over, id)
-	errs["logs"] = s.Logs(over, id, 1, time.Time{}, io.Discard)
+	errs["logs"] = s.Logs(over, id, deploy.Tail{Lines: 1}, io.Discard)
 	errs["network"] = s.EnsureNetwork(over, "suite-canceled")
 	for call, err := range errs {
 		assert.ErrorIs(t, err, context.Canceled, call)

@@ -24,7 +24,7 @@ func (e *Engine) Container(ctx context.Context, ref string) (*deploy.Container, 
 	}
 	c := told(*raw)
 	if c.Error == "" && couldBeForeign(c) {
-		c.Error, err = e.foreign(ctx, c.ID)
+		c.Error, err = e.foreign(ctx, raw)
 	}
 	return &c, err
 }

@@ -224,7 +224,7 @@ func TestNoEngineForContainers(t *testing.T) {
 	for call, err := range map[string]error{
 		"container": container, "list": list, "create": create, "exec": exec, "dial": dial, "env": env,
 		"start": e.Start(ctx, "a"), "stop": e.Stop(ctx, "a", time.Second), "remove": e.Remove(ctx, "a"), "rename": e.Rename(ctx, "a", "b"),
-		"restart": e.SetRestart(ctx, "a", "no"), "logs": e.Logs(ctx, "a", 1, time.Time{}, os.Stderr), "network": e.EnsureNetwork(ctx, "a"),
+		"restart": e.SetRestart(ctx, "a", "no"), "logs": e.Logs(ctx, "a", deploy.Tail{Lines: 1}, os.Stderr), "network": e.EnsureNetwork(ctx, "a"),
 	} {
 		assert.Equal(t, fault.EngineUnavailable, fault.CodeOf(err), call)
 		assert.ErrorContains(t, err, "there is no such socket", call)

@@ -199,9 +199,9 @@ func couldBeForeign(c deploy.Container) bool {
 
 // foreign looks for the word of the runtime at the end of the container's log;
 // empty: it is not there. A log that cannot be read says nothing.
-func (e *Engine) foreign(ctx context.Context, id string) (string, error) {
+func (e *Engine) foreign(ctx context.Context, c *container.InspectResponse) (string, error) {
 	var last strings.Builder
-	err := e.logs(ctx, id, 1, time.Time{}, &last)
+	err := e.logs(ctx, c, deploy.Tail{Lines: 1}, &last)
 	if err != nil && !errors.Is(err, deploy.ErrRefused) {
 		return "", err
 	}
