@@ -86,7 +86,8 @@ type Containers interface {
 	// Create makes a container, and does not start it. The name is given apart
 	// from the spec, as labels of ours are: a container is made under another
 	// name, and renamed when its turn comes. It fails with [ErrRefused] when the
-	// name is taken.
+	// name is taken. A volume that is not there is made; one that may not be mounted
+	// is what [Volume.Safe] says.
 	Create(ctx context.Context, name string, spec Spec, labels map[string]string) (id string, err error)
 
 	// EnvDiffers names the variables that the env files of a spec give otherwise now

@@ -21,7 +21,8 @@ func TestMemoryContainers(t *testing.T) {
 			t.Cleanup(func() { m.Vanish(id) })
 			return id
 		},
-		Plug: func(_ *testing.T, id, network string, connected bool) { m.Plug(id, network, connected) },
+		Plug:   func(_ *testing.T, id, network string, connected bool) { m.Plug(id, network, connected) },
+		Volume: func(_ *testing.T, name string, options map[string]string) { m.Volume(name, options) },
 		Put: func(_ *testing.T, name, content string) string {
 			m.Put("/run/"+name, content)
 			return "/run/" + name

@@ -234,7 +234,7 @@ func (m *Memory) Create(ctx context.Context, name string, spec deploy.Spec, labe
 	case i == nil:
 		return "", refuseAs(fault.NotFound, "No such image: %s", spec.Image)
 	}
-	if err := errors.Join(m.free(name), pathsThere(spec), filesThere(spec), m.joinable(spec.Networks)); err != nil {
+	if err := errors.Join(m.free(name), pathsThere(spec), filesThere(spec), m.mountable(spec), m.joinable(spec.Networks)); err != nil {
 		return "", err
 	}
 	m.made++
@@ -328,6 +328,26 @@ func (m *Memory) EnvDiffers(ctx context.Context, id string, spec deploy.Spec) ([
 	}
 	slices.Sort(differ)
 	return differ, nil
+}
+
+// Volume makes a volume with options.
+func (m *Memory) Volume(name string, options map[string]string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.volumes == nil {
+		m.volumes = map[string]deploy.Volume{}
+	}
+	m.volumes[name] = deploy.Volume{Name: name, Driver: "local", Options: options}
+}
+
+// mountable says whether the volumes of a spec may be mounted.
+func (m *Memory) mountable(s deploy.Spec) error {
+	for _, mount := range s.Mounts {
+		if err := m.volumes[mount.Volume].Safe(s.Service); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Put writes a file of the host.

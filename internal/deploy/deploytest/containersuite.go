@@ -27,6 +27,8 @@ type Lab struct {
 	// Plug connects a container with a network, or disconnects it, as somebody does
 	// by hand.
 	Plug func(t *testing.T, id, network string, connected bool)
+	// Volume makes a volume with options, as somebody does by hand.
+	Volume func(t *testing.T, name string, options map[string]string)
 	// Put writes a file of the engine's host, and returns its path.
 	Put func(t *testing.T, name, content string) (path string)
 }
@@ -64,6 +66,7 @@ func RunContainers(t *testing.T, open func(t *testing.T) deploy.Containers, lab 
 	t.Run("networks", s.networks)
 	t.Run("a network that was disconnected", s.unplugged)
 	t.Run("env files that change", s.envFiles)
+	t.Run("volumes with options", s.volumes)
 	t.Run("canceled", s.canceled)
 }
 

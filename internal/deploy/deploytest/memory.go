@@ -49,6 +49,7 @@ type Memory struct {
 	loads      int
 	containers map[string]*contained // by ID
 	networks   map[string]bool
+	volumes    map[string]deploy.Volume
 	made       int // containers so far
 }
 

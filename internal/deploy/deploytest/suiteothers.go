@@ -117,3 +117,21 @@ func (s *containerSuite) envFiles(t *testing.T) {
 	_, err = s.EnvDiffers(t.Context(), s.Stranger(t, "suite-strange-env", "suite/runs:v1"), spec)
 	failed(t, err, fault.Denied)
 }
+
+// volumes has somebody make volumes that are not what they seem.
+func (s *containerSuite) volumes(t *testing.T) {
+	s.Volume(t, "suite-plain", nil)
+	s.Volume(t, "suite-memory", map[string]string{"type": "tmpfs", "device": "tmpfs"})
+	s.Volume(t, "suite-etc", map[string]string{"type": "none", "device": "/etc", "o": "bind,ro"})
+	spec := s.spec("suite-volumes", "runs")
+	spec.Mounts = []deploy.Mount{{Volume: "suite-plain", Target: "/a"}, {Volume: "suite-memory", Target: "/b"}, {Volume: "suite-new", Target: "/c"}}
+	s.started(t, spec)
+
+	spec.Container, spec.Security.Privileged = "suite-sly", true
+	spec.Mounts = append(spec.Mounts, deploy.Mount{Volume: "suite-etc", Target: "/d", ReadOnly: true})
+	_, err := s.Create(t.Context(), spec.Container, spec, nil)
+	failed(t, err, fault.Denied, `volume suite-etc of suite is "/etc" of the host`)
+	c, err := s.Container(t.Context(), spec.Container)
+	require.NoError(t, err)
+	assert.Nil(t, c)
+}

@@ -133,7 +133,8 @@ func envFiles(t *testing.T, e *docker.Engine) {
 // A container that is removed leaves its volume; a folder that has the engine's own
 // in it can be mounted as well.
 func TestMountsInside(t *testing.T) {
-	e := open(t, "unix://"+dockertest.StartEngine(t))
+	socket := dockertest.StartEngine(t)
+	e := open(t, "unix://"+socket)
 	load(t, e, deploytest.Behaviour{})
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "note"), []byte("from the host\n"), 0o600))
@@ -148,6 +149,10 @@ func TestMountsInside(t *testing.T) {
 		assert.Contains(t, output, "Read-only file system")
 	})
 	t.Run("reads", func(t *testing.T) { assert.Equal(t, "written\n", says(t, e, run(t, e, spec), "cat", "/data/file")) })
+
+	kept, err := raw(t, socket).VolumeInspect(t.Context(), "kept")
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{deploy.LabelService: "app"}, kept.Labels, "who made it")
 
 	t.Run("a path that goes before the start", func(t *testing.T) {
 		gone := filepath.Join(t.TempDir(), "gone")

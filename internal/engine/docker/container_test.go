@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,6 +25,9 @@ func TestRealContainers(t *testing.T) {
 	plug := func(t *testing.T, id, network string, connected bool) {
 		plugByHand(t, engine.Socket, id, network, connected)
 	}
+	volumes := func(t *testing.T, name string, options map[string]string) {
+		makeVolume(t, engine.Socket, name, options)
+	}
 	files := t.TempDir()
 	put := func(t *testing.T, name, content string) string {
 		path := filepath.Join(files, name)
@@ -32,14 +36,14 @@ func TestRealContainers(t *testing.T) {
 	}
 	t.Run("socket", func(t *testing.T) {
 		deploytest.RunContainers(t, func(t *testing.T) deploy.Containers { return open(t, "unix://"+engine.Socket) }, deploytest.Lab{
-			Stranger: stranger, Plug: plug, Put: put, Inside: func(do func()) { engine.Inside(t, do) },
+			Stranger: stranger, Plug: plug, Put: put, Volume: volumes, Inside: func(do func()) { engine.Inside(t, do) },
 		})
 	})
 	t.Run("ssh", func(t *testing.T) {
 		ssh := engine.StartSSH(t)
 		t.Setenv("PATH", ssh.Bin+":"+os.Getenv("PATH"))
 		deploytest.RunContainers(t, func(t *testing.T) deploy.Containers { return open(t, ssh.URL(engine.Socket)) }, deploytest.Lab{
-			Stranger: stranger, Plug: plug, Put: put,
+			Stranger: stranger, Plug: plug, Put: put, Volume: volumes,
 		})
 	})
 }
@@ -74,4 +78,11 @@ func plugByHand(t *testing.T, socket, id, network string, connected bool) {
 		return
 	}
 	require.NoError(t, api.NetworkDisconnect(t.Context(), network, id, false))
+}
+
+// makeVolume makes a volume as somebody else would.
+func makeVolume(t *testing.T, socket, name string, options map[string]string) {
+	t.Helper()
+	_, err := raw(t, socket).VolumeCreate(t.Context(), volume.CreateOptions{Name: name, DriverOpts: options})
+	require.NoError(t, err)
 }

@@ -45,6 +45,9 @@ func (e *Engine) Create(ctx context.Context, name string, spec deploy.Spec, labe
 	if err := e.networksThere(ctx, doing, spec); err != nil {
 		return "", err
 	}
+	if err := e.volumesThere(ctx, spec); err != nil {
+		return "", err
+	}
 	to := deploy.Container{Name: name, Spec: spec}
 	made, err := e.api.ContainerCreate(ctx, config(spec, secrets, labels), hostConfig(spec), firstNetwork(spec), nil, name)
 	if err != nil {
