@@ -71,8 +71,8 @@ schemas: ## Write schemas/ anew from the Go types
 bench: export NIX_CONFIG := $(NIX_CONFIG)
 bench: ## Measure, and write docs/benchmarks.md
 	@$(MAKE) --no-print-directory build
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/emptyserver ./bench/emptyserver
-	go run ./bench -homelab bin/homelab -empty bin/emptyserver >bin/benchmarks.md
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./bench/emptyserver ./bench/service
+	go run ./bench -homelab bin/homelab -empty bin/emptyserver -service bin/service >bin/benchmarks.md
 	mv bin/benchmarks.md docs/benchmarks.md
 
 fuzz: ## Fuzz each fuzz target for FUZZTIME (30s)

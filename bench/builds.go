@@ -51,12 +51,7 @@ func (r runner) newWorkshop(dir string) (*workshop, error) {
 			return nil, err
 		}
 	}
-	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"}, {"commit", "-q", "-m", "one"}} {
-		if err := r.ok(command.Cmd{Name: "git", Args: args, Dir: dir}); err != nil {
-			return nil, err
-		}
-	}
-	return w, nil
+	return w, r.commit(dir)
 }
 
 func (w *workshop) attr(i int) string { return "packages." + w.system + "." + serviceName(i) }

@@ -82,11 +82,12 @@ func writeArchive(w *tar.Writer, dir string) error {
 		}
 		layers = append(layers, layer)
 	}
-	return packLayers(w, layers)
+	return packLayers(w, layers, "bench:latest", "{}")
 }
 
-// packLayers writes a docker-archive of layers, which it removes.
-func packLayers(w *tar.Writer, layers []string) error {
+// packLayers writes a docker-archive of layers, which it removes; runs is what its
+// config says of containers.
+func packLayers(w *tar.Writer, layers []string, name, runs string) error {
 	var names, sums []string
 	for _, layer := range layers {
 		sum, err := addLayer(w, layer)
@@ -95,8 +96,8 @@ func packLayers(w *tar.Writer, layers []string) error {
 		}
 		names, sums = append(names, strconv.Quote(filepath.Base(layer))), append(sums, strconv.Quote("sha256:"+sum))
 	}
-	config := fmt.Sprintf(`{"architecture":"`+runtime.GOARCH+`","os":"linux","rootfs":{"type":"layers","diff_ids":[%s]}}`, strings.Join(sums, ","))
-	manifest := fmt.Sprintf(`[{"Config":"config.json","RepoTags":["bench:latest"],"Layers":[%s]}]`, strings.Join(names, ","))
+	config := fmt.Sprintf(`{"architecture":"`+runtime.GOARCH+`","os":"linux","config":%s,"rootfs":{"type":"layers","diff_ids":[%s]}}`, runs, strings.Join(sums, ","))
+	manifest := fmt.Sprintf(`[{"Config":"config.json","RepoTags":[%q],"Layers":[%s]}]`, name, strings.Join(names, ","))
 	for name, content := range map[string]string{"config.json": config, "manifest.json": manifest} {
 		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content)), Typeflag: tar.TypeReg}); err != nil {
 			return err
@@ -149,28 +150,28 @@ func writeLayer(path, root string, size int64) error {
 		return err
 	}
 	w := tar.NewWriter(file)
-	err = fillLayer(w, root, size)
+	err = fillLayer(w, top{root: root, size: size, most: anySize})
 	return errors.Join(err, w.Close(), file.Close())
 }
 
-func fillLayer(w *tar.Writer, root string, size int64) error {
-	for left := size; left > slack; {
+func fillLayer(w *tar.Writer, t top) error {
+	for left := t.size; left > slack; {
 		before := left
 		var err error
-		if left, err = addTree(w, root, left); err != nil {
+		if left, err = addTree(w, t, left); err != nil {
 			return err
 		}
 		if left == before {
-			return fmt.Errorf("there are no files below %s to make an image of", root)
+			return fmt.Errorf("there are no files below %s to make an image of", t.root)
 		}
 	}
 	return nil
 }
 
-// addTree adds the files below root that fit into left bytes, and returns what
-// is left then.
-func addTree(w *tar.Writer, root string, left int64) (int64, error) {
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+// addTree adds the files of a layer that fit into left bytes, and returns what is
+// left then.
+func addTree(w *tar.Writer, t top, left int64) (int64, error) {
+	err := filepath.WalkDir(t.root, func(path string, entry fs.DirEntry, err error) error {
 		if left <= slack {
 			return fs.SkipAll
 		}
@@ -182,7 +183,7 @@ func addTree(w *tar.Writer, root string, left int64) (int64, error) {
 			return passOver(err)
 		}
 		size := tarBlock + (info.Size()+tarBlock-1)/tarBlock*tarBlock
-		if size > left {
+		if size > left || info.Size() > t.most {
 			return nil
 		}
 		// What is left is another number each time: engines take no name twice.

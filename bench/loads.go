@@ -2,14 +2,12 @@ package main
 
 import (
 	"archive/tar"
-	"context"
+	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"homelab/internal/command"
@@ -21,78 +19,116 @@ import (
 
 const loadLayers = 10
 
+// top is the layer that an archive has for itself, above those that all have.
+type top struct {
+	name string
+	size int64
+	root string
+	most int64 // of one file, in bytes
+}
+
+const (
+	layerSize = imageSize / loadLayers
+	smallFile = 64 << 10
+	anySize   = 1 << 40
+)
+
+var tops = []top{
+	{"first", layerSize, "/usr/lib", anySize},
+	{"next", layerSize, "/usr/lib", anySize},
+	{"many", layerSize, "/usr", smallFile},
+	{"little", slack + 1<<20, "/usr", smallFile},
+}
+
+// alone is the layer that changes, in an archive without the others.
+const alone = "alone"
+
 // loads compares having an image on an engine with docker load.
-func (r runner) loads(dir string) ([]row, error) {
+func (r runner) loads(dir string) (rows []row, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	first, next := filepath.Join(dir, "first.tar"), filepath.Join(dir, "next.tar")
-	for path, last := range map[string]string{first: "first", next: "next"} {
-		if err := writeLayered(path, last); err != nil {
+	for _, t := range tops {
+		if err := writeLayered(filepath.Join(dir, t.name), loadLayers, t); err != nil {
 			return nil, err
 		}
 	}
-	socket, stop, err := startEngine(r.ctx, dir)
+	if err := writeLayered(filepath.Join(dir, alone), 1, tops[1]); err != nil {
+		return nil, err
+	}
+	e, err := r.startEngine(dir, "--bridge", "none", "--iptables=false")
 	if err != nil {
 		return nil, err
 	}
-	rows, err := r.onEngine(socket, first, next)
-	return rows, errors.Join(err, stop())
-}
-
-func (r runner) onEngine(socket, first, next string) ([]row, error) {
-	way, err := dockerhost.Dial(r.ctx, dockerhost.Endpoint{URL: "unix://" + socket})
+	defer func() { err = errors.Join(err, e.stop()) }()
+	way, err := dockerhost.Dial(r.ctx, dockerhost.Endpoint{URL: e.url()})
 	if err != nil {
 		return nil, err
 	}
 	defer way.Close()
-	engine, err := docker.New(way)
+	client, err := docker.New(way)
 	if err != nil {
 		return nil, err
 	}
-	cli := func(args ...string) error {
-		return r.ok(command.Cmd{Name: "docker", Args: append([]string{"--host", "unix://" + socket}, args...)})
+	return e.loads(client)
+}
+
+// loaded loads an archive as homelab does. It is read before: that is part of the
+// build.
+func (e *engine) loaded(client deploy.Engine, name string) (func() error, error) {
+	i, err := image.Read(e.run.ctx, e.in(name))
+	if err != nil {
+		return nil, err
 	}
-	ours := func(path string) (func() error, error) {
-		i, err := image.Read(r.ctx, path)
-		if err != nil {
-			return nil, err
+	a := deploy.Artifact{Service: "bench", Out: "/nix/store/" + name + "-bench", Image: i, Name: "bench:latest", Open: image.OpenFile(e.in(name))}
+	return func() error { _, err := deploy.Load(e.run.ctx, client, "local", a, nil); return err }, nil
+}
+
+func (e *engine) loads(client deploy.Engine) ([]row, error) {
+	first, err := e.loaded(client, "first")
+	if err != nil {
+		return nil, err
+	}
+	nothing := func() error { return e.docker("system", "prune", "--all", "--force") }
+	// The name that moves goes back to the first; what it leaves has none, or a pin.
+	onlyFirst := func() error {
+		if err := first(); err != nil {
+			return err
 		}
-		hash := strings.Repeat(string(filepath.Base(path)[0]), 32)
-		a := deploy.Artifact{Service: "bench", Out: "/nix/store/" + hash + "-bench", Image: i, Name: "bench:latest", Open: image.OpenFile(path)}
-		return func() error { _, err := deploy.Load(r.ctx, engine, "local", a, nil); return err }, nil
+		return e.run.ok(command.Cmd{Name: "sh", Args: []string{"-c",
+			"for other in next many little; do docker image rm --force bench:nix-$other || :; done; docker image prune --force"},
+			Env: []string{"DOCKER_HOST=" + e.url()}})
 	}
-	loadFirst, err := ours(first)
-	if err != nil {
-		return nil, err
-	}
-	loadNext, err := ours(next)
-	if err != nil {
-		return nil, err
-	}
-	nothing := func() error { return cli("system", "prune", "--all", "--force") }
-	onlyFirst := func() error { return errors.Join(nothing(), loadFirst()) }
-	keep := func() error { return nil }
-	if err := loadFirst(); err != nil {
+	if err := first(); err != nil {
 		return nil, err
 	}
 	var rows []row
 	for _, c := range []struct {
-		what, bound string
-		rounds      int
-		reset       func() error
-		run         func() error
-		archive     string
+		what, bound   string
+		rounds        int
+		reset         func() error
+		archive, with string // theirs, if it is another one
 	}{
-		{"an image of 1 GiB and 10 layers that is on the host", "≤ 0.01", 7, keep, loadFirst, first},
-		{"the same, with one layer of ten changed", "≤ 0.15", 3, onlyFirst, loadNext, next},
-		{"the same, on a host that has nothing of it", "≤ 1.05", 3, nothing, loadFirst, first},
+		{"an image of 1 GiB and 10 layers that is on the host", "≤ 0.01", 7, onlyFirst, "first", ""},
+		{"the same, with one layer of ten changed", "≤ 0.15", 3, onlyFirst, "next", ""},
+		{"that layer, and nothing but it", "", 3, onlyFirst, "next", alone},
+		{"an image of 1 GiB, with one layer of ten changed, which is of files below 64 KiB", "≤ 0.15", 3, onlyFirst, "many", ""},
+		{"the same, when that layer is of 1 MiB", "≤ 0.15", 3, onlyFirst, "little", ""},
+		{"the same, on a host that has nothing of it", "≤ 1.05", 3, nothing, "first", ""},
 	} {
-		compared, err := pairAfter(c.rounds, c.reset, c.run, func() error { return cli("load", "--quiet", "--input", c.archive) })
+		ours, err := e.loaded(client, c.archive)
 		if err != nil {
 			return nil, err
 		}
-		compared.what, compared.ours, compared.theirs, compared.bound = c.what, "`deploy.Load`", "`docker load`", c.bound
+		theirs, load := cmp.Or(c.with, c.archive), "`docker load`"
+		if c.with != "" {
+			load += " of an archive of that layer alone"
+		}
+		compared, err := pairAfter(c.rounds, c.reset, ours, func() error { return e.docker("load", "--quiet", "--input", e.in(theirs)) })
+		if err != nil {
+			return nil, err
+		}
+		compared.what, compared.ours, compared.theirs, compared.bound = c.what, "`deploy.Load`", load, c.bound
 		rows = append(rows, compared)
 	}
 	return rows, nil
@@ -118,20 +154,20 @@ func pairAfter(rounds int, reset, ours, theirs func() error) (row, error) {
 	return row{our: median(a), their: median(b), ratio: median(ratios)}, nil
 }
 
-// writeLayered writes a docker-archive with ten layers, the last of its own.
-func writeLayered(path, last string) error {
+// writeLayered writes a docker-archive with so many layers, the last of its own.
+func writeLayered(path string, count int, last top) error {
 	dir, err := os.MkdirTemp(filepath.Dir(path), "layers-*")
 	if err != nil {
 		return err
 	}
 	var layers []string
-	for i := range loadLayers {
-		mark := strconv.Itoa(i)
-		if i == loadLayers-1 {
-			mark = last
+	for i := range count {
+		t := top{strconv.Itoa(i), layerSize, roots[i%len(roots)], anySize}
+		if i == count-1 {
+			t = last
 		}
 		layer := filepath.Join(dir, "layer"+strconv.Itoa(i)+".tar")
-		if err := writeMarked(layer, roots[i%len(roots)], mark, imageSize/loadLayers); err != nil {
+		if err := writeMarked(layer, t); err != nil {
 			return err
 		}
 		layers = append(layers, layer)
@@ -140,45 +176,23 @@ func writeLayered(path, last string) error {
 	if err != nil {
 		return err
 	}
-	err = packLayers(tar.NewWriter(file), layers)
+	err = packLayers(tar.NewWriter(file), layers, "bench:latest", "{}")
 	return errors.Join(err, file.Close(), os.RemoveAll(dir))
 }
 
-// writeMarked writes a layer that no other mark gives.
-func writeMarked(path, root, mark string, size int64) error {
+// writeMarked writes a layer that no other name gives.
+func writeMarked(path string, t top) error {
 	file, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	w := tar.NewWriter(file)
-	err = w.WriteHeader(&tar.Header{Name: "mark", Mode: 0o644, Size: int64(len(mark)), Typeflag: tar.TypeReg})
+	err = w.WriteHeader(&tar.Header{Name: "mark", Mode: 0o644, Size: int64(len(t.name)), Typeflag: tar.TypeReg})
 	if err == nil {
-		_, err = io.WriteString(w, mark)
+		_, err = io.WriteString(w, t.name)
 	}
 	if err == nil {
-		err = fillLayer(w, root, size)
+		err = fillLayer(w, t)
 	}
 	return errors.Join(err, w.Close(), file.Close())
-}
-
-// startEngine starts a Docker engine in namespaces of its own, which keeps all in a
-// folder.
-func startEngine(ctx context.Context, dir string) (socket string, stop func() error, err error) {
-	in := func(name string) string { return filepath.Join(dir, name) }
-	socket = in("docker.sock")
-	engine, err := command.Start(ctx, command.Cmd{
-		Name: "unshare", Install: "this row needs root, util-linux and docker.io",
-		Args: []string{"--net", "--mount", "dockerd", "--data-root", in("data"), "--exec-root", in("exec"), "--pidfile", in("pid"),
-			"--host", "unix://" + socket, "--bridge", "none", "--iptables=false"},
-	})
-	if err != nil {
-		return "", nil, err
-	}
-	for range 300 {
-		if _, err := os.Stat(socket); err == nil {
-			return socket, engine.Close, nil
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return "", nil, errors.Join(fmt.Errorf("the engine is not ready after 30 s"), engine.Close())
 }

@@ -2,7 +2,7 @@
 // one run, and prints a Markdown table of medians and ratios. Ratios are taken
 // pair by pair, so that they hold on a machine whose speed drifts.
 //
-//	go run ./bench -homelab bin/homelab -empty bin/emptyserver
+//	go run ./bench -homelab bin/homelab -empty bin/emptyserver -service bin/service
 package main
 
 import (
@@ -32,6 +32,7 @@ func main() {
 func bench(ctx context.Context) error {
 	homelab := flag.String("homelab", "bin/homelab", "the program")
 	empty := flag.String("empty", "bin/emptyserver", "an MCP server without tools")
+	service := flag.String("service", "bin/service", "what runs in containers")
 	rounds := flag.Int("rounds", 15, "pairs of runs for each row")
 	flag.Parse()
 
@@ -41,6 +42,9 @@ func bench(ctx context.Context) error {
 		return err
 	}
 	if run.empty, err = filepath.Abs(*empty); err != nil {
+		return err
+	}
+	if run.service, err = filepath.Abs(*service); err != nil {
 		return err
 	}
 	temp, err := os.MkdirTemp("", "homelab-bench-*")
@@ -87,6 +91,7 @@ func measure(run runner, temp string) error {
 		{"builds", func() ([]row, error) { return run.builds(filepath.Join(temp, "builds")) }},
 		{"exact plans", func() ([]row, error) { return run.exact(filepath.Join(temp, "exact"), filepath.Join(temp, "cache")) }},
 		{"images", func() ([]row, error) { return run.images(filepath.Join(temp, "images")) }},
+		{"runs", func() ([]row, error) { return run.runs(filepath.Join(temp, "runs")) }},
 		{"loads", func() ([]row, error) { return run.loads(filepath.Join(temp, "loads")) }},
 	} {
 		fmt.Fprintln(os.Stderr, "measuring", more.what)
@@ -101,10 +106,10 @@ func measure(run runner, temp string) error {
 
 // runner runs the programs that are compared.
 type runner struct {
-	ctx            context.Context
-	rounds         int
-	homelab, empty string
-	pause          time.Duration // before each run of ours
+	ctx                     context.Context
+	rounds                  int
+	homelab, empty, service string
+	pause                   time.Duration // before each run of ours
 }
 
 // environment keeps the configuration of the machine out of the measurement.
@@ -113,10 +118,14 @@ var environment = []string{
 	"GIT_AUTHOR_NAME=bench", "GIT_AUTHOR_EMAIL=bench@example.org", "GIT_COMMITTER_NAME=bench", "GIT_COMMITTER_EMAIL=bench@example.org",
 }
 
+func (r runner) do(c command.Cmd) (command.Result, error) {
+	c.Env = append(slices.Clone(environment), c.Env...)
+	return command.Run(r.ctx, c)
+}
+
 // ok runs a command that must succeed.
 func (r runner) ok(c command.Cmd) error {
-	c.Env = append(slices.Clone(environment), c.Env...)
-	result, err := command.Run(r.ctx, c)
+	result, err := r.do(c)
 	if err == nil && result.Exit != 0 {
 		err = fmt.Errorf("%s %q: %s", c.Name, c.Args, result.FirstLine())
 	}

@@ -127,3 +127,13 @@ func write(path, content string) error {
 	}
 	return os.WriteFile(path, []byte(content), 0o644)
 }
+
+// commit makes a repository of a folder.
+func (r runner) commit(dir string) error {
+	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"}, {"commit", "-q", "-m", "one"}} {
+		if err := r.ok(command.Cmd{Name: "git", Args: args, Dir: dir}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

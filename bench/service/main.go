@@ -1,0 +1,180 @@
+// Service is the other side of what is measured of containers. It runs in them,
+// where it serves from its first moment on and ends as soon as it is asked to, and
+// it watches one from outside, as its clients see it.
+//
+//	service                 serves port 8080
+//	service crash           ends at once
+//	service watch ADDRESS   asks every millisecond until standard input ends, and
+//	                        prints for how long nobody answered, in nanoseconds
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+const address = ":8080"
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "service:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	switch {
+	case len(args) == 0:
+		return serve()
+	case args[0] == "watch" && len(args) == 2:
+		return watch(args[1])
+	}
+	return errors.New("this version does not work")
+}
+
+func serve() error {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM)
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error)
+	go func() {
+		failed <- http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+	}()
+	select {
+	case err := <-failed:
+		return err
+	case <-asked:
+		return nil
+	}
+}
+
+// probe is one request: when it was made, and when it was over.
+type probe struct {
+	begun, over time.Time
+	good        bool
+}
+
+const (
+	interval = time.Millisecond
+	patience = 2 * time.Second  // of one probe
+	silence  = 30 * time.Second // without a good one
+)
+
+// watch does not wait for a probe before it makes the next: one that hangs hides
+// nothing. It says "watching" with the first good one, and ends with the first good
+// one after the end of standard input.
+func watch(address string) error {
+	ended := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // whatever ends it
+		close(ended)
+	}()
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	found := make(chan probe, 1<<16)
+	var last bool // standard input is over
+	var since time.Time
+	w := watched{}
+	silent := time.NewTimer(silence)
+	for {
+		select {
+		case <-silent.C:
+			return fmt.Errorf("nobody answers at %s for %s", address, silence)
+		case <-ended:
+			last, since, ended = true, time.Now(), nil
+		case <-tick.C:
+			go func() { found <- ask(address) }()
+		case p := <-found:
+			if p.good {
+				silent.Reset(silence)
+			}
+			if p.good && !w.up {
+				w.up = true
+				fmt.Fprintln(os.Stdout, "watching")
+			}
+			if w.up {
+				w.probes = append(w.probes, p)
+			}
+			if last && p.good && p.begun.After(since) {
+				fmt.Fprintln(os.Stdout, w.outage().Nanoseconds())
+				return nil
+			}
+		}
+	}
+}
+
+type watched struct {
+	up     bool // a probe was good
+	probes []probe
+}
+
+// outage is from the first probe that failed to the first good answer after the
+// last one that did.
+func (w watched) outage() time.Duration {
+	var first, last, back time.Time
+	for _, p := range w.probes {
+		if p.good {
+			continue
+		}
+		if first.IsZero() || p.begun.Before(first) {
+			first = p.begun
+		}
+		if p.begun.After(last) {
+			last = p.begun
+		}
+	}
+	for _, p := range w.probes {
+		if p.good && p.begun.After(last) && (back.IsZero() || p.over.Before(back)) {
+			back = p.over
+		}
+	}
+	if first.IsZero() {
+		return 0
+	}
+	return back.Sub(first)
+}
+
+// ask makes one request on a connection of its own.
+func ask(address string) probe {
+	p := probe{begun: time.Now()}
+	err := request(address)
+	p.over, p.good = time.Now(), err == nil
+	return p
+}
+
+func request(address string) error {
+	conn, err := net.DialTimeout("tcp", address, patience)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	// Closed at once: a thousand a second would use up the ports.
+	if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
+		return err
+	}
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+		return err
+	}
+	const good = "HTTP/1.0 200"
+	answer := make([]byte, len(good))
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		return err
+	}
+	if string(answer) != good {
+		return fmt.Errorf("it says %q", answer)
+	}
+	return nil
+}
