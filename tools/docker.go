@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"homelab/internal/deploy"
+	"homelab/internal/plan"
 )
 
 // loads is what a tool that adds to a host and takes nothing away is annotated
@@ -63,7 +64,7 @@ func statusTool(core Core) Tool {
 	return New(Tool{
 		Name:        "status",
 		Title:       "What runs on the hosts",
-		Description: "Does each service run, since when, from which commit and image, and is it as the registry says? Asks all hosts side by side; one that does not answer within ten seconds holds up nobody.",
+		Description: "Does each service run, since when, from which commit and image, is it as the registry says, and is there something to deploy? Asks all hosts side by side; one that does not answer within ten seconds holds up nobody.",
 		Guidance:    "Use it after docker_run, and to see what is there.",
 		Command:     []string{"status"},
 		Positional:  "services",
@@ -89,7 +90,7 @@ func DescribeStatus(r *deploy.StatusReport) string {
 	for _, part := range []struct {
 		n    int
 		word string
-	}{{c.Running, "running"}, {c.Stopped, "stopped"}, {c.Missing, "missing"}, {c.Unknown, "unknown"}, {c.Drifted, "not as the registry says"}} {
+	}{{c.Running, "running"}, {c.Stopped, "stopped"}, {c.Missing, "missing"}, {c.Unknown, "unknown"}, {c.Drifted, "not as the registry says"}, {c.Behind, "to deploy"}} {
 		if part.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.word))
 		}
@@ -120,6 +121,9 @@ func DescribeService(s deploy.ServiceStatus) string {
 	if s.State == deploy.ServiceStopped {
 		parts = append(parts, fmt.Sprintf("exit status %d", s.Exit))
 	}
+	if s.Todo != "" && s.Todo != plan.None {
+		parts = append(parts, "to deploy: "+string(s.Todo))
+	}
 	for _, d := range s.Drift {
 		parts = append(parts, fmt.Sprintf("%s is %q, not %q", d.Field, d.Is, d.Want))
 	}
@@ -137,6 +141,9 @@ func statusText(r *deploy.StatusReport) string {
 			text.add("host %s does not answer: %s", Printable(h.Name), Printable(h.Problem.Message))
 			text.add("  hint: %s", Printable(h.Problem.Hint))
 		}
+	}
+	if r.Problem != nil {
+		text.add("what there is to deploy cannot be told: %s", Printable(r.Problem.Message))
 	}
 	for _, s := range r.Services {
 		text.add("%s %s on %s%s", s.State, Printable(s.Name), Printable(s.Host), after(": ", DescribeService(s)))

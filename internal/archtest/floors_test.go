@@ -67,6 +67,7 @@ var siblings = []struct{ from, to, why string }{
 	{"internal/rollout", "internal/build", "what is deployed is what was built"},
 	{"internal/rollout", "internal/deploy", "what is deployed is compared with what runs"},
 	{"internal/rollout", "internal/plan", "what is deployed is what a plan decided"},
+	{"internal/deploy", "internal/plan", "what runs is held against what a plan says there is to do"},
 	{"internal/deploy", "internal/build", "what is loaded is what was built"},
 	{"internal/deploy/deploytest", "internal/deploy", "the suite is that of its engine"},
 	{"internal/build", "internal/plan", "what is built is what a plan decided"},

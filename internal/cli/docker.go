@@ -61,4 +61,11 @@ func (p *page) status(r *deploy.StatusReport) {
 		}
 	}
 	p.list("Hosts that do not answer", silent)
+	p.blank()
+	if r.Head != nil {
+		p.line("compared with " + tools.DescribeSide(*r.Head))
+	}
+	if r.Problem != nil {
+		p.line("what there is to deploy cannot be told: " + r.Problem.Message)
+	}
 }

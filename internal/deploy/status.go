@@ -12,6 +12,7 @@ import (
 
 	"homelab/internal/build"
 	"homelab/internal/fault"
+	"homelab/internal/plan"
 	"homelab/registry"
 )
 
@@ -25,6 +26,8 @@ type StatusReport struct {
 	Counts   StatusCounts    `json:"counts" jsonschema_description:"Number of services by state."`
 	Services []ServiceStatus `json:"services" jsonschema_description:"What runs of each service, by name."`
 	Hosts    []HostStatus    `json:"hosts" jsonschema_description:"Who answers, by name."`
+	Head     *plan.Side      `json:"head,omitempty" jsonschema_description:"What the services are to run: the work tree. Left out when that cannot be told, see problem."`
+	Problem  *build.Problem  `json:"problem,omitempty" jsonschema_description:"Why it cannot be told what the services are to run."`
 }
 
 // StatusCounts has the number of services by state.
@@ -35,6 +38,7 @@ type StatusCounts struct {
 	Missing int `json:"missing" jsonschema_description:"Without a container."`
 	Unknown int `json:"unknown" jsonschema_description:"On a host that does not answer."`
 	Drifted int `json:"drifted" jsonschema_description:"Running otherwise than the registry says."`
+	Behind  int `json:"behind" jsonschema_description:"With something to deploy, as far as hints tell."`
 }
 
 // ServiceState is whether a service runs.
@@ -49,22 +53,23 @@ const (
 
 // ServiceStatus is what runs of a service.
 type ServiceStatus struct {
-	Name       string       `json:"name" jsonschema_description:"Name of the service."`
-	Host       string       `json:"host" jsonschema_description:"Name of its host."`
-	State      ServiceState `json:"state" jsonschema:"enum=running,enum=stopped,enum=missing,enum=unknown" jsonschema_description:"running, stopped, missing (no container of homelab's) or unknown (the host does not answer)."`
-	Container  string       `json:"container" jsonschema_description:"Name of the container."`
-	Health     string       `json:"health,omitempty" jsonschema_description:"What the image's own check says; left out when it has none."`
-	Generation int          `json:"generation,omitempty" jsonschema_description:"Generation that is there."`
-	Kept       int          `json:"kept,omitempty" jsonschema_description:"Earlier generations that are kept, stopped."`
-	Revision   string       `json:"revision,omitempty" jsonschema_description:"Commit that it was built from."`
-	WorkTree   string       `json:"workTree,omitempty" jsonschema_description:"dirty when it was built from edits on top of that."`
-	Out        string       `json:"out,omitempty" jsonschema_description:"Store path of the artifact."`
-	Image      string       `json:"image,omitempty" jsonschema_description:"Name of the image."`
-	Restarts   int          `json:"restarts,omitempty" jsonschema_description:"How often the engine has restarted it."`
-	Since      string       `json:"since,omitempty" jsonschema_description:"When it was started, or ended, in UTC."`
-	Exit       int          `json:"exit,omitempty" jsonschema_description:"Status that it ended with."`
-	Drift      []Difference `json:"drift,omitempty" jsonschema_description:"Where it is otherwise than the registry says."`
-	BrokenOff  string       `json:"brokenOff,omitempty" jsonschema_description:"Step before which a switch was broken off: the next docker_run repairs it."`
+	Name       string        `json:"name" jsonschema_description:"Name of the service."`
+	Host       string        `json:"host" jsonschema_description:"Name of its host."`
+	State      ServiceState  `json:"state" jsonschema:"enum=running,enum=stopped,enum=missing,enum=unknown" jsonschema_description:"running, stopped, missing (no container of homelab's) or unknown (the host does not answer)."`
+	Container  string        `json:"container" jsonschema_description:"Name of the container."`
+	Health     string        `json:"health,omitempty" jsonschema_description:"What the image's own check says; left out when it has none."`
+	Generation int           `json:"generation,omitempty" jsonschema_description:"Generation that is there."`
+	Kept       int           `json:"kept,omitempty" jsonschema_description:"Earlier generations that are kept, stopped."`
+	Revision   string        `json:"revision,omitempty" jsonschema_description:"Commit that it was built from."`
+	WorkTree   string        `json:"workTree,omitempty" jsonschema_description:"dirty when it was built from edits on top of that."`
+	Out        string        `json:"out,omitempty" jsonschema_description:"Store path of the artifact."`
+	Image      string        `json:"image,omitempty" jsonschema_description:"Name of the image."`
+	Restarts   int           `json:"restarts,omitempty" jsonschema_description:"How often the engine has restarted it."`
+	Since      string        `json:"since,omitempty" jsonschema_description:"When it was started, or ended, in UTC."`
+	Exit       int           `json:"exit,omitempty" jsonschema_description:"Status that it ended with."`
+	Todo       plan.Decision `json:"todo,omitempty" jsonschema:"enum=rebuild,enum=redeploy,enum=none,enum=unknown,enum=blocked" jsonschema_description:"What a plan says there is to do for it; left out when there is no plan."`
+	Drift      []Difference  `json:"drift,omitempty" jsonschema_description:"Where it is otherwise than the registry says."`
+	BrokenOff  string        `json:"brokenOff,omitempty" jsonschema_description:"Step before which a switch was broken off: the next docker_run repairs it."`
 }
 
 // HostStatus is whether a host answers.
@@ -159,9 +164,22 @@ func envDifferences(ctx context.Context, e Containers, c *Container, want Spec) 
 	return all
 }
 
-// Gather makes a report of what is known of each host.
-func Gather(hosts []HostStatus, services []ServiceStatus) *StatusReport {
+// Gather makes a report of what is known of each host, and of what there is to do
+// according to a plan, or why there is none.
+func Gather(hosts []HostStatus, services []ServiceStatus, todo *plan.Plan, err error) *StatusReport {
 	r := &StatusReport{Services: services, Hosts: hosts}
+	if err != nil {
+		r.Problem = build.ProblemOf(err)
+	} else {
+		r.Head = &todo.Head
+		for i := range services {
+			for _, s := range todo.Services {
+				if s.Name == services[i].Name {
+					services[i].Todo = s.Decision
+				}
+			}
+		}
+	}
 	slices.SortFunc(r.Services, func(a, b ServiceStatus) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(r.Hosts, func(a, b HostStatus) int { return strings.Compare(a.Name, b.Name) })
 	for _, s := range r.Services {
@@ -178,6 +196,9 @@ func Gather(hosts []HostStatus, services []ServiceStatus) *StatusReport {
 		}
 		if len(s.Drift) > 0 {
 			r.Counts.Drifted++
+		}
+		if s.Todo != "" && s.Todo != plan.None {
+			r.Counts.Behind++
 		}
 	}
 	return r

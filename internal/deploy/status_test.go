@@ -10,6 +10,7 @@ import (
 
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
+	"homelab/internal/plan"
 	"homelab/registry"
 )
 
@@ -63,6 +64,10 @@ func TestStatusOfASilentHost(t *testing.T) {
 	assert.Equal(t, fault.HostUnreachable, host.Problem.Code)
 	assert.Equal(t, deploy.ServiceUnknown, web.State)
 
-	r := deploy.Gather([]deploy.HostStatus{host}, []deploy.ServiceStatus{web})
+	r := deploy.Gather([]deploy.HostStatus{host}, []deploy.ServiceStatus{web}, &plan.Plan{Services: []plan.Service{{Name: "web", Decision: plan.Rebuild}}}, nil)
+	assert.Equal(t, deploy.StatusCounts{Total: 1, Unknown: 1, Behind: 1}, r.Counts)
+	assert.Equal(t, plan.Rebuild, r.Services[0].Todo)
+	r = deploy.Gather([]deploy.HostStatus{host}, []deploy.ServiceStatus{web}, nil, fault.New(fault.Precondition, "an unfinished merge", ""))
 	assert.Equal(t, deploy.StatusCounts{Total: 1, Unknown: 1}, r.Counts)
+	assert.Equal(t, "an unfinished merge", r.Problem.Message)
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"homelab/internal/deploy"
+	"homelab/internal/plan"
 	"homelab/registry"
 )
 
@@ -54,11 +55,16 @@ func (h *Harness) status(ctx context.Context, r deploy.StatusRequest) (*deploy.S
 			return nil
 		})
 	}
+	// Of all services, whichever were asked for: naming one would count as a change.
+	todo, failed := planner.Order(ctx, plan.Request{}, "")
 	_ = group.Wait() // never fails
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return deploy.Gather(hosts, services), nil
+	if failed != nil {
+		return deploy.Gather(hosts, services, nil, failed), nil
+	}
+	return deploy.Gather(hosts, services, todo.Plan, nil), nil
 }
 
 // asked are the services that are asked about, by host: those that are named, else
