@@ -1,6 +1,7 @@
 package deploytest
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -96,9 +97,11 @@ func (s *containerSuite) foreign(t *testing.T) {
 		refusal(t, err, fault.Precondition, "exec format error")
 		return
 	}
-	c := s.exits(t, id)
-	assert.Contains(t, c.Error, "exec format error")
-	assert.Contains(t, c.Error, "another processor")
+	s.exits(t, id)
+	// Its log may come after its end.
+	s.becomes(t, id, func(c deploy.Container) bool {
+		return strings.Contains(c.Error, "exec format error") && strings.Contains(c.Error, "another processor")
+	})
 }
 
 func (s *containerSuite) names(t *testing.T) {
