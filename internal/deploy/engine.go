@@ -33,6 +33,12 @@ type Engine interface {
 	// Tag gives an image one more name, REPOSITORY:TAG. When another image had
 	// it, the name moves.
 	Tag(ctx context.Context, ref, name string) error
+
+	// Untag takes a name of an image away, and the image with its last one: then it
+	// is gone. What is no name of an image is no error, and changes nothing. It fails
+	// with [ErrInUse], and [fault.Conflict], when a container that is there, running or
+	// not, was made from that name, or uses the image and it is the last one.
+	Untag(ctx context.Context, name string) (gone bool, err error)
 }
 
 // Platform is what an engine runs and how it keeps images.
@@ -55,4 +61,5 @@ type HostImage struct {
 	DiffIDs []string // of the layers, bottom first
 	OS      string
 	Arch    string
+	Size    int64 // bytes, as the engine counts them; layers that others have too among them
 }

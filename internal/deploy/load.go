@@ -146,6 +146,8 @@ var (
 	ErrRefused = errors.New("the engine refuses")
 	// ErrNoSpace is there besides when its disk is full.
 	ErrNoSpace = errors.New("the disk of the engine is full")
+	// ErrInUse is there besides when a container needs what was to go.
+	ErrInUse = errors.New("a container uses it")
 )
 
 // errArtifact is in the errors that are those of the artifact.

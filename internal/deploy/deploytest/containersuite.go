@@ -67,6 +67,7 @@ func RunContainers(t *testing.T, open func(t *testing.T) deploy.Containers, lab 
 	t.Run("a network that was disconnected", s.unplugged)
 	t.Run("env files that change", s.envFiles)
 	t.Run("volumes with options", s.volumes)
+	t.Run("names in use", s.namesInUse)
 	t.Run("canceled", s.canceled)
 }
 

@@ -26,7 +26,7 @@ type Memory struct {
 	// Fail, when it is set, is asked before each call with the call's name, and
 	// its error is the answer: nothing was done then. An error that the caller of
 	// the engine knows from no engine plays a crash between two calls. The names
-	// are platform, image, images, load, tag; container, list, create, env, start,
+	// are platform, image, images, load, tag, untag; container, list, create, env, start,
 	// stop, remove, rename, restart, exec, dial, logs and network.
 	Fail func(call string) error
 	// Forget loads nothing, and says nothing of it.
@@ -131,6 +131,39 @@ func (m *Memory) Tag(ctx context.Context, ref, name string) error {
 	return nil
 }
 
+// Untag is part of [deploy.Engine].
+func (m *Memory) Untag(ctx context.Context, name string) (bool, error) {
+	if err := errors.Join(ctx.Err(), m.asked("untag")); err != nil {
+		return false, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := m.find(name)
+	if i == nil || i.ID == name {
+		return false, nil
+	}
+	for _, c := range m.containers {
+		switch {
+		case c.ImageID != i.ID:
+		case c.Spec.Image == name:
+			return false, inUse("image %s is in use: container %s was made from it", name, c.ID)
+		case len(i.Names) == 1:
+			return false, inUse("image %s is in use: it is the last name of an image that a container uses", name)
+		}
+	}
+	i.Names = slices.DeleteFunc(i.Names, func(n string) bool { return n == name })
+	if len(i.Names) == 0 {
+		delete(m.images, i.ID)
+	}
+	return len(i.Names) == 0, nil
+}
+
+func inUse(format string, args ...any) error {
+	f := fault.Newf(fault.Conflict, "remove the container first", format, args...)
+	f.Err = errors.Join(deploy.ErrInUse, deploy.ErrRefused)
+	return f
+}
+
 func (m *Memory) name(i *deploy.HostImage, name string) {
 	for _, other := range m.images {
 		other.Names = slices.DeleteFunc(other.Names, func(n string) bool { return n == name })
@@ -218,7 +251,7 @@ func (m *Memory) loadDocker(entries map[string][]byte) error {
 			return refuse("open %s: no such file or directory", path)
 		}
 	}
-	m.keep(sum(raw), c, manifest[0].RepoTags)
+	m.keep(sum(raw), c, manifest[0].RepoTags, int64(len(raw)))
 	return nil
 }
 
@@ -270,14 +303,15 @@ func (m *Memory) loadOCI(entries map[string][]byte) error {
 	for _, d := range index.Manifests {
 		names = append(names, d.Annotations["io.containerd.image.name"])
 	}
-	m.keep(digest, c, names)
+	m.keep(digest, c, names, int64(len(blob(digest))))
 	return nil
 }
 
-func (m *Memory) keep(id string, c config, names []string) {
+// keep has an image under names. Of its size only that something has one counts.
+func (m *Memory) keep(id string, c config, names []string, size int64) {
 	i := m.images[id]
 	if i == nil {
-		i = &deploy.HostImage{ID: id, DiffIDs: c.RootFS.DiffIDs, OS: c.OS, Arch: c.Architecture, Names: []string{}}
+		i = &deploy.HostImage{ID: id, DiffIDs: c.RootFS.DiffIDs, OS: c.OS, Arch: c.Architecture, Names: []string{}, Size: size}
 		m.images[id], m.behaviours[id] = i, behaviour(c.Config.Labels)
 	}
 	for _, diffID := range c.RootFS.DiffIDs {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -80,6 +81,8 @@ func Run(t *testing.T, open func(t *testing.T) deploy.Engine) {
 		Found(t, e, "suite/d:v1")
 	})
 
+	t.Run("names go", func(t *testing.T) { namesGo(t, e) })
+
 	t.Run("what is no archive is not taken", func(t *testing.T) {
 		whole := Archive("suite/e:v1", "1", "a layer of its own")
 		for name, content := range map[string][]byte{
@@ -108,6 +111,8 @@ func Run(t *testing.T, open func(t *testing.T) deploy.Engine) {
 		assert.ErrorIs(t, e.Load(over, bytes.NewReader(Archive("suite/g:v1", "1", "x"))), context.Canceled)
 		_, err := e.Image(over, "suite/g:v1")
 		assert.ErrorIs(t, err, context.Canceled)
+		_, err = e.Untag(over, "suite/g:v1")
+		assert.ErrorIs(t, err, context.Canceled)
 	})
 }
 
@@ -128,6 +133,11 @@ func Read(t *testing.T, archive []byte) *image.Image {
 	i, err := image.Read(t.Context(), path)
 	require.NoError(t, err)
 	return i
+}
+
+func sorted(names []string) []string {
+	slices.Sort(names)
+	return names
 }
 
 func diffIDs(i *image.Image) []string {

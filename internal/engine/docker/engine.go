@@ -131,7 +131,7 @@ func (e *Engine) Image(ctx context.Context, ref string) (*deploy.HostImage, erro
 	if err != nil {
 		return nil, e.explain(ctx, "docker image inspect", err)
 	}
-	return &deploy.HostImage{ID: i.ID, Names: named(i.RepoTags), DiffIDs: append([]string{}, i.RootFS.Layers...), OS: i.Os, Arch: i.Architecture}, nil
+	return &deploy.HostImage{ID: i.ID, Names: named(i.RepoTags), DiffIDs: append([]string{}, i.RootFS.Layers...), OS: i.Os, Arch: i.Architecture, Size: i.Size}, nil
 }
 
 // named leaves out the names of what has none.

@@ -53,7 +53,8 @@ func TestNoEngine(t *testing.T) {
 	_, imageErr := e.Image(t.Context(), "a:b")
 	_, listErr := e.Images(t.Context())
 	loadErr := e.Load(t.Context(), strings.NewReader("x"))
-	for _, err := range []error{platformErr, imageErr, listErr, loadErr, e.Tag(t.Context(), "a:b", "a:c")} {
+	_, untagErr := e.Untag(t.Context(), "a:b")
+	for _, err := range []error{untagErr, platformErr, imageErr, listErr, loadErr, e.Tag(t.Context(), "a:b", "a:c")} {
 		assert.Equal(t, fault.EngineUnavailable, fault.CodeOf(err))
 		assert.ErrorContains(t, err, "there is no such socket")
 	}
