@@ -1,14 +1,10 @@
 package docker_test
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -60,46 +56,6 @@ func TestNoEngine(t *testing.T) {
 	}
 }
 
-// noise is an archive with a layer that nothing makes smaller.
-func noise(t *testing.T, name string, size int) []byte {
-	t.Helper()
-	content := make([]byte, size)
-	_, err := rand.Read(content)
-	require.NoError(t, err)
-	return deploytest.Archive(name, "1", "x"+string(content))
-}
-
-// An engine that is killed while it takes an archive is told as such.
-func TestEngineDiesInTheMiddle(t *testing.T) {
-	socket := dockertest.StartEngine(t)
-	e := open(t, "unix://"+socket)
-	archive := noise(t, "dying:v1", 32<<20)
-	half := io.MultiReader(bytes.NewReader(archive[:16<<20]), readerFunc(func([]byte) (int, error) {
-		dockertest.Kill(t, socket)
-		return 0, io.EOF
-	}), bytes.NewReader(archive[16<<20:]))
-	err := e.Load(t.Context(), half)
-	require.Error(t, err)
-	assert.Equal(t, fault.EngineUnavailable, fault.CodeOf(err), "%v", err)
-}
-
 type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
-// A disk that is too small for an image is told as such, and nothing of the
-// image is there.
-func TestDiskIsFull(t *testing.T) {
-	small := t.TempDir()
-	require.NoError(t, syscall.Mount("none", small, "tmpfs", 0, "size=48m"), "this test needs root")
-	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(small, syscall.MNT_DETACH)) })
-	e := open(t, "unix://"+dockertest.StartEngineWith(t, small))
-	err := e.Load(t.Context(), bytes.NewReader(noise(t, "large:v1", 64<<20)))
-	require.Error(t, err)
-	assert.ErrorIs(t, err, deploy.ErrNoSpace)
-	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
-	assert.Contains(t, fault.Of(err).Hint, "make room")
-	i, err := e.Image(t.Context(), "large:v1")
-	require.NoError(t, err)
-	assert.Nil(t, i)
-}

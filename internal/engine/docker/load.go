@@ -29,10 +29,13 @@ func (e *Engine) Load(ctx context.Context, archive io.Reader) error {
 	for {
 		var said struct{ Error, Stream string }
 		err := decoder.Decode(&said)
-		unpacking, _, _ := strings.Cut(said.Stream, "\n")
+		line, _, _ := strings.Cut(said.Stream, "\n")
+		broken, unpacks := strings.CutPrefix(line, "Error unpacking image ")
 		switch {
-		case err == nil && strings.HasPrefix(unpacking, "Error unpacking image"): // all that containerd's store says
-			return e.refusal(doing, errors.New(unpacking))
+		case err == nil && unpacks: // all that containerd's store says; the name leads to what it could not unpack
+			broken, _, _ = strings.Cut(broken, ": ")
+			_, err := e.Untag(ctx, broken)
+			return errors.Join(e.refusal(doing, errors.New(line)), err)
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:

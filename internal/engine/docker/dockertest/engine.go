@@ -126,6 +126,16 @@ func Kill(t testing.TB, socket string) (revive func()) {
 	}
 }
 
+// Crash is Kill for the engine's containerd as well, as when the machine goes down:
+// another engine can then start with the same data.
+func Crash(t testing.TB, socket string) {
+	t.Helper()
+	Kill(t, socket)
+	pid := pidIn(t, filepath.Join(filepath.Dir(socket), "exec/containerd/containerd.pid"))
+	require.NotZero(t, pid)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+}
+
 // pidIn is the process id in a file; 0 when there is no such file.
 func pidIn(t testing.TB, file string) int {
 	t.Helper()
