@@ -160,15 +160,27 @@ func (e *Engine) Rename(ctx context.Context, id, name string) error {
 	return e.taken(ctx, doing, name, e.trouble(ctx, doing, c, e.api.ContainerRename(ctx, c.ID, name)))
 }
 
-// SetRestart is part of [deploy.Containers].
+// SetRestart is part of [deploy.Containers]. A container whose program ends over and
+// over the engine takes for one that runs, and is told by its runtime at times that it
+// does not: then nothing was changed, and it is asked again.
 func (e *Engine) SetRestart(ctx context.Context, id, policy string) error {
 	const doing = "docker update"
 	c, err := e.own(ctx, doing, id)
 	if err != nil {
 		return err
 	}
-	_, err = e.api.ContainerUpdate(ctx, c.ID, container.UpdateConfig{RestartPolicy: restart(policy)})
-	return e.trouble(ctx, doing, c, err)
+	const most, pause = 20, 50 * time.Millisecond
+	for tries := 1; ; tries++ {
+		_, err := e.api.ContainerUpdate(ctx, c.ID, container.UpdateConfig{RestartPolicy: restart(policy)})
+		if err == nil || tries == most || !strings.Contains(err.Error(), "cannot update a stopped container") {
+			return e.trouble(ctx, doing, c, err)
+		}
+		select {
+		case <-ctx.Done():
+			return e.host.Explain(ctx, ctx.Err())
+		case <-time.After(pause):
+		}
+	}
 }
 
 func restart(policy string) container.RestartPolicy {

@@ -1,6 +1,7 @@
 package docker_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -178,4 +180,20 @@ func TestEndOfACommand(t *testing.T) {
 		assert.ErrorIs(t, err, deploy.ErrRefused)
 		assert.ErrorContains(t, err, said)
 	}
+}
+
+// A container that ends just when its restart policy is changed is asked again.
+func TestRestartPolicyBetweenTwoRuns(t *testing.T) {
+	const said = `500 {"message":"Cannot update container 0123: cannot update a stopped container: unknown"}`
+	answers := map[string]string{
+		"/app/json": `200 {"Id":"0123456789abcdef","Name":"/app","Config":{"Labels":{"homelab.service":"app"}},"HostConfig":{}}`,
+		"/update":   said + "\n" + said + "\n200 {}",
+	}
+	require.NoError(t, open(t, fakeEngine(t, "unix", answers)).SetRestart(t.Context(), "app", "no"))
+	answers["/update"] = said
+	e := open(t, fakeEngine(t, "unix", answers))
+	assert.ErrorContains(t, e.SetRestart(t.Context(), "app", "no"), "cannot update a stopped container")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	assert.ErrorIs(t, e.SetRestart(ctx, "app", "no"), context.DeadlineExceeded)
 }
