@@ -122,7 +122,12 @@ func BehaviourArchive(t testing.TB, name string, b Behaviour) []byte {
 
 // script is what a container of it runs.
 func (b Behaviour) script() string {
+	trap := "exit 0"
+	if b.Deaf {
+		trap = ""
+	}
 	var s strings.Builder
+	fmt.Fprintf(&s, "trap '%s' TERM\n", trap) // before it says anything
 	for _, line := range b.Says {
 		fmt.Fprintf(&s, "echo %s\n", quote(line))
 	}
@@ -139,12 +144,8 @@ func (b Behaviour) script() string {
 	if b.Page != "" {
 		fmt.Fprintf(&s, "/bin/busybox httpd -f -p %d -h /www &\n", PagePort)
 	}
-	trap := "exit 0"
-	if b.Deaf {
-		trap = ""
-	}
 	// The shell would not hear of a signal while it waits in the foreground.
-	fmt.Fprintf(&s, "trap '%s' TERM\nwhile :; do /bin/busybox sleep 1 & wait $!; done\n", trap)
+	s.WriteString("while :; do /bin/busybox sleep 1 & wait $!; done\n")
 	return s.String()
 }
 

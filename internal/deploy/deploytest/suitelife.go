@@ -14,7 +14,7 @@ import (
 
 func (s *containerSuite) life(t *testing.T) {
 	ctx := t.Context()
-	id := s.create(t, s.spec("suite-life", "runs"))
+	id := s.create(t, s.spec("suite-life", "talks"))
 	require.NoError(t, s.Stop(ctx, id, time.Second), "it does not run")
 	require.NoError(t, s.Start(ctx, id))
 	c := s.found(t, id)
@@ -26,6 +26,8 @@ func (s *containerSuite) life(t *testing.T) {
 	refusal(t, s.Remove(ctx, id), fault.Conflict)
 	assert.Equal(t, deploy.Running, s.found(t, id).State)
 
+	// Who has not said anything yet may not hear of a signal either.
+	require.Eventually(t, func() bool { return s.printed(t, id, deploy.Tail{Lines: 1}) != "" }, patience, 20*time.Millisecond)
 	require.NoError(t, s.Stop(ctx, id, patience))
 	c = s.found(t, id)
 	assert.Equal(t, deploy.Exited, c.State)
