@@ -52,8 +52,11 @@ func TestEdits(t *testing.T) {
 			},
 		},
 		"an entry of the registry": {
-			edit:    func(l *lab) { l.replace("registry.nix", "The screen in the hall.", "The screen by the door.") },
+			edit:    func(l *lab) { l.replace("registry.nix", `"services/grafana"`, `"services/grafana" "shared"`) },
 			rebuild: map[string]string{"grafana": "registry M"},
+		},
+		"what it says for people": {
+			edit: func(l *lab) { l.replace("registry.nix", "The screen in the hall.", "The screen by the door.") },
 		},
 		"a comment in the registry": {
 			edit: func(l *lab) { l.edit("registry.nix") },

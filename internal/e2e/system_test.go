@@ -41,7 +41,8 @@ func TestEngineDecidesTheSystem(t *testing.T) {
 	for way, l := range ways {
 		l.replace("registry.nix", `ports = [ "9090:9090" ];`, `ports = [ "9090:9090" ]; host = "pi";`)
 		p := l.with("NIX_HA_TARGET=aarch64-linux").plan()
-		assert.Empty(t, p.Warnings, way)
+		require.Len(t, p.Warnings, 1, way)
+		assert.Contains(t, p.Warnings[0].Message, "host pi does not say what it runs")
 		assert.Equal(t, map[string]plan.Target{
 			"grafana":        target(machine, "grafana", "daemon"),
 			"home-assistant": target("aarch64-linux", "ha", "NIX_HA_TARGET"),
