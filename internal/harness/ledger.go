@@ -58,9 +58,11 @@ type heard struct {
 // Nothing at all is known while nothing of the registry is on record anywhere: a
 // homelab that was never deployed is planned as one without hosts.
 func (l *ledger) deployed(ctx context.Context, journal deploy.Ledger, reg *registry.Registry, services []string) (map[string]plan.Deployment, []plan.Warning, error) {
-	byHost, err := asked(reg, services)
-	if err != nil {
-		return nil, nil, err
+	byHost := map[string][]deploy.Deployed{}
+	for _, name := range services {
+		s := reg.Services[name]
+		// The host local need not be declared: then there is nothing to say of it.
+		byHost[s.HostOf()] = append(byHost[s.HostOf()], deploy.Deployed{Name: name, Service: s, Host: reg.Hosts[s.HostOf()]})
 	}
 	all := l.askAll(ctx, byHost)
 	if err := ctx.Err(); err != nil {
