@@ -147,13 +147,10 @@ func (h *heard) deployment(d deploy.Deployed, record *deploy.Record) (deployment
 	switch c := deploy.Current(h.containers, d.Name, d.Service.ContainerOf(d.Name)); {
 	case h.err != nil && record == nil:
 		return plan.Deployment{}, false, nil
-	case h.err != nil:
-		r = *record
-	case c == nil:
+	case h.err == nil && c == nil:
 		return plan.Deployment{}, true, nil
-	case record != nil && record.Container == c.ID:
+	case h.err != nil, record != nil && record.Container == c.ID:
 		r = *record
-		r.Spec = c.Labels[deploy.LabelSpec]
 	default:
 		r = deploy.RecordOf(h.host, "", c.ID, c.Labels, time.Time{})
 	}

@@ -281,11 +281,16 @@ func TestDeployedWithEdits(t *testing.T) {
 	r.Write(config, "edited")
 	r.Write("services/ha/new.yaml", "untracked: Nix does not see it")
 	r.Write("README.md", "edited, but under no hint")
+	r.Write("services/ha/docs/README.md", "edited, but excluded")
+	r.Remove("shared/a.nix")
+	r.Write("shared/b.nix", "so that the hint is not stale")
+	r.Git("add", "shared/b.nix")
 	head := r.Rev("HEAD")
 	l := record{"ha": deployEdits(t, r, "ha"), "prom": from(head), "grafana": from(head)}
 	const untracked = "unmatched README.md\nwarning untracked\n"
 	assert.Equal(t, untracked, brief(l.ask(t, r, plan.Request{})), "what runs is what is here")
 	r.Write("README.md", "README.md\n")
+	r.Write("services/ha/docs/README.md", "services/ha/docs/README.md\n")
 	assert.Equal(t, "warning untracked\n", brief(l.ask(t, r, plan.Request{})), "an edit that does not touch it came and went")
 
 	r.Git("add", "services/ha/new.yaml")
@@ -293,6 +298,8 @@ func TestDeployedWithEdits(t *testing.T) {
 		ha rebuild
 		  hint M services/ha/config.yaml services/ha
 		  hint A services/ha/new.yaml services/ha
+		  hint D shared/a.nix shared/*.nix
+		  hint A shared/b.nix shared/*.nix
 	`), brief(l.ask(t, r, plan.Request{})), "now Nix sees it")
 	r.Git("rm", "-q", "-f", "services/ha/new.yaml")
 
@@ -315,11 +322,16 @@ func TestDeployedWithEdits(t *testing.T) {
 	r.Write(config, "edited again")
 	assert.Contains(t, brief(l.ask(t, r, plan.Request{})), "ha rebuild\n  hint M services/ha/config.yaml services/ha\n")
 	r.Write(config, original)
+	r.Write("shared/a.nix", "shared/a.nix\n")
+	r.Git("add", "shared/a.nix")
+	r.Git("rm", "-q", "-f", "shared/b.nix")
 	got := l.ask(t, r, plan.Request{Services: []string{"ha"}})
 	assert.Equal(t, "ha rebuild\n  explicit\n  edits\n", brief(got)[:len("ha rebuild\n  explicit\n  edits\n")])
 	assert.Contains(t, brief(l.ask(t, r, plan.Request{})), "ha rebuild\n  edits\n", "taken back: what runs has them still")
 
 	// What is not known is no proof.
+	r.Git("rm", "-q", "-f", "shared/a.nix")
+	r.Git("checkout", "-q", "HEAD", "--", "shared")
 	r.Write(config, "edited")
 	unknown := l["ha"]
 	unknown.Edits = ""
@@ -373,6 +385,21 @@ func TestWhatEditsTouch(t *testing.T) {
 	assert.Equal(t, plan.Redeploy, decision(only(drifted)))
 }
 
+// A merge that is not finished is in the way, whatever the files say.
+func TestEditsOfAnUnfinishedMerge(t *testing.T) {
+	t.Parallel()
+	const config = "services/ha/config.yaml"
+	r := newDeploying(t)
+	r.Write(config, "deployed")
+	l := record{"ha": deployEdits(t, r, "ha")}
+	r.Git("checkout", "-q", "--", config)
+	conflict(r)
+	r.Write(config, "deployed")
+	assert.Equal(t, plan.Blocked, l.ask(t, r, plan.Request{}).Services[1].Decision)
+	r.Git("add", config)
+	assert.Equal(t, plan.None, l.ask(t, r, plan.Request{}).Services[1].Decision)
+}
+
 // Before the first commit everything is an edit.
 func TestDeployedBeforeTheFirstCommit(t *testing.T) {
 	t.Parallel()
@@ -401,7 +428,7 @@ func TestDeployedFromWhatIsNotHere(t *testing.T) {
 	r := newDeploying(t)
 	head := from(r.Rev("HEAD"))
 	lost := strings.Repeat("1", 40)
-	for _, revision := range []string{lost, "", "v1", "--all"} {
+	for _, revision := range []string{lost, "", "v1", "--all", strings.Repeat("z", 40)} {
 		got := record{"ha": from(revision), "prom": head, "grafana": head}.ask(t, r, plan.Request{})
 		assert.Equal(t, want(`
 			ha unknown

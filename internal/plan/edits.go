@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 
 	"homelab/internal/hint"
 	"homelab/internal/nar"
@@ -127,16 +126,15 @@ func (a *analysis) touchedBy(matcher *hint.Matcher, c *Change, skip map[int32]bo
 	return slices.Sorted(maps.Keys(touched))
 }
 
-// editReader reads what changed as Nix sees it.
+// editReader reads what changed in the work tree, as Nix sees it.
 type editReader struct {
 	contents *contents
 	snapshot Snapshot
-	entries  []Entry
 }
 
 func (a *analysis) editReader() *editReader {
 	at := a.view.state()
-	return &editReader{snapshot: at.snapshot, entries: a.entries, contents: &contents{
+	return &editReader{snapshot: at.snapshot, contents: &contents{
 		at: at, root: a.view.planner.Source.Root, largest: maxHeld, left: maxHashed, known: map[string]looked{},
 	}}
 }
@@ -154,11 +152,7 @@ func (r *editReader) line(ctx context.Context, c Change) (string, error) {
 		digest, err := r.snapshot.Digest(ctx, c)
 		return fmt.Sprintf("%q submodule %s", c.Path, digest), err
 	}
-	entry := Entry{Path: c.Path, Kind: c.New}
-	if at, found := slices.BinarySearchFunc(r.entries, c.Path, func(e Entry, path string) int { return strings.Compare(e.Path, path) }); found {
-		entry.Executable = r.entries[at].Executable
-	}
-	file, err := r.contents.file(ctx, entry)
+	file, err := r.contents.file(ctx, Entry{Path: c.Path, Kind: c.New})
 	if err != nil {
 		return "", err
 	}
