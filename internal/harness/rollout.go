@@ -128,7 +128,8 @@ func (d *deployment) preview(ctx context.Context, r rollout.Request, report tool
 	}
 	if d.order = order; len(r.Services) == 0 && len(names) > 0 {
 		// What is missing is built as well, whatever was edited.
-		if d.order, err = d.planner.Order(ctx, plan.Request{Services: names}, ""); err != nil {
+		// That is no question of what is deployed, so no host is asked for it again.
+		if d.order, err = d.planner.Order(ctx, plan.Request{Services: names, Base: order.Plan.Head.Commit}, ""); err != nil {
 			return nil, err
 		}
 	}
