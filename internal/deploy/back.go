@@ -109,7 +109,7 @@ func (r *Runner) restore(ctx context.Context, e *Entry) (*restored, error) {
 	}
 	var left error // of the new one, for which the old one does not wait
 	if made != nil {
-		left = r.engine().SetRestart(ctx, made.ID, "no")
+		left = r.disable(ctx, made.ID)
 		if made.runs() {
 			if err := r.engine().Stop(ctx, made.ID, e.grace()); err != nil {
 				return nil, err
@@ -152,7 +152,7 @@ func (r *Runner) again(ctx context.Context, e *Entry) (*restored, error) {
 		failed = r.engine().Stop(ctx, old.ID, e.grace())
 	}
 	failed = errors.Join(failed, r.rename(ctx, old.ID, cmp.Or(e.OldName, e.Container)))
-	if old.Spec.Restart != e.Restart {
+	if old.Spec.Restart != e.Restart || e.Step == "disable" { // half of which is done, perhaps
 		failed = errors.Join(failed, r.engine().SetRestart(ctx, old.ID, e.Restart))
 	}
 	if e.Stopped {

@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -320,6 +321,47 @@ func TestPolicyCannotBeChanged(t *testing.T) {
 		y.engine.Fail = nil
 		_, err = y.runner(y.engine).Repair(t.Context(), "web")
 		require.NoError(t, err)
+		assert.Equal(t, []string{"web v1 running unless-stopped"}, y.is())
+	})
+}
+
+// An engine cannot change the policy of one that ends at that moment.
+func TestOldEndsJustNow(t *testing.T) {
+	inYard(t, func(y *yard) {
+		t := y.t
+		y.must("v1")
+		refused := false
+		y.engine.Fail = func(call string) error {
+			if call == "restart" && !refused {
+				refused = true
+				return fmt.Errorf("cannot update a stopped container: %w", deploy.ErrRefused)
+			}
+			return nil
+		}
+		y.must("v2")
+		assert.True(t, refused)
+		assert.Equal(t, []string{"web v2 running unless-stopped", "web.g1 v1 exited no"}, y.is())
+	})
+}
+
+// What an engine refuses to change it may have changed by half: the policy is set again.
+func TestPolicyIsSetAgain(t *testing.T) {
+	inYard(t, func(y *yard) {
+		t := y.t
+		y.must("v1")
+		calls := 0
+		y.engine.Fail = func(call string) error {
+			if call != "restart" {
+				return nil
+			}
+			if calls++; calls <= 2 {
+				return fmt.Errorf("cannot update: %w", deploy.ErrRefused)
+			}
+			return nil
+		}
+		_, err := y.run("v2")
+		assert.ErrorContains(t, err, "the version before runs")
+		assert.Equal(t, 4, calls, "of the old one twice, then of the new one and the old one")
 		assert.Equal(t, []string{"web v1 running unless-stopped"}, y.is())
 	})
 }

@@ -186,7 +186,7 @@ func (r *Runner) tidy(ctx context.Context, e *Entry) error {
 	})
 	for i := range there.others {
 		c := &there.others[i]
-		if i < r.Keep && !c.Started.IsZero() || c.runs() || c.ID == e.New {
+		if i < r.Keep && !c.Started.IsZero() || c.runs() {
 			continue
 		}
 		if err := r.engine().Remove(ctx, c.ID); err != nil {

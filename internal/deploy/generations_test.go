@@ -160,3 +160,23 @@ func TestNothingCanBeRemoved(t *testing.T) {
 		assert.Equal(t, []string{"web v3 running unless-stopped", "web.g4 v1 exited no", "web.g5 v2 exited no"}, y.is())
 	})
 }
+
+// Another machine is faster: what it runs is not joined by the old one.
+func TestAnotherIsFaster(t *testing.T) {
+	inYard(t, func(y *yard) {
+		t := y.t
+		y.must("v1")
+		r := y.when("rename new", func() {
+			mine := y.journal
+			y.journal = deploy.Journal{Dir: quick(t)}
+			y.must("v3")
+			y.journal = mine
+		})
+		_, err := r.Run(t.Context(), y.target("v2"))
+		assert.Error(t, err)
+		assert.ErrorContains(t, err, "generation 3 runs, which somebody else has put in its place")
+		assert.Contains(t, y.is(), "web v3 running unless-stopped")
+		assert.Contains(t, y.is(), "web.g1 v1 exited no")
+		y.quiet()
+	})
+}

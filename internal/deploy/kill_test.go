@@ -205,12 +205,12 @@ func TestNoJournalFromEveryStepOn(t *testing.T) {
 	})
 }
 
-// An engine that is restarted answers nobody for a while, and goes on with what it was
-// asked last.
+// An engine that is restarted answers nobody for a while, and has ended everything.
 func TestEngineIsAwayFromEveryStepOn(t *testing.T) {
 	t.Parallel()
 	each(t, "engine away", func(y *yard, _ func()) func() {
 		back := time.Now().Add(20 * time.Second)
+		y.engine.Crash()
 		y.engine.Fail = func(string) error {
 			if time.Now().Before(back) {
 				return fault.New(fault.EngineUnavailable, "nothing listens", "start it")

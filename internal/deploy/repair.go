@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"homelab/internal/fault"
@@ -49,7 +48,7 @@ func (r *Runner) mend(ctx context.Context, e *Entry) (string, error) {
 		return "", err
 	}
 	if newer {
-		return "is out of date", r.drop(context.WithoutCancel(ctx), e)
+		return "is out of date", r.Journal.Remove(e.Host, e.Service)
 	}
 	forward, err := r.stays(ctx, e)
 	if err != nil {
@@ -87,20 +86,6 @@ func (r *Runner) passed(ctx context.Context, e *Entry) (bool, error) {
 		return false, nil
 	}
 	return c.runs() || c.generation() > e.Generation && !c.Started.IsZero(), nil
-}
-
-// drop ends a switch that others have gone past: what is left of it is put away.
-func (r *Runner) drop(ctx context.Context, e *Entry) error {
-	made, err := r.get(ctx, e.New)
-	if err != nil {
-		return err
-	}
-	if made != nil {
-		if err := errors.Join(r.engine().SetRestart(ctx, made.ID, "no"), r.engine().Stop(ctx, made.ID, e.grace())); err != nil {
-			return err
-		}
-	}
-	return r.Journal.Remove(e.Host, e.Service)
 }
 
 // stays says whether the new version of a switch that was broken off is good. One

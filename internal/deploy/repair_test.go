@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"homelab/internal/deploy"
+	"homelab/internal/deploy/deploytest"
 	"homelab/internal/fault"
 )
 
@@ -124,6 +125,27 @@ func TestEndedBeforeItWasOver(t *testing.T) {
 		require.NoError(t, err)
 		assert.Contains(t, did, "is undone; the version before runs")
 		assert.Equal(t, []string{"web v1 running unless-stopped"}, y.is())
+	})
+}
+
+// The old one may be about to end all the same, and is not taken for one that runs.
+func TestEndedWhileTheOldOneEnds(t *testing.T) {
+	inYard(t, func(y *yard) {
+		t := y.t
+		y.must("slow")
+		y.crashing("finish", func(r *deploy.Runner) {
+			target := y.target("v2")
+			target.Strategy = deploy.Overlap
+			_, _ = r.Run(context.Background(), target)
+		})
+		over, stop := context.WithTimeout(t.Context(), deploytest.SlowStop/4)
+		defer stop()
+		require.Error(t, y.engine.Stop(over, "web", time.Second))
+		require.NoError(t, y.engine.Stop(t.Context(), "web.g2", time.Second))
+		_, err := y.runner(y.engine).Repair(t.Context(), "web")
+		require.NoError(t, err)
+		time.Sleep(2 * deploytest.SlowStop)
+		assert.Equal(t, []string{"web slow running unless-stopped"}, y.is())
 	})
 }
 

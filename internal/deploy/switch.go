@@ -110,7 +110,7 @@ func (r *Runner) way(ctx context.Context, e *Entry, strategy string, old *Contai
 	if strategy != Overlap {
 		if old != nil {
 			steps = []step{
-				{"disable", func() error { return r.engine().SetRestart(ctx, old.ID, "no") }},
+				{"disable", func() error { return r.disable(ctx, old.ID) }},
 				{"stop", func() error { return r.engine().Stop(ctx, old.ID, e.grace()) }},
 				{"rename old", func() error { return r.setAside(ctx, e, old) }},
 			}
@@ -123,20 +123,25 @@ func (r *Runner) way(ctx context.Context, e *Entry, strategy string, old *Contai
 	)
 }
 
-// start starts the new container. One of an earlier generation was told not to
-// come back by itself.
+// start starts the new container. One of an earlier generation was told not to come
+// back by itself: an engine changes that only while a container stands still, or runs.
 func (r *Runner) start(ctx context.Context, e *Entry) error {
-	if err := r.engine().Start(ctx, e.New); err != nil {
-		return err
+	if e.Policy != "" {
+		if err := r.engine().SetRestart(ctx, e.New, e.Policy); err != nil {
+			return err
+		}
 	}
-	return r.enable(ctx, e)
+	return r.engine().Start(ctx, e.New)
 }
 
-func (r *Runner) enable(ctx context.Context, e *Entry) error {
-	if e.Policy == "" {
-		return nil
+// disable has a container not come back by itself. An engine refuses that to one that
+// ends at this moment, and not to one that has ended.
+func (r *Runner) disable(ctx context.Context, id string) error {
+	err := r.engine().SetRestart(ctx, id, "no")
+	if errors.Is(err, ErrRefused) {
+		err = r.engine().SetRestart(ctx, id, "no")
 	}
-	return r.engine().SetRestart(ctx, e.New, e.Policy)
+	return err
 }
 
 // conclude ends a switch whose new version has passed its gate. That it has is
@@ -144,12 +149,21 @@ func (r *Runner) enable(ctx context.Context, e *Entry) error {
 // another look at the gate.
 func (r *Runner) conclude(ctx context.Context, e *Entry) error {
 	ctx = context.WithoutCancel(ctx)
+	passed := !e.Done // just now
 	e.Done, e.Stopping = true, e.Old != ""
 	err := r.step(e, "finish", func() error { return nil })
 	if err != nil {
 		r.say(e, fmt.Sprint("the journal cannot be written: ", err))
 	}
-	if err := r.patiently(e, func() error { return r.finish(ctx, e) }); err != nil {
+	err = r.patiently(e, func() error {
+		if passed { // and has ended, perhaps, with an engine that is restarted
+			if err := r.engine().Start(ctx, e.New); err != nil {
+				return err
+			}
+		}
+		return r.finish(ctx, e)
+	})
+	if err != nil {
 		return err
 	}
 	if err := r.Journal.Remove(e.Host, e.Service); err != nil {
@@ -169,11 +183,11 @@ func (r *Runner) finish(ctx context.Context, e *Entry) error {
 		return err
 	}
 	if old != nil {
-		if err := errors.Join(r.engine().SetRestart(ctx, old.ID, "no"), r.setAside(ctx, e, old)); err != nil {
+		if err := errors.Join(r.disable(ctx, old.ID), r.setAside(ctx, e, old)); err != nil {
 			return err
 		}
 	}
-	if err := errors.Join(r.rename(ctx, e.New, e.Container), r.enable(ctx, e)); err != nil {
+	if err := r.rename(ctx, e.New, e.Container); err != nil {
 		return err
 	}
 	if old == nil || !old.runs() {

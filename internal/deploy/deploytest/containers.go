@@ -55,6 +55,18 @@ func (m *Memory) Wear(id string, restarts int) {
 	m.containers[id].Restarts = restarts
 }
 
+// Crash ends all containers, as an engine does that is killed and started again, but
+// for those that Docker 20.10 starts by itself: they are few.
+func (m *Memory) Crash() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.containers {
+		if c.State == deploy.Running || c.State == deploy.Restarting || c.State == deploy.Paused {
+			c.over(0)
+		}
+	}
+}
+
 // Pause pauses a container that runs.
 func (m *Memory) Pause(id string) {
 	m.mu.Lock()

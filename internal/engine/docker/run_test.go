@@ -69,7 +69,7 @@ func TestRealRun(t *testing.T) {
 	assert.Positive(t, second.Downtime)
 
 	for version, says := range map[string]string{
-		"short": "it ended with status 3", "mute": "not healthy after 8s", "foreign": "exec format error",
+		"short": "not healthy: it ended", "mute": "not healthy after 8s", "foreign": "exec format error",
 	} {
 		_, err := run(version)
 		require.Error(t, err, version)
