@@ -110,7 +110,7 @@ func OnHost(ctx context.Context, e Containers, err error, host string, services 
 			if err == nil {
 				status.see(ctx, e, all, s)
 			}
-			if entry, failed := journal.Read(host, s.Name); failed == nil && entry != nil {
+			if entry, failed := journal.Read(host, s.Name); failed == nil && entry != nil && !entry.Leftover {
 				status.BrokenOff = entry.Step
 			}
 			out[i] = status

@@ -66,7 +66,7 @@ func (d *deployment) look(ctx context.Context, reg *registry.Registry, services 
 		}
 		names = append(names, s.Name)
 		entry, err := switches(d.jobs).Read(reg.Services[s.Name].HostOf(), s.Name)
-		if f.fail(s.Name, err); entry != nil {
+		if f.fail(s.Name, err); entry != nil && !entry.Leftover {
 			f.brokenOff[s.Name] = entry.Step
 		}
 	}
