@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -20,8 +21,7 @@ const (
 	startedAtOnce  = 4
 )
 
-// status compares saying what runs with asking the engine for the same. The engine
-// has had the image of the service.
+// status compares saying what runs with asking the engine for the same.
 func (s *server) status() (row, error) {
 	all := func(do string) error {
 		return s.run.ok(command.Cmd{Name: "sh", Args: []string{"-c", "docker " + do + " $(docker ps --all --quiet)"}, Env: []string{"DOCKER_HOST=" + s.url()}})
@@ -41,7 +41,7 @@ func (s *server) status() (row, error) {
 		}
 		var answer deploy.StatusReport
 		if err := json.Unmarshal(result.Stdout, &answer); err != nil || answer.Counts.Running != statusServices || answer.Counts.Drifted != 0 {
-			return fmt.Errorf("homelab status ended with status %d: %+v %s", result.Exit, answer.Counts, result.FirstLine())
+			return fmt.Errorf("homelab status ended with status %d: %+v %s %+v", result.Exit, answer.Counts, result.FirstLine(), answer.Hosts)
 		}
 		return nil
 	}
@@ -71,11 +71,16 @@ func (s *server) many() (dir string, err error) {
 	if err := s.run.commit(dir); err != nil {
 		return "", err
 	}
-	return dir, s.start(reg.Services)
+	const image = "many:latest"
+	archive := s.in("many.tar")
+	if err := errors.Join(s.archive(archive, image, ""), s.docker("load", "--quiet", "--input", archive)); err != nil {
+		return "", err
+	}
+	return dir, s.start(image, reg.Services)
 }
 
-// start has containers run as the registry says.
-func (s *server) start(services map[string]registry.Service) error {
+// start has containers of an image run as the registry says.
+func (s *server) start(image string, services map[string]registry.Service) error {
 	way, err := dockerhost.Dial(s.run.ctx, dockerhost.Endpoint{URL: s.url()})
 	if err != nil {
 		return err
@@ -89,7 +94,7 @@ func (s *server) start(services map[string]registry.Service) error {
 	group.SetLimit(startedAtOnce)
 	for name, service := range services {
 		group.Go(func() error {
-			spec, err := deploy.NewSpec(name, service, registry.Host{}, "web:latest")
+			spec, err := deploy.NewSpec(name, service, registry.Host{}, image)
 			if err != nil {
 				return err
 			}
