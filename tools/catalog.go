@@ -25,6 +25,7 @@ type Core struct {
 	DockerLoad func(context.Context, deploy.LoadRequest, Report) (*deploy.LoadReport, error)
 	DockerRun  func(context.Context, deploy.RunRequest, Report) (*deploy.RunReport, error)
 	Deploy     func(context.Context, rollout.Request, Report) (*rollout.Report, error)
+	Rollback   func(context.Context, rollout.RollbackRequest, Report) (*rollout.Report, error)
 	Status     func(context.Context, deploy.StatusRequest) (*deploy.StatusReport, error)
 
 	JobList   func(context.Context, job.ListRequest) (*job.Listing, error)
@@ -41,6 +42,7 @@ func Catalog(core Core) []Tool {
 		planTool(core),
 		buildTool(core),
 		deployTool(core),
+		rollbackTool(core),
 		dockerLoadTool(core),
 		dockerRunTool(core),
 	}

@@ -41,7 +41,7 @@ func DescribeRollout(r *rollout.Report) string {
 	if r.State == rollout.Previewed {
 		c := r.Counts
 		return counted(c.Total, "nothing to do", []part{
-			{c.Create, "to create"}, {c.Replace, "to replace"}, {c.Configure, "to configure anew"}, {c.Start, "to start"}, {c.Blocked, "blocked"}, {c.None, "as it is to be"},
+			{c.Create, "to create"}, {c.Replace, "to replace"}, {c.Configure, "to configure anew"}, {c.Start, "to start"}, {c.Rollback, "to go back"}, {c.Blocked, "blocked"}, {c.None, "as it is to be"},
 		})
 	}
 	by := map[rollout.Status]int{}
@@ -109,7 +109,7 @@ func DescribeChange(s rollout.Service) []string {
 	case s.Action == rollout.Nothing, s.To == nil:
 	case s.From == nil:
 		list = append(list, "image: "+DescribeVersion(s.To))
-	case s.Action == rollout.Replace:
+	case s.Action == rollout.Replace, s.Action == rollout.Rollback:
 		list = append(list, "image: "+DescribeVersion(s.From)+" -> "+DescribeVersion(s.To))
 	}
 	for _, d := range s.Config {

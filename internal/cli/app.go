@@ -114,6 +114,9 @@ func (r *run) core() tools.Core {
 		Deploy: func(ctx context.Context, q rollout.Request, report tools.Report) (*rollout.Report, error) {
 			return open().Deploy(ctx, q, report)
 		},
+		Rollback: func(ctx context.Context, q rollout.RollbackRequest, report tools.Report) (*rollout.Report, error) {
+			return open().Rollback(ctx, q, report)
+		},
 		Status: func(ctx context.Context, q deploy.StatusRequest) (*deploy.StatusReport, error) {
 			return open().Status(ctx, q)
 		},

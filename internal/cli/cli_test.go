@@ -78,6 +78,7 @@ func TestViews(t *testing.T) {
 		"deploy_preview":         "homelab deploy --dry-run --confirm 36fbb166cfe5",
 		"deploy":                 "homelab deploy --confirm 36fbb166cfe5",
 		"deploy_background":      "homelab deploy --confirm 36fbb166cfe5 --background",
+		"rollback":               "homelab rollback grafana --confirm 36fbb166cfe5",
 		"status":                 "homelab status",
 		"build_background":       "homelab build --background",
 		"job_list":               "homelab job list",

@@ -1,7 +1,9 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"homelab/internal/fault"
 )
@@ -38,3 +40,12 @@ func (c *Container) Generation() int { return c.generation() }
 // Anonymous says that a volume has the name that an engine gives one which the
 // image asks for.
 func (m Mount) Anonymous() bool { return anonymous().MatchString(m.Volume) }
+
+// Generations are the containers of a service among all of ours on a host: the one
+// that is current, nil when there is none, and the others, the newest generation
+// first.
+func Generations(all []Container, service, container string) (current *Container, others []Container) {
+	there := among(all, service, container)
+	slices.SortStableFunc(there.others, func(a, b Container) int { return cmp.Compare(b.generation(), a.generation()) })
+	return there.current, there.others
+}

@@ -76,6 +76,7 @@ func (h *Harness) Core() tools.Core {
 		DockerLoad: h.dockerLoad,
 		DockerRun:  h.dockerRun,
 		Deploy:     h.deploy,
+		Rollback:   h.rollback,
 		Status:     h.status,
 
 		JobList:   h.jobList,

@@ -56,17 +56,23 @@ func Preview(order *plan.Order, wanted []Wanted, needs func(string) []string) (*
 		report.Services, identities = append(report.Services, s), append(identities, id)
 		report.Counts.add(s.Action)
 	}
-	encoded, err := json.Marshal(struct {
+	var err error
+	report.PreviewID, err = digest(struct {
 		Format   int
 		Plan     string
 		Services []identity
 	}{1, report.PlanID, identities})
+	return report, err
+}
+
+// digest is the id of a preview that depends on a value, and on nothing else.
+func digest(of any) (string, error) {
+	encoded, err := json.Marshal(of)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	sum := sha256.Sum256(encoded)
-	report.PreviewID = hex.EncodeToString(sum[:])
-	return report, nil
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // identity is what the preview of a service depends on: when any of it moves, what
@@ -89,13 +95,7 @@ func (w Wanted) preview(head plan.Side) (Service, identity, error) {
 		Name: w.Name, Host: w.Service.HostOf(), Status: Pending, Downtime: NoDowntime, BrokenOff: w.BrokenOff,
 		Build: w.Built.Status, Privileges: w.Service.PrivilegesOf().Names(),
 	}
-	if c := w.There; c != nil {
-		generation, dirty := c.Generation(), ""
-		if c.Labels[deploy.LabelState] == plan.StateDirty {
-			dirty = plan.StateDirty
-		}
-		s.From = &Version{Generation: generation, Revision: c.Labels[deploy.LabelRevision], WorkTree: dirty, Out: c.Labels[deploy.LabelOut], Running: c.State == deploy.Running}
-	}
+	s.From = versionOf(w.There)
 	id := identity{Name: s.Name, Host: s.Host, Action: Blocked}
 	if err := w.problem(); err != nil {
 		s.Action, s.Problem = Blocked, build.ProblemOf(err)
@@ -122,6 +122,18 @@ func (w Wanted) preview(head plan.Side) (Service, identity, error) {
 		id.Container, id.Running = w.There.ID, s.From.Running
 	}
 	return s, id, nil
+}
+
+// versionOf is what a container tells of its version; nil for none.
+func versionOf(c *deploy.Container) *Version {
+	if c == nil {
+		return nil
+	}
+	v := &Version{Generation: c.Generation(), Revision: c.Labels[deploy.LabelRevision], Out: c.Labels[deploy.LabelOut], Running: c.State == deploy.Running}
+	if c.Labels[deploy.LabelState] == plan.StateDirty {
+		v.WorkTree = plan.StateDirty
+	}
+	return v
 }
 
 // problem is what is in the way of a service.

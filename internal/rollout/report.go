@@ -36,7 +36,7 @@ func (r Request) Validate() error {
 type Report struct {
 	State     State          `json:"state" jsonschema:"enum=preview,enum=running,enum=succeeded,enum=failed,enum=canceled" jsonschema_description:"preview (nothing was changed), running (in the background: see job_get), succeeded, failed (some services at least) or canceled."`
 	PreviewID string         `json:"previewId" jsonschema_description:"Of what would happen: pass it as confirm to have it done."`
-	PlanID    string         `json:"planId" jsonschema_description:"The plan that it follows."`
+	PlanID    string         `json:"planId,omitempty" jsonschema_description:"The plan that it follows; left out by rollback."`
 	JobID     string         `json:"jobId,omitempty" jsonschema_description:"Job that does it or did: see job_get."`
 	Head      plan.Side      `json:"head" jsonschema_description:"What it is built from."`
 	Counts    Counts         `json:"counts" jsonschema_description:"Number of services by action."`
@@ -64,6 +64,7 @@ type Counts struct {
 	Configure int `json:"configure" jsonschema_description:"With the same image, and other settings."`
 	Start     int `json:"start" jsonschema_description:"As they are to be, and not running."`
 	None      int `json:"none" jsonschema_description:"Nothing to do."`
+	Rollback  int `json:"rollback" jsonschema_description:"Back to an earlier generation."`
 	Blocked   int `json:"blocked" jsonschema_description:"Something is in the way."`
 }
 
@@ -75,6 +76,7 @@ const (
 	Replace   Action = "replace"   // it runs another image
 	Configure Action = "configure" // it runs the image with other settings
 	Start     Action = "start"     // it is as it is to be, and does not run
+	Rollback  Action = "rollback"  // an earlier generation is to run again
 	Nothing   Action = "none"      // it runs as it is to be
 	Blocked   Action = "blocked"   // see problem
 )
@@ -94,7 +96,7 @@ const (
 type Service struct {
 	Name       string              `json:"name" jsonschema_description:"Name of the service."`
 	Host       string              `json:"host" jsonschema_description:"Name of its host."`
-	Action     Action              `json:"action" jsonschema:"enum=create,enum=replace,enum=configure,enum=start,enum=none,enum=blocked" jsonschema_description:"create (the host does not have it), replace (another image), configure (the same image, other settings), start (it does not run), none or blocked (see problem)."`
+	Action     Action              `json:"action" jsonschema:"enum=create,enum=replace,enum=configure,enum=start,enum=rollback,enum=none,enum=blocked" jsonschema_description:"create (the host does not have it), replace (another image), configure (the same image, other settings), start (it does not run), rollback (an earlier generation), none or blocked (see problem)."`
 	Status     Status              `json:"status" jsonschema:"enum=pending,enum=deployed,enum=unchanged,enum=failed,enum=skipped" jsonschema_description:"pending (of a preview), deployed, unchanged, failed (see problem; what ran before runs) or skipped (not reached)."`
 	From       *Version            `json:"from,omitempty" jsonschema_description:"What runs now, or ran before."`
 	To         *Version            `json:"to,omitempty" jsonschema_description:"What is to run."`
@@ -155,6 +157,8 @@ func (c *Counts) add(a Action) {
 		c.Configure++
 	case Start:
 		c.Start++
+	case Rollback:
+		c.Rollback++
 	case Nothing:
 		c.None++
 	case Blocked:

@@ -1,0 +1,182 @@
+package harness
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"path/filepath"
+
+	"homelab/internal/build"
+	"homelab/internal/deploy"
+	"homelab/internal/fault"
+	"homelab/internal/job"
+	"homelab/internal/plan"
+	"homelab/internal/rollout"
+	"homelab/registry"
+	"homelab/tools"
+)
+
+const rollbackTool = "rollback"
+
+// rollback previews what going back to an earlier generation would do, or does it.
+func (h *Harness) rollback(ctx context.Context, r rollout.RollbackRequest, report tools.Report) (*rollout.Report, error) {
+	jobs, planner, err := h.jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := &backward{Harness: h, planner: planner, journal: journalOf(jobs)}
+	preview, err := b.preview(ctx, r)
+	if err != nil || r.Confirm == "" {
+		return preview, err
+	}
+	if len(preview.Todo()) == 0 {
+		preview.State, preview.Services[0].Status = rollout.Succeeded, rollout.Unchanged
+		return preview, nil
+	}
+	run, err := jobs.Begin(ctx, job.Spec{Tool: rollbackTool, Services: preview.Todo(), Input: r})
+	if err != nil {
+		return nil, err
+	}
+	result, err := job.Do(ctx, run, func(ctx context.Context) (*rollout.Report, bool, error) {
+		// Again, now that nobody else of this repository can move anything.
+		result, err := b.preview(ctx, r)
+		if err != nil {
+			return nil, false, err
+		}
+		result.JobID = run.ID
+		err = b.carryOut(ctx, result, func(message string) {
+			run.Report(job.Progress{Message: message})
+			report(tools.Progress{Message: message})
+		})
+		return result, err == nil && result.Code() == "", err
+	})
+	if result != nil && result.State == rollout.Canceled {
+		return result, nil // it says so, and what runs
+	}
+	return result, err
+}
+
+// journalOf is the journal of the repository.
+func journalOf(jobs *job.Store) deploy.Journal {
+	return deploy.Journal{Dir: filepath.Join(jobs.Dir, "deploy")}
+}
+
+// backward is one call of the tool rollback.
+type backward struct {
+	*Harness
+	planner *plan.Planner
+	journal deploy.Journal
+
+	standing rollout.Standing
+}
+
+// preview finds out what would happen. With confirm it has to be what was confirmed.
+func (b *backward) preview(ctx context.Context, r rollout.RollbackRequest) (*rollout.Report, error) {
+	var err error
+	if b.standing, err = b.standingOf(ctx, r.Service, r.Host); err != nil {
+		return nil, err
+	}
+	switch entry, err := b.journal.Read(b.standing.Host, b.standing.Name); {
+	case err != nil:
+		return nil, err
+	case entry != nil && !entry.Leftover:
+		return nil, fault.Newf(fault.Precondition, "repair it first: homelab deploy repair "+b.standing.Name,
+			"a switch of %s was broken off before the step %q", b.standing.Name, entry.Step)
+	}
+	preview, err := b.standing.Back(r.Generation)
+	if err != nil {
+		return nil, err
+	}
+	if r.Confirm != "" && !preview.Is(r.Confirm) {
+		return nil, fault.Newf(fault.Conflict, "look at a new preview, and confirm that one",
+			"preview %.12s… is not what would happen any more", r.Confirm)
+	}
+	return preview, nil
+}
+
+// standingOf finds a service on its host, or on another one.
+func (h *Harness) standingOf(ctx context.Context, service, host string) (rollout.Standing, error) {
+	none := rollout.Standing{}
+	planner, err := h.planner(ctx)
+	if err != nil {
+		return none, err
+	}
+	loaded, err := planner.Load(ctx)
+	if err != nil {
+		return none, err
+	}
+	name, err := loaded.Registry.Lookup(service)
+	if err != nil {
+		return none, err
+	}
+	s := rollout.Standing{Name: name, Service: loaded.Registry.Services[name]}
+	if s.Service.Deploy == nil {
+		return none, fault.New(fault.Precondition, name+" is only built: it has no container", "say in the registry how it runs: services."+name+".deploy")
+	}
+	s.Host = cmp.Or(host, s.Service.HostOf())
+	if s.At, err = hostOf(loaded.Registry, s.Host); err != nil {
+		return none, err
+	}
+	timed, stop := context.WithTimeout(ctx, statusPatience)
+	defer stop()
+	err = h.on(timed, s.At, func(engine deploy.Containers) error {
+		all, err := engine.List(timed)
+		s.Current, s.Kept = deploy.Generations(all, name, s.Service.ContainerOf(name))
+		return err
+	})
+	return s, cmp.Or(ctx.Err(), inTime(s.Host, err))
+}
+
+// hostOf is a host of the registry, by name.
+func hostOf(reg *registry.Registry, name string) (registry.Host, error) {
+	host, there := reg.AllHosts()[name]
+	if !there && name != registry.LocalHost {
+		return host, fault.Newf(fault.NotFound, fault.DidYouMean(name, hostNames(reg)), "there is no host %.100q", name)
+	}
+	return host, nil
+}
+
+// on does something with the engine of a host.
+func (h *Harness) on(ctx context.Context, host registry.Host, do func(deploy.Containers) error) error {
+	engine, _, done, err := h.dial(ctx, host)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(engine), done())
+}
+
+// inTime says which host it is that took too long.
+func inTime(host string, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fault.Newf(fault.HostUnreachable, "check that the host is up, and what keeps its engine busy", "the engine of host %s does not answer in time", host)
+	}
+	return err
+}
+
+// carryOut has the generation of a preview run.
+func (b *backward) carryOut(ctx context.Context, r *rollout.Report, say func(string)) error {
+	s := &r.Services[0]
+	err := func() error {
+		spec, err := deploy.NewSpec(b.standing.Name, b.standing.Service, b.standing.At, "")
+		if err != nil {
+			return err
+		}
+		gate := deploy.NewGate(b.standing.Service.Deploy.Health)
+		gate.Mute = len(spec.EnvFiles) > 0
+		return b.on(ctx, b.standing.At, func(engine deploy.Containers) error {
+			runner := deploy.Runner{Engine: engine, Host: s.Host, Journal: b.journal, Keep: keepGenerations, Report: say}
+			s.Run, err = runner.Rollback(ctx, deploy.Target{Spec: spec, Gate: gate}, s.To.Generation)
+			return err
+		})
+	}()
+	if err != nil {
+		r.State, s.Status, s.Problem = rollout.Failed, rollout.Broken, build.ProblemOf(err)
+		if ctx.Err() != nil {
+			r.State = rollout.Canceled
+			return &fault.Error{Code: fault.Canceled, Message: "the rollback was canceled", Hint: "see homelab status " + s.Name, Err: ctx.Err()}
+		}
+		return nil
+	}
+	r.State, s.Status, s.To.Running = rollout.Succeeded, rollout.Done, true
+	return nil
+}
