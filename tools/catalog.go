@@ -27,6 +27,7 @@ type Core struct {
 	Deploy     func(context.Context, rollout.Request, Report) (*rollout.Report, error)
 	Rollback   func(context.Context, rollout.RollbackRequest, Report) (*rollout.Report, error)
 	Status     func(context.Context, deploy.StatusRequest) (*deploy.StatusReport, error)
+	Logs       func(context.Context, deploy.LogsRequest) (*deploy.LogsReport, error)
 
 	JobList   func(context.Context, job.ListRequest) (*job.Listing, error)
 	JobGet    func(context.Context, job.GetRequest, Report) (*JobAnswer, error)
@@ -48,6 +49,7 @@ func Catalog(core Core) []Tool {
 	}
 	return append(working,
 		statusTool(core),
+		logsTool(core),
 		registryListTool(core),
 		registryGetTool(core),
 		registryCheckTool(core),

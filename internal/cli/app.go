@@ -120,6 +120,9 @@ func (r *run) core() tools.Core {
 		Status: func(ctx context.Context, q deploy.StatusRequest) (*deploy.StatusReport, error) {
 			return open().Status(ctx, q)
 		},
+		Logs: func(ctx context.Context, q deploy.LogsRequest) (*deploy.LogsReport, error) {
+			return open().Logs(ctx, q)
+		},
 		JobList: func(ctx context.Context, q job.ListRequest) (*job.Listing, error) { return open().JobList(ctx, q) },
 		JobGet: func(ctx context.Context, q job.GetRequest, report tools.Report) (*tools.JobAnswer, error) {
 			return open().JobGet(ctx, q, report)

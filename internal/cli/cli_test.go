@@ -80,6 +80,8 @@ func TestViews(t *testing.T) {
 		"deploy_background":      "homelab deploy --confirm 36fbb166cfe5 --background",
 		"rollback":               "homelab rollback grafana --confirm 36fbb166cfe5",
 		"status":                 "homelab status",
+		"logs":                   "homelab logs grafana",
+		"logs_none":              "homelab logs grafana --grep nothing",
 		"build_background":       "homelab build --background",
 		"job_list":               "homelab job list",
 		"job_get":                "homelab job get build-20260301-090000000-k7q2",

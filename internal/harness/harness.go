@@ -78,6 +78,7 @@ func (h *Harness) Core() tools.Core {
 		Deploy:     h.deploy,
 		Rollback:   h.rollback,
 		Status:     h.status,
+		Logs:       h.logs,
 
 		JobList:   h.jobList,
 		JobGet:    h.jobGet,

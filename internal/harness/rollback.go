@@ -96,6 +96,18 @@ func (b *backward) preview(ctx context.Context, r rollout.RollbackRequest) (*rol
 
 // standingOf finds a service on its host, or on another one.
 func (h *Harness) standingOf(ctx context.Context, service, host string) (rollout.Standing, error) {
+	s, err := h.placeOf(ctx, service, host)
+	if err != nil {
+		return s, err
+	}
+	timed, stop := context.WithTimeout(ctx, statusPatience)
+	defer stop()
+	err = h.on(timed, s.At, func(engine deploy.Containers) error { return stand(timed, engine, &s) })
+	return s, cmp.Or(ctx.Err(), inTime(s.Host, err))
+}
+
+// placeOf is where a service is to be looked for.
+func (h *Harness) placeOf(ctx context.Context, service, host string) (rollout.Standing, error) {
 	none := rollout.Standing{}
 	planner, err := h.planner(ctx)
 	if err != nil {
@@ -114,17 +126,15 @@ func (h *Harness) standingOf(ctx context.Context, service, host string) (rollout
 		return none, fault.New(fault.Precondition, name+" is only built: it has no container", "say in the registry how it runs: services."+name+".deploy")
 	}
 	s.Host = cmp.Or(host, s.Service.HostOf())
-	if s.At, err = hostOf(loaded.Registry, s.Host); err != nil {
-		return none, err
-	}
-	timed, stop := context.WithTimeout(ctx, statusPatience)
-	defer stop()
-	err = h.on(timed, s.At, func(engine deploy.Containers) error {
-		all, err := engine.List(timed)
-		s.Current, s.Kept = deploy.Generations(all, name, s.Service.ContainerOf(name))
-		return err
-	})
-	return s, cmp.Or(ctx.Err(), inTime(s.Host, err))
+	s.At, err = hostOf(loaded.Registry, s.Host)
+	return s, err
+}
+
+// stand asks an engine what it has of a service.
+func stand(ctx context.Context, engine deploy.Containers, s *rollout.Standing) error {
+	all, err := engine.List(ctx)
+	s.Current, s.Kept = deploy.Generations(all, s.Name, s.Service.ContainerOf(s.Name))
+	return err
 }
 
 // hostOf is a host of the registry, by name.

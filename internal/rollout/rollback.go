@@ -77,24 +77,36 @@ func (s Standing) Back(generation int) (*Report, error) {
 
 // target is the container that is to run again.
 func (s Standing) target(generation int) (*deploy.Container, error) {
+	if generation != 0 {
+		c, err := s.Of(generation)
+		if err == nil && c == s.Current && c.State != deploy.Running {
+			err = fault.Newf(fault.Precondition, "start it: homelab deploy "+s.Name, "generation %d of %s is the current one, and does not run", generation, s.Name)
+		}
+		return c, err
+	}
 	for i := range s.Kept {
-		c := &s.Kept[i]
-		switch {
-		case generation != 0 && c.Generation() == generation:
-			return c, nil
-		case generation == 0 && (s.Current == nil || c.Generation() < s.Current.Generation()):
+		if c := &s.Kept[i]; s.Current == nil || c.Generation() < s.Current.Generation() {
 			return c, nil
 		}
 	}
-	switch {
-	case generation == 0:
-		return nil, fault.Newf(fault.NotFound, s.choice(), "%s has no earlier generation on host %s", s.Name, s.Host)
-	case s.Current == nil || s.Current.Generation() != generation:
-		return nil, fault.Newf(fault.NotFound, s.choice(), "%s has no generation %d on host %s", s.Name, generation, s.Host)
-	case s.Current.State != deploy.Running:
-		return nil, fault.Newf(fault.Precondition, "start it: homelab deploy "+s.Name, "generation %d of %s is the current one, and does not run", generation, s.Name)
+	return nil, fault.Newf(fault.NotFound, s.choice(), "%s has no earlier generation on host %s", s.Name, s.Host)
+}
+
+// Of is the container of a generation, or the current one for 0. [fault.NotFound] when
+// there is none.
+func (s Standing) Of(generation int) (*deploy.Container, error) {
+	if c := s.Current; c != nil && (generation == 0 || c.Generation() == generation) {
+		return c, nil
 	}
-	return s.Current, nil
+	if generation == 0 {
+		return nil, fault.Newf(fault.NotFound, s.choice(), "nothing of %s is current on host %s", s.Name, s.Host)
+	}
+	for i := range s.Kept {
+		if c := &s.Kept[i]; c.Generation() == generation {
+			return c, nil
+		}
+	}
+	return nil, fault.Newf(fault.NotFound, s.choice(), "%s has no generation %d on host %s", s.Name, generation, s.Host)
 }
 
 // choice says which generations there are.

@@ -89,6 +89,22 @@ func TestBackChooses(t *testing.T) {
 	}
 }
 
+func TestOf(t *testing.T) {
+	t.Parallel()
+	two, three := container(t, 2, deploy.Exited, nil), container(t, 3, deploy.Running, nil)
+	for generation, want := range map[int]string{0: "id3", 3: "id3", 2: "id2"} {
+		c, err := standing(&three, two).Of(generation)
+		require.NoError(t, err)
+		assert.Equal(t, want, c.ID)
+	}
+	_, err := standing(&three, two).Of(1)
+	assert.EqualError(t, err, "web has no generation 1 on host nas")
+	_, err = standing(nil, two).Of(0)
+	assert.EqualError(t, err, "nothing of web is current on host nas")
+	assert.Equal(t, fault.NotFound, fault.CodeOf(err))
+	assert.Equal(t, "kept: 2", fault.Of(err).Hint)
+}
+
 // A preview says what changes, and what data the earlier version finds.
 func TestBackSaysWhatChanges(t *testing.T) {
 	t.Parallel()

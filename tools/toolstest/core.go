@@ -30,7 +30,7 @@ const (
 func Core() tools.Core {
 	return tools.Core{
 		Plan: answerPlan, List: list, Get: get, Check: check, Doctor: examine,
-		Build: buildServices, DockerLoad: loadImages, DockerRun: runService, Deploy: deployServices, Rollback: rollback, Status: status, JobList: listJobs, JobGet: getJob, JobCancel: cancelJob,
+		Build: buildServices, DockerLoad: loadImages, DockerRun: runService, Deploy: deployServices, Rollback: rollback, Status: status, Logs: logs, JobList: listJobs, JobGet: getJob, JobCancel: cancelJob,
 	}
 }
 

@@ -2,6 +2,7 @@ package toolstest
 
 import (
 	"context"
+	"strconv"
 
 	"homelab/internal/build"
 	"homelab/internal/deploy"
@@ -48,5 +49,36 @@ func Backward() *rollout.Report {
 			Impact: []rollout.Impact{{Item: "grafana", Class: "durable", Effect: rollout.Kept}},
 		}},
 		Warnings: []plan.Warning{{Code: "newerData", Message: "data stays as generation 4 left it: grafana", Hint: "make sure that the earlier version can read it"}},
+	}
+}
+
+func logs(_ context.Context, r deploy.LogsRequest) (*deploy.LogsReport, error) {
+	answer := Printed()
+	answer.Service = r.Service
+	if r.Host != "" {
+		answer.Host = r.Host
+	}
+	if r.Generation > 0 {
+		answer.Generation = r.Generation
+	}
+	if r.Since != "" {
+		answer.Lines[0].Text = "since " + r.Since
+	}
+	if r.Tail > 0 {
+		answer.Lines[1].Text = "at most " + strconv.Itoa(r.Tail)
+	}
+	if r.Grep == "nothing" {
+		answer.Lines, answer.Truncated, answer.LeftOut = []deploy.LogLine{}, false, 0
+	} else if r.Grep != "" {
+		answer.Lines[2].Text = r.Grep
+	}
+	return answer, nil
+}
+
+// Printed are lines of every kind.
+func Printed() *deploy.LogsReport {
+	return &deploy.LogsReport{
+		Service: "grafana", Host: "pi", Container: "grafana", Generation: 4, State: deploy.Running, Truncated: true, LeftOut: 12,
+		Lines: []deploy.LogLine{{Text: "listening on :3000"}, {Text: "cannot read " + Hostile}, {Text: "\x1b[31merror\x1b[0m\ttwo"}, {}},
 	}
 }
