@@ -26,6 +26,7 @@ type Core struct {
 	DockerRun  func(context.Context, deploy.RunRequest, Report) (*deploy.RunReport, error)
 	Deploy     func(context.Context, rollout.Request, Report) (*rollout.Report, error)
 	Rollback   func(context.Context, rollout.RollbackRequest, Report) (*rollout.Report, error)
+	Repair     func(context.Context, deploy.RepairRequest, Report) (*deploy.RepairReport, error)
 	Status     func(context.Context, deploy.StatusRequest) (*deploy.StatusReport, error)
 	Logs       func(context.Context, deploy.LogsRequest) (*deploy.LogsReport, error)
 
@@ -35,6 +36,9 @@ type Core struct {
 	// Work does a detached job: the command line calls it in the process that
 	// was started for the job.
 	Work func(ctx context.Context, id string) error
+	// Starting is what a server does once when it starts, while it answers. It tells
+	// of what it did.
+	Starting func(ctx context.Context, say func(string))
 }
 
 // Catalog is every tool there is, in the order they are shown to people.
@@ -43,6 +47,7 @@ func Catalog(core Core) []Tool {
 		planTool(core),
 		buildTool(core),
 		deployTool(core),
+		deployRepairTool(core),
 		rollbackTool(core),
 		dockerLoadTool(core),
 		dockerRunTool(core),

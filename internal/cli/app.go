@@ -58,7 +58,8 @@ type Shown interface{ Text() (string, error) }
 // status.
 func (a App) Run(ctx context.Context, args []string) int {
 	r := &run{app: a, settings: Settings{Version: a.Version.Number}}
-	r.catalog = tools.Catalog(r.core())
+	core := r.core()
+	r.work, r.starting, r.catalog = core.Work, core.Starting, tools.Catalog(core)
 	root := r.root()
 	root.SetArgs(args)
 	root.SetIn(a.Streams.In)
@@ -79,6 +80,8 @@ func (a App) Run(ctx context.Context, args []string) int {
 type run struct {
 	app      App
 	catalog  []tools.Tool
+	work     func(ctx context.Context, id string) error
+	starting func(ctx context.Context, say func(string))
 	settings Settings
 	json     bool
 	noColor  bool
@@ -117,6 +120,9 @@ func (r *run) core() tools.Core {
 		Rollback: func(ctx context.Context, q rollout.RollbackRequest, report tools.Report) (*rollout.Report, error) {
 			return open().Rollback(ctx, q, report)
 		},
+		Repair: func(ctx context.Context, q deploy.RepairRequest, report tools.Report) (*deploy.RepairReport, error) {
+			return open().Repair(ctx, q, report)
+		},
 		Status: func(ctx context.Context, q deploy.StatusRequest) (*deploy.StatusReport, error) {
 			return open().Status(ctx, q)
 		},
@@ -130,6 +136,7 @@ func (r *run) core() tools.Core {
 		JobCancel: func(ctx context.Context, q job.CancelRequest) (*job.Job, error) {
 			return open().JobCancel(ctx, q)
 		},
-		Work: func(ctx context.Context, id string) error { return open().Work(ctx, id) },
+		Work:     func(ctx context.Context, id string) error { return open().Work(ctx, id) },
+		Starting: func(ctx context.Context, say func(string)) { open().Starting(ctx, say) },
 	}
 }

@@ -35,6 +35,9 @@ func writeHelp(cmd *cobra.Command) error {
 			fmt.Fprintf(table, "  %s\t%s\n", line, leaf.Short)
 		}
 		_ = table.Flush() // a Builder takes everything
+		if !isGroup(cmd) {
+			fmt.Fprintf(out, "\nAfter -- a word is no command: %s -- %s\n", cmd.CommandPath(), commands[0].Name())
+		}
 	}
 	printFlags(out, "Flags", cmd.LocalNonPersistentFlags(), width)
 	printFlags(out, "Global flags", cmd.Root().PersistentFlags(), width)
@@ -44,7 +47,7 @@ func writeHelp(cmd *cobra.Command) error {
 // useLine is how the command is typed.
 func useLine(cmd *cobra.Command) string {
 	line := strings.TrimSuffix(cmd.UseLine(), " [flags]")
-	if cmd.HasSubCommands() {
+	if isGroup(cmd) {
 		line += " COMMAND"
 	}
 	return line
@@ -78,13 +81,13 @@ func printFlags(out io.Writer, heading string, flags *pflag.FlagSet, width int) 
 func leaves(cmd *cobra.Command) []*cobra.Command {
 	found := []*cobra.Command{}
 	for _, child := range cmd.Commands() {
-		switch {
-		case child.Hidden:
-		case child.HasSubCommands():
-			found = append(found, leaves(child)...)
-		default:
+		if child.Hidden {
+			continue
+		}
+		if !isGroup(child) {
 			found = append(found, child)
 		}
+		found = append(found, leaves(child)...)
 	}
 	return found
 }
@@ -100,7 +103,7 @@ func helpCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(rest) > 0 && about.HasSubCommands() {
+			if len(rest) > 0 && isGroup(about) {
 				return unknownCommand(about, rest[0])
 			}
 			return writeHelp(about)

@@ -13,3 +13,23 @@ func (p *page) logs(r *deploy.LogsReport) {
 		p.WriteString(tools.DescribeLine(line) + "\n")
 	}
 }
+
+var repairStyle = map[deploy.RepairStatus]style{deploy.Mended: green, deploy.Unneeded: dim, deploy.Unmended: red, deploy.Untouched: yellow}
+
+func (p *page) repairs(r *deploy.RepairReport) {
+	p.styled(bold, tools.DescribeRepairs(r))
+	if len(r.Services) > 0 {
+		p.blank()
+	}
+	for _, s := range r.Services {
+		p.styled(repairStyle[s.Status], tools.DescribeRepair(s))
+		if s.Problem != nil && s.Problem.Hint != "" {
+			p.line("  " + s.Problem.Hint)
+		}
+	}
+	for _, problem := range r.Problems {
+		p.blank()
+		p.line(tools.Printable(problem.Message))
+		p.line("  " + problem.Hint)
+	}
+}

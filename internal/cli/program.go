@@ -1,15 +1,18 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
 	"homelab/internal/fault"
+	"homelab/tools"
 )
 
 // Version says which build this is.
@@ -59,9 +62,25 @@ func (r *run) mcpCommand() *cobra.Command {
 		Args:    positional{}.check,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r.settings.Resident = true
+			if r.app.HandOver == nil {
+				defer r.start(cmd.Context())()
+			}
 			return r.app.Serve(cmd.Context(), r.catalog, r.app.Streams)
 		},
 	}
+}
+
+// start does beside the serving what is to be done once. The function that it returns
+// ends that.
+func (r *run) start(ctx context.Context) (end func()) {
+	ctx, stop := context.WithCancel(ctx)
+	var starting sync.WaitGroup
+	starting.Go(func() {
+		r.starting(ctx, func(line string) {
+			fmt.Fprintln(r.app.Streams.Err, "homelab mcp: "+tools.Printable(line))
+		})
+	})
+	return func() { stop(); starting.Wait() }
 }
 
 // workCommand is what a detached job's own process runs.
@@ -70,7 +89,7 @@ func (r *run) workCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "work ID", Short: "Do a detached job; homelab starts this by itself", Hidden: true,
 		Args: one.check,
-		RunE: func(cmd *cobra.Command, args []string) error { return r.core().Work(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return r.work(cmd.Context(), args[0]) },
 	}
 }
 

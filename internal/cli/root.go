@@ -83,6 +83,10 @@ func group(name string) *cobra.Command {
 	}
 }
 
+// isGroup tells a group from a tool that has subcommands: only what does something
+// has a line that says what.
+func isGroup(cmd *cobra.Command) bool { return cmd.HasSubCommands() && cmd.Short == "" }
+
 func under(parent *cobra.Command, word string) *cobra.Command {
 	for _, child := range parent.Commands() {
 		if child.Name() == word {

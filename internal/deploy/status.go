@@ -69,7 +69,7 @@ type ServiceStatus struct {
 	Exit       int           `json:"exit,omitempty" jsonschema_description:"Status that it ended with."`
 	Todo       plan.Decision `json:"todo,omitempty" jsonschema:"enum=rebuild,enum=redeploy,enum=none,enum=unknown,enum=blocked" jsonschema_description:"What a plan says there is to do for it; left out when there is no plan."`
 	Drift      []Difference  `json:"drift,omitempty" jsonschema_description:"Where it is otherwise than the registry says."`
-	BrokenOff  string        `json:"brokenOff,omitempty" jsonschema_description:"Step before which a switch was broken off: the next docker_run repairs it."`
+	BrokenOff  string        `json:"brokenOff,omitempty" jsonschema_description:"Step before which a switch was broken off: deploy_repair repairs it."`
 }
 
 // HostStatus is whether a host answers.

@@ -77,6 +77,7 @@ func (h *Harness) Core() tools.Core {
 		DockerRun:  h.dockerRun,
 		Deploy:     h.deploy,
 		Rollback:   h.rollback,
+		Repair:     h.repair,
 		Status:     h.status,
 		Logs:       h.logs,
 
@@ -84,6 +85,7 @@ func (h *Harness) Core() tools.Core {
 		JobGet:    h.jobGet,
 		JobCancel: h.jobCancel,
 		Work:      h.work,
+		Starting:  h.mendAtStart,
 	}
 }
 

@@ -16,9 +16,9 @@ import (
 	"homelab/tools"
 )
 
-// stateDir is where what must outlive a process is kept, for the repository at
-// root: jobs, and the links that keep artifacts from garbage collection.
-func stateDir(root string) (string, error) {
+// stateBase is where what must outlive a process is kept: jobs, what is under way on
+// hosts, and the links that keep artifacts from garbage collection.
+func stateBase() (string, error) {
 	base := os.Getenv("HOMELAB_STATE")
 	if base == "" {
 		if base = os.Getenv("XDG_STATE_HOME"); base != "" {
@@ -34,6 +34,15 @@ func stateDir(root string) (string, error) {
 	}
 	if !filepath.IsAbs(base) {
 		return "", fault.Newf(fault.InvalidArgument, "write an absolute path", "HOMELAB_STATE: %q is relative", base)
+	}
+	return base, nil
+}
+
+// stateDir is the part of it that is of the repository at root.
+func stateDir(root string) (string, error) {
+	base, err := stateBase()
+	if err != nil {
+		return "", err
 	}
 	sum := sha256.Sum256([]byte(root))
 	return filepath.Join(base, filepath.Base(root)+"-"+hex.EncodeToString(sum[:6])), nil

@@ -82,3 +82,38 @@ func Printed() *deploy.LogsReport {
 		Lines: []deploy.LogLine{{Text: "listening on :3000"}, {Text: "cannot read " + Hostile}, {Text: "\x1b[31merror\x1b[0m\ttwo"}, {}},
 	}
 }
+
+func repair(_ context.Context, r deploy.RepairRequest, _ tools.Report) (*deploy.RepairReport, error) {
+	answer := Repairs()
+	switch r.Service {
+	case "":
+	case "prometheus":
+		answer = &deploy.RepairReport{Services: []deploy.Repaired{}, Problems: []build.Problem{}}
+	default:
+		answer.Services, answer.Problems = answer.Services[:1], []build.Problem{}
+		answer.Services[0].Service = r.Service
+	}
+	return answer, nil
+}
+
+// Repairs has a switch of every status that a repair can end with.
+func Repairs() *deploy.RepairReport {
+	return &deploy.RepairReport{
+		Services: []deploy.Repaired{
+			{
+				Service: "grafana", Host: "pi", Generation: 4, Step: "gate", Status: deploy.Mended, JobID: "deploy_repair-20260301-095000000-m8r3",
+				What: `a switch to generation 4 was broken off before the step "gate", and is undone`,
+			},
+			{
+				Service: "home-assistant", Host: "attic", Generation: 2, Step: "stop", Status: deploy.Unmended, JobID: "deploy_repair-20260301-095000000-f2w9",
+				Problem: &build.Problem{Code: fault.HostUnreachable, Message: "ssh cannot reach " + Hostile, Hint: "try it by hand"},
+			},
+			{
+				Service: "mosquitto", Host: "pi", Generation: 2, Step: "start", Status: deploy.Untouched,
+				Problem: &build.Problem{Code: fault.Locked, Message: "mosquitto: job " + DeployJobID + " works on it", Hint: "wait for it with job_get, or stop it with job_cancel"},
+			},
+			{Service: "zigbee", Host: "pi", Generation: 7, Step: "tidy", Status: deploy.Unneeded, JobID: "deploy_repair-20260301-095000000-a5c1"},
+		},
+		Problems: []build.Problem{{Code: fault.Internal, Message: "the journal " + Hostile + " cannot be read", Hint: "look at it"}},
+	}
+}

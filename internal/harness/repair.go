@@ -1,0 +1,179 @@
+package harness
+
+import (
+	"cmp"
+	"context"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"homelab/internal/build"
+	"homelab/internal/deploy"
+	"homelab/internal/fault"
+	"homelab/internal/job"
+	"homelab/registry"
+	"homelab/tools"
+)
+
+const repairTool = "deploy_repair"
+
+// repair finishes or undoes what was broken off, each service as a job of its own:
+// who works on one holds up no other.
+func (h *Harness) repair(ctx context.Context, r deploy.RepairRequest, report tools.Report) (*deploy.RepairReport, error) {
+	jobs, planner, err := h.jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	entries, failed := journalOf(jobs).Entries()
+	all := &deploy.RepairReport{Services: []deploy.Repaired{}, Problems: []build.Problem{}}
+	for _, err := range failed {
+		all.Problems = append(all.Problems, *build.ProblemOf(err))
+	}
+	if len(entries) == 0 && r.Service == "" {
+		return all, nil
+	}
+	loaded, err := planner.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reg := loaded.Registry
+	broken, err := brokenOff(reg, entries, r.Service)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(deploysAtOnce)
+	for service, entries := range broken {
+		group.Go(func() error {
+			found := h.repairService(ctx, jobs, reg, service, entries, report)
+			mu.Lock()
+			defer mu.Unlock()
+			all.Services = append(all.Services, found...)
+			return nil
+		})
+	}
+	_ = group.Wait() // never fails
+	slices.SortFunc(all.Services, func(a, b deploy.Repaired) int {
+		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Host, b.Host))
+	})
+	return all, ctx.Err()
+}
+
+// brokenOff are the entries of a service, or all, by service. A service that the
+// registry does not have any more is known by its entry.
+func brokenOff(reg *registry.Registry, entries []deploy.Entry, service string) (map[string][]deploy.Entry, error) {
+	broken := map[string][]deploy.Entry{}
+	for _, e := range entries {
+		broken[e.Service] = append(broken[e.Service], e)
+	}
+	if service == "" {
+		return broken, nil
+	}
+	name, err := reg.Lookup(service)
+	if err != nil {
+		if name = service; broken[name] == nil {
+			return nil, err
+		}
+	}
+	if broken[name] == nil {
+		return nil, nil
+	}
+	return map[string][]deploy.Entry{name: broken[name]}, nil
+}
+
+// repairService repairs what was broken off of one service, on each host.
+func (h *Harness) repairService(ctx context.Context, jobs *job.Store, reg *registry.Registry, service string, entries []deploy.Entry, report tools.Report) []deploy.Repaired {
+	done := make([]deploy.Repaired, len(entries))
+	for i, e := range entries {
+		done[i] = deploy.Repaired{Service: service, Host: e.Host, Generation: e.Generation, Step: e.Step, Status: deploy.Unmended}
+	}
+	fail := func(status deploy.RepairStatus, err error) []deploy.Repaired {
+		for i := range done {
+			if done[i].Status == deploy.Unmended && done[i].Problem == nil {
+				done[i].Status, done[i].Problem = status, build.ProblemOf(err)
+			}
+		}
+		return done
+	}
+	run, err := jobs.Begin(ctx, job.Spec{Tool: repairTool, Services: []string{service}, Input: deploy.RepairRequest{Service: service}})
+	if fault.CodeOf(err) == fault.Locked {
+		return fail(deploy.Untouched, err)
+	}
+	if err != nil {
+		return fail(deploy.Unmended, err)
+	}
+	_, err = job.Do(ctx, run, func(ctx context.Context) (*deploy.RepairReport, bool, error) {
+		for i := range done {
+			done[i].JobID = run.ID
+			h.repairEntry(ctx, journalOf(jobs), reg, &done[i], func(message string) {
+				run.Report(job.Progress{Message: message})
+				report(tools.Progress{Message: message})
+			})
+		}
+		result := &deploy.RepairReport{Services: done, Problems: []build.Problem{}}
+		return result, result.Code() == "", ctx.Err()
+	})
+	if err != nil {
+		return fail(deploy.Unmended, err)
+	}
+	return done
+}
+
+// repairEntry repairs one switch, or says why it cannot.
+func (h *Harness) repairEntry(ctx context.Context, journal deploy.Journal, reg *registry.Registry, r *deploy.Repaired, say func(string)) {
+	err := func() error {
+		at, err := hostOf(reg, r.Host)
+		if err != nil {
+			return err
+		}
+		return h.on(ctx, at, func(engine deploy.Containers) error {
+			runner := deploy.Runner{Engine: engine, Host: r.Host, Journal: journal, Keep: keepGenerations, Report: say}
+			r.What, err = runner.Repair(ctx, r.Service)
+			return err
+		})
+	}()
+	switch {
+	case err != nil:
+		r.Status, r.Problem = deploy.Unmended, build.ProblemOf(err)
+	case r.What == "":
+		r.Status = deploy.Unneeded
+	default:
+		r.Status = deploy.Mended
+	}
+}
+
+// mendAtStart repairs, once, what a server finds broken off when it starts. Where
+// there is nothing of it, no repository is opened and no engine asked.
+func (h *Harness) mendAtStart(ctx context.Context, say func(string)) {
+	if h.engines == nil || !anyBrokenOff() {
+		return
+	}
+	report, err := h.repair(ctx, deploy.RepairRequest{}, func(tools.Progress) {})
+	if err != nil {
+		say("what was broken off could not be repaired: " + err.Error())
+		return
+	}
+	for _, s := range report.Services {
+		if s.Status == deploy.Mended || s.Status == deploy.Unmended {
+			say(tools.DescribeRepair(s))
+		}
+	}
+	for _, p := range report.Problems {
+		say(p.Message)
+	}
+}
+
+// anyBrokenOff says whether the journal of some repository has an entry.
+func anyBrokenOff() bool {
+	base, err := stateBase()
+	if err != nil {
+		return false // then there is no journal
+	}
+	found, err := fs.Glob(os.DirFS(base), "*/deploy/*/*.json")
+	return err == nil && len(found) > 0
+}
