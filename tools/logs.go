@@ -48,8 +48,8 @@ func DescribeLogs(r *deploy.LogsReport) string {
 }
 
 // DescribeLine is a line of a log, fit to be shown.
-func DescribeLine(l deploy.LogLine) string {
-	return Printable(strings.ReplaceAll(l.Text, "\t", "  "))
+func DescribeLine(line string) string {
+	return Printable(strings.ReplaceAll(line, "\t", "  "))
 }
 
 // logsText has the newest lines that fit.

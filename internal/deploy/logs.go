@@ -75,19 +75,14 @@ func (r LogsRequest) pattern() (*regexp.Regexp, error) {
 
 // LogsReport is what a service printed last.
 type LogsReport struct {
-	Service    string    `json:"service" jsonschema_description:"Name of the service."`
-	Host       string    `json:"host" jsonschema_description:"Name of the host."`
-	Container  string    `json:"container" jsonschema_description:"Name of the container."`
-	Generation int       `json:"generation" jsonschema_description:"Its generation."`
-	State      State     `json:"state" jsonschema_description:"Whether it runs: running, exited and so on."`
-	Lines      []LogLine `json:"lines" jsonschema_description:"The newest last; at most 64 KiB."`
-	Truncated  bool      `json:"truncated,omitempty" jsonschema_description:"True when earlier lines are left out, or were not searched: grep looks at the last 10,000, and at most 4 MiB."`
-	LeftOut    int       `json:"leftOut,omitempty" jsonschema_description:"How many, where that is known."`
-}
-
-// LogLine is one line.
-type LogLine struct {
-	Text string `json:"text" jsonschema_description:"What was printed; cut after 8 KiB."`
+	Service    string   `json:"service" jsonschema_description:"Name of the service."`
+	Host       string   `json:"host" jsonschema_description:"Name of the host."`
+	Container  string   `json:"container" jsonschema_description:"Name of the container."`
+	Generation int      `json:"generation" jsonschema_description:"Its generation."`
+	State      State    `json:"state" jsonschema_description:"Whether it runs: running, exited and so on."`
+	Lines      []string `json:"lines" jsonschema_description:"Each with its time in UTC before it, and cut after 8 KiB; the newest last; at most 64 KiB."`
+	Truncated  bool     `json:"truncated,omitempty" jsonschema_description:"True when earlier lines are left out, or were not searched: grep looks at the last 10,000, and at most 4 MiB."`
+	LeftOut    int      `json:"leftOut,omitempty" jsonschema_description:"How many, where that is known."`
 }
 
 // Logs are the last lines that a container of a host printed, as they are asked for.
@@ -106,12 +101,15 @@ func Logs(ctx context.Context, e Containers, host string, c Container, r LogsReq
 		ask = searched
 	}
 	var seen window
-	if err := e.Logs(ctx, c.ID, ask, since, &seen); err != nil {
+	if err := e.Logs(ctx, c.ID, Tail{Lines: ask, Since: since, Timestamps: true}, &seen); err != nil {
 		return nil, err
 	}
 	found, whole := seen.lines()
 	if whole = whole && len(found) < ask; matching != nil {
-		found = slices.DeleteFunc(found, func(line []byte) bool { return !matching.Match(line) })
+		found = slices.DeleteFunc(found, func(line []byte) bool {
+			_, text := stamped(line)
+			return !matching.Match(text)
+		})
 	}
 	report := &LogsReport{
 		Service: c.Labels[LabelService], Host: host, Container: c.Name, Generation: c.generation(), State: c.State,
@@ -124,11 +122,11 @@ func Logs(ctx context.Context, e Containers, host string, c Container, r LogsReq
 }
 
 // newest are the last lines, as many as there is room for.
-func newest(found [][]byte, most int) []LogLine {
-	lines := []LogLine{}
+func newest(found [][]byte, most int) []string {
+	lines := []string{}
 	room := maxAnswer
 	for _, raw := range slices.Backward(found) {
-		line := LogLine{Text: printed(raw)}
+		line := printed(raw)
 		encoded, err := json.Marshal(line)
 		if room -= len(encoded) + 1; err != nil || room < 0 || len(lines) == most {
 			break
@@ -139,17 +137,28 @@ func newest(found [][]byte, most int) []LogLine {
 	return lines
 }
 
+// stamped splits a line into its time, to the millisecond, and its text.
+func stamped(line []byte) (at string, text []byte) {
+	stamp, text, _ := bytes.Cut(line, []byte(" "))
+	t, err := time.Parse(time.RFC3339Nano, string(stamp))
+	if err != nil {
+		return "", line // its beginning is not remembered
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z "), text
+}
+
 // printed is a line as text.
 func printed(raw []byte) string {
-	text := strings.ToValidUTF8(strings.TrimSuffix(string(raw), "\r"), "\ufffd")
-	if len(text) <= maxLine {
-		return text
+	at, line := stamped(raw)
+	text := strings.ToValidUTF8(strings.TrimSuffix(string(line), "\r"), "\ufffd")
+	if len(text) > maxLine {
+		end := maxLine - len("…")
+		for !utf8.RuneStart(text[end]) {
+			end--
+		}
+		text = text[:end] + "…"
 	}
-	end := maxLine - len("…")
-	for !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + "…"
+	return at + text
 }
 
 // window keeps the last bytes of what is written to it.

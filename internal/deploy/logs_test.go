@@ -26,14 +26,16 @@ type printer struct {
 	since time.Time // that it was asked for
 }
 
-func (p *printer) Logs(_ context.Context, _ string, lines int, since time.Time, w io.Writer) error {
-	p.since = since
+const stamp = "2026-03-01T10:00:00.123456789+01:00 "
+
+func (p *printer) Logs(_ context.Context, _ string, t deploy.Tail, w io.Writer) error {
+	p.since = t.Since
 	all := strings.SplitAfter(p.text, "\n")
 	if all[len(all)-1] == "" {
 		all = all[:len(all)-1]
 	}
-	for _, line := range all[max(len(all)-lines, 0):] {
-		if _, err := io.WriteString(w, line); err != nil {
+	for _, line := range all[max(len(all)-t.Lines, 0):] {
+		if _, err := io.WriteString(w, stamp+line); err != nil {
 			return err
 		}
 	}
@@ -69,12 +71,13 @@ func TestLogs(t *testing.T) {
 		"the last two":                  {text: numbered(9, "%d"), asked: deploy.LogsRequest{Tail: 2}, lines: 2, first: "8", last: "9", truncated: true},
 		"those that match":              {text: numbered(500, "line %d"), asked: deploy.LogsRequest{Grep: `9\d$`}, lines: 50, first: "line 90", last: "line 499"},
 		"the last two that match":       {text: numbered(500, "line %d"), asked: deploy.LogsRequest{Grep: `9\d$`, Tail: 2}, lines: 2, first: "line 498", last: "line 499", truncated: true, left: 48},
+		"no times are searched":         {text: "one\n", asked: deploy.LogsRequest{Grep: "2026"}},
 		"none that match":               {text: numbered(9, "%d"), asked: deploy.LogsRequest{Grep: "x"}},
 		"not all were searched":         {text: "found\n" + numbered(10_000, "%d"), asked: deploy.LogsRequest{Grep: "found"}, truncated: true},
 		"all were searched":             {text: "found\n" + numbered(9_998, "%d"), asked: deploy.LogsRequest{Grep: "found"}, lines: 1, first: "found", last: "found"},
 		"not all are remembered":        {text: "found\n" + strings.Repeat(strings.Repeat("x", 1<<20)+"\n", 5), asked: deploy.LogsRequest{Grep: "found"}, truncated: true},
-		"more than there is room for":   {text: numbered(900, "%0100d"), asked: deploy.LogsRequest{Tail: 1000}, lines: 585, first: fmt.Sprintf("%0100d", 316), last: fmt.Sprintf("%0100d", 900), truncated: true, left: 315},
-		"what takes more room as JSON":  {text: numbered(900, "\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b%d"), asked: deploy.LogsRequest{Tail: 1000}, lines: 590, first: strings.Repeat("\x1b", 16) + "311", last: strings.Repeat("\x1b", 16) + "900", truncated: true, left: 310},
+		"more than there is room for":   {text: numbered(900, "%0100d"), asked: deploy.LogsRequest{Tail: 1000}, lines: 512, first: fmt.Sprintf("%0100d", 389), last: fmt.Sprintf("%0100d", 900), truncated: true, left: 388},
+		"what takes more room as JSON":  {text: numbered(900, "\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b%d"), asked: deploy.LogsRequest{Tail: 1000}, lines: 516, first: strings.Repeat("\x1b", 16) + "385", last: strings.Repeat("\x1b", 16) + "900", truncated: true, left: 384},
 		"a line that never ends":        {text: strings.Repeat("é", 9<<20), lines: 1, first: strings.Repeat("é", 4094) + "…", last: strings.Repeat("é", 4094) + "…", truncated: true},
 		"a long line, and what follows": {text: strings.Repeat("x", 9<<20) + "\nend\n", lines: 1, first: "end", last: "end", truncated: true},
 		"no text":                       {text: "\xff\xfeok\n", lines: 1, first: "\ufffdok", last: "\ufffdok"},
@@ -87,7 +90,7 @@ func TestLogs(t *testing.T) {
 			assert.Equal(t, []any{"web", "nas", "web", 3, deploy.Running}, []any{report.Service, report.Host, report.Container, report.Generation, report.State})
 			assert.Equal(t, []any{c.lines, c.truncated, c.left}, []any{len(report.Lines), report.Truncated, report.LeftOut})
 			if c.lines > 0 && len(report.Lines) > 0 {
-				assert.Equal(t, []string{c.first, c.last}, []string{report.Lines[0].Text, report.Lines[len(report.Lines)-1].Text})
+				assert.Equal(t, []string{c.first, c.last}, []string{unstamped(report.Lines[0]), unstamped(report.Lines[len(report.Lines)-1])})
 			}
 			encoded, err := json.Marshal(report.Lines)
 			require.NoError(t, err)
@@ -96,6 +99,9 @@ func TestLogs(t *testing.T) {
 		})
 	}
 }
+
+// unstamped is a line without the time before it, when it has one.
+func unstamped(line string) string { return strings.TrimPrefix(line, "2026-03-01T09:00:00.123Z ") }
 
 func TestLogsSince(t *testing.T) {
 	t.Parallel()

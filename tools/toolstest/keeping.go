@@ -62,15 +62,15 @@ func logs(_ context.Context, r deploy.LogsRequest) (*deploy.LogsReport, error) {
 		answer.Generation = r.Generation
 	}
 	if r.Since != "" {
-		answer.Lines[0].Text = "since " + r.Since
+		answer.Lines[0] = "since " + r.Since
 	}
 	if r.Tail > 0 {
-		answer.Lines[1].Text = "at most " + strconv.Itoa(r.Tail)
+		answer.Lines[1] = "at most " + strconv.Itoa(r.Tail)
 	}
 	if r.Grep == "nothing" {
-		answer.Lines, answer.Truncated, answer.LeftOut = []deploy.LogLine{}, false, 0
+		answer.Lines, answer.Truncated, answer.LeftOut = []string{}, false, 0
 	} else if r.Grep != "" {
-		answer.Lines[2].Text = r.Grep
+		answer.Lines[2] = r.Grep
 	}
 	return answer, nil
 }
@@ -79,7 +79,10 @@ func logs(_ context.Context, r deploy.LogsRequest) (*deploy.LogsReport, error) {
 func Printed() *deploy.LogsReport {
 	return &deploy.LogsReport{
 		Service: "grafana", Host: "pi", Container: "grafana", Generation: 4, State: deploy.Running, Truncated: true, LeftOut: 12,
-		Lines: []deploy.LogLine{{Text: "listening on :3000"}, {Text: "cannot read " + Hostile}, {Text: "\x1b[31merror\x1b[0m\ttwo"}, {}},
+		Lines: []string{
+			"2026-03-01T09:21:00.104Z listening on :3000", "2026-03-01T09:22:13.040Z cannot read " + Hostile,
+			"2026-03-01T09:22:13.041Z \x1b[31merror\x1b[0m\ttwo", "2026-03-01T09:22:13.042Z ",
+		},
 	}
 }
 
