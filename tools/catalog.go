@@ -22,13 +22,14 @@ type Core struct {
 
 	Build func(context.Context, build.Request, Report) (*build.Report, error)
 	// These cannot be done by the program that links no engines: see [Tool.Engines].
-	DockerLoad func(context.Context, deploy.LoadRequest, Report) (*deploy.LoadReport, error)
-	DockerRun  func(context.Context, deploy.RunRequest, Report) (*deploy.RunReport, error)
-	Deploy     func(context.Context, rollout.Request, Report) (*rollout.Report, error)
-	Rollback   func(context.Context, rollout.RollbackRequest, Report) (*rollout.Report, error)
-	Repair     func(context.Context, deploy.RepairRequest, Report) (*deploy.RepairReport, error)
-	Status     func(context.Context, deploy.StatusRequest) (*deploy.StatusReport, error)
-	Logs       func(context.Context, deploy.LogsRequest) (*deploy.LogsReport, error)
+	DockerLoad  func(context.Context, deploy.LoadRequest, Report) (*deploy.LoadReport, error)
+	DockerRun   func(context.Context, deploy.RunRequest, Report) (*deploy.RunReport, error)
+	Deploy      func(context.Context, rollout.Request, Report) (*rollout.Report, error)
+	Rollback    func(context.Context, rollout.RollbackRequest, Report) (*rollout.Report, error)
+	DockerPrune func(context.Context, deploy.PruneRequest, Report) (*deploy.PruneReport, error)
+	Repair      func(context.Context, deploy.RepairRequest, Report) (*deploy.RepairReport, error)
+	Status      func(context.Context, deploy.StatusRequest) (*deploy.StatusReport, error)
+	Logs        func(context.Context, deploy.LogsRequest) (*deploy.LogsReport, error)
 
 	JobList   func(context.Context, job.ListRequest) (*job.Listing, error)
 	JobGet    func(context.Context, job.GetRequest, Report) (*JobAnswer, error)
@@ -51,6 +52,7 @@ func Catalog(core Core) []Tool {
 		rollbackTool(core),
 		dockerLoadTool(core),
 		dockerRunTool(core),
+		dockerPruneTool(core),
 	}
 	return append(working,
 		statusTool(core),

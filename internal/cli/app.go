@@ -120,6 +120,9 @@ func (r *run) core() tools.Core {
 		Rollback: func(ctx context.Context, q rollout.RollbackRequest, report tools.Report) (*rollout.Report, error) {
 			return open().Rollback(ctx, q, report)
 		},
+		DockerPrune: func(ctx context.Context, q deploy.PruneRequest, report tools.Report) (*deploy.PruneReport, error) {
+			return open().DockerPrune(ctx, q, report)
+		},
 		Repair: func(ctx context.Context, q deploy.RepairRequest, report tools.Report) (*deploy.RepairReport, error) {
 			return open().Repair(ctx, q, report)
 		},

@@ -79,6 +79,7 @@ func TestViews(t *testing.T) {
 		"deploy":                 "homelab deploy --confirm 36fbb166cfe5",
 		"deploy_background":      "homelab deploy --confirm 36fbb166cfe5 --background",
 		"rollback":               "homelab rollback grafana --confirm 36fbb166cfe5",
+		"docker_prune":           "homelab docker prune --confirm 36fbb166cfe5",
 		"deploy_repair":          "homelab deploy repair",
 		"deploy_repair_none":     "homelab deploy repair prometheus",
 		"help_deploy":            "homelab deploy --help",

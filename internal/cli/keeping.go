@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"slices"
+
 	"homelab/internal/deploy"
 	"homelab/tools"
 )
@@ -31,5 +33,27 @@ func (p *page) repairs(r *deploy.RepairReport) {
 		p.blank()
 		p.line(tools.Printable(problem.Message))
 		p.line("  " + problem.Hint)
+	}
+}
+
+var pruneStyle = map[deploy.PruneStatus]style{
+	deploy.Pruned: green, deploy.PruneInUse: yellow, deploy.PruneFailed: red, deploy.PruneOrphan: dim,
+}
+
+func (p *page) prune(r *deploy.PruneReport) {
+	p.styled(bold, tools.DescribePrune(r))
+	for _, h := range r.Hosts {
+		said := tools.DescribePruneHost(h)
+		if len(h.Items)+len(h.Orphans)+len(said) == 0 {
+			continue
+		}
+		p.blank()
+		p.styled(bold, h.Name)
+		for _, i := range slices.Concat(h.Items, h.Orphans) {
+			p.styled(pruneStyle[i.Status], "  "+tools.DescribeItem(i))
+		}
+		for _, line := range said {
+			p.line("  " + line)
+		}
 	}
 }

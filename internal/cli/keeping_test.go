@@ -19,7 +19,8 @@ import (
 // Where nobody can be asked a preview ends with how to go on.
 func TestPreviewsAsk(t *testing.T) {
 	for name, line := range map[string]string{
-		"rollback_preview": "homelab rollback grafana",
+		"rollback_preview":     "homelab rollback grafana",
+		"docker_prune_preview": "homelab docker prune",
 	} {
 		got := typed(t, line)
 		assert.Zero(t, got.status, name)

@@ -55,6 +55,8 @@ func (p *page) show(result tools.Result, catalog []tools.Tool) {
 		p.loads(value)
 	case *deploy.StatusReport:
 		p.status(value)
+	case *deploy.PruneReport:
+		p.prune(value)
 	case *deploy.RepairReport:
 		p.repairs(value)
 	case *deploy.LogsReport:

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -41,8 +42,22 @@ type estate struct {
 	jobs    *job.Store
 	engines map[string]*deploytest.Memory
 
+	id string // of every engine
+
 	mu    sync.Mutex
 	dials int
+}
+
+// told is an engine that tells its ID.
+type told struct {
+	*deploytest.Memory
+	id string
+}
+
+func (t told) Platform(ctx context.Context) (deploy.Platform, error) {
+	p, err := t.Memory.Platform(ctx)
+	p.ID = t.id
+	return p, err
 }
 
 func newEstate(t *testing.T) *estate {
@@ -62,7 +77,7 @@ func newEstate(t *testing.T) *estate {
 		defer e.mu.Unlock()
 		e.dials++
 		host := filepath.Base(way.Endpoint().URL)
-		return e.engines[host[:len(host)-len(".sock")]], nil
+		return told{e.engines[host[:len(host)-len(".sock")]], e.id}, nil
 	}
 	e.core = e.Core()
 	state, err := stateDir(dir)

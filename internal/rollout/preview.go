@@ -2,9 +2,6 @@ package rollout
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -57,22 +54,12 @@ func Preview(order *plan.Order, wanted []Wanted, needs func(string) []string) (*
 		report.Counts.add(s.Action)
 	}
 	var err error
-	report.PreviewID, err = digest(struct {
+	report.PreviewID, err = deploy.PreviewID(struct {
 		Format   int
 		Plan     string
 		Services []identity
 	}{1, report.PlanID, identities})
 	return report, err
-}
-
-// digest is the id of a preview that depends on a value, and on nothing else.
-func digest(of any) (string, error) {
-	encoded, err := json.Marshal(of)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(encoded)
-	return hex.EncodeToString(sum[:]), nil
 }
 
 // identity is what the preview of a service depends on: when any of it moves, what

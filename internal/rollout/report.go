@@ -4,8 +4,6 @@
 package rollout
 
 import (
-	"strings"
-
 	"homelab/internal/build"
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
@@ -203,12 +201,7 @@ func (r *Report) Unconfirmed() string {
 }
 
 // Is says whether an id, or the beginning of one, is that of the preview.
-func (r *Report) Is(id string) bool {
-	return len(id) >= shownDigits && strings.HasPrefix(r.PreviewID, id)
-}
-
-// shownDigits are enough of an id to tell previews apart.
-const shownDigits = 12
+func (r *Report) Is(id string) bool { return deploy.Confirms(id, r.PreviewID) }
 
 // maxServices bounds the list of services in an answer.
 const maxServices = 100

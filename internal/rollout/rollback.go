@@ -66,7 +66,7 @@ func (s Standing) Back(generation int) (*Report, error) {
 	if s.Current != nil {
 		from = s.Current.ID
 	}
-	report.PreviewID, err = digest(struct {
+	report.PreviewID, err = deploy.PreviewID(struct {
 		Format   int
 		Tool     Action
 		From, To string

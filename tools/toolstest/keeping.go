@@ -120,3 +120,60 @@ func Repairs() *deploy.RepairReport {
 		Problems: []build.Problem{{Code: fault.Internal, Message: "the journal " + Hostile + " cannot be read", Hint: "look at it"}},
 	}
 }
+
+func prune(_ context.Context, r deploy.PruneRequest, _ tools.Report) (*deploy.PruneReport, error) {
+	answer := Prunable()
+	pi := &answer.Hosts[2]
+	if r.Host != "" {
+		pi.Name = r.Host
+	}
+	if r.Service != "" {
+		pi.Items[0].Service = r.Service
+	}
+	switch {
+	case r.Confirm == "":
+		return answer, nil
+	case !deploy.Confirms(r.Confirm, PreviewID):
+		return nil, fault.New(fault.Conflict, "that is not what would go any more", "look at a new preview, and confirm that one")
+	}
+	items := pi.Items
+	items[0].Status, items[1].Status = deploy.Pruned, deploy.Pruned
+	items[2].Status, items[2].Problem = deploy.PruneInUse, &build.Problem{Code: fault.Conflict, Message: "image " + items[2].Names[0] + " is in use: container 5f70bf18a086 was made from it", Hint: "remove the container first"}
+	items[3].Status, items[3].Problem = deploy.PruneFailed, &build.Problem{Code: fault.EngineUnavailable, Message: "no Docker engine at " + Hostile, Hint: "start Docker"}
+	answer.Settle()
+	answer.JobID = "docker_prune-20260301-100000000-c4k8"
+	return answer, nil
+}
+
+// Prunable has something of everything that can be said of a host.
+func Prunable() *deploy.PruneReport {
+	const id = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+	image := func(service, hash string, size int64, names ...string) deploy.PruneItem {
+		return deploy.PruneItem{
+			Kind: deploy.OldImage, Service: service, Names: append(names, "homelab/"+service+":nix-"+hash), ID: "sha256:" + id, Bytes: size, Status: deploy.PrunePending,
+		}
+	}
+	none := []deploy.PruneItem{}
+	answer, err := deploy.Sum([]deploy.PruneHost{
+		{Name: "attic", Items: none, Orphans: none, Problem: &build.Problem{Code: fault.HostUnreachable, Message: "ssh cannot reach " + Hostile, Hint: "try it by hand"}},
+		{
+			Name: "pi", Answers: true, More: 3, Busy: []string{"zigbee"},
+			Items: []deploy.PruneItem{
+				{Kind: deploy.OldContainer, Service: "grafana", Names: []string{"grafana.g1"}, ID: id, Generation: 1, Status: deploy.PrunePending},
+				image("grafana", "0123456789abcdfghijklmnpqrsvwxyz", 41_943_040, "homelab/grafana:11.2"),
+				image("grafana", "1123456789abcdfghijklmnpqrsvwxyz", 40_000_000),
+				image("mosquitto", "2123456789abcdfghijklmnpqrsvwxyz", 8_000_000),
+			},
+			Orphans: []deploy.PruneItem{{
+				Kind: deploy.OldContainer, Service: "old", Names: []string{"old"}, ID: id, Generation: 2, Status: deploy.PruneOrphan,
+				Why: "the registry has no such service; on the host: docker rm " + Hostile,
+			}},
+		},
+		{Name: "local", Answers: true, SameAs: "pi", Items: none, Orphans: none},
+	})
+	if err != nil {
+		panic(err)
+	}
+	answer.PreviewID = PreviewID
+	return answer
+}

@@ -1,0 +1,203 @@
+package harness
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"homelab/internal/build"
+	"homelab/internal/deploy"
+	"homelab/internal/fault"
+	"homelab/internal/job"
+	"homelab/registry"
+	"homelab/tools"
+)
+
+const pruneTool = "docker_prune"
+
+// prune previews what of ours is not needed any more, or has it go.
+func (h *Harness) prune(ctx context.Context, r deploy.PruneRequest, report tools.Report) (*deploy.PruneReport, error) {
+	jobs, planner, err := h.jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := planner.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &pruning{Harness: h, reg: loaded.Registry, journal: journalOf(jobs)}
+	if err := p.resolve(&r); err != nil {
+		return nil, err
+	}
+	preview, err := p.preview(ctx, r)
+	if err != nil || r.Confirm == "" {
+		return preview, err
+	}
+	if preview.Unconfirmed() == "" {
+		preview.Settle()
+		return preview, nil
+	}
+	run, err := jobs.Begin(ctx, job.Spec{Tool: pruneTool, Services: preview.Services(), Input: r})
+	if err != nil {
+		return nil, err
+	}
+	result, err := job.Do(ctx, run, func(ctx context.Context) (*deploy.PruneReport, bool, error) {
+		// Again, now that nobody else of this repository can move anything.
+		result, err := p.preview(ctx, r)
+		if err != nil {
+			return nil, false, err
+		}
+		result.JobID = run.ID
+		p.carryOut(ctx, result, func(message string) {
+			run.Report(job.Progress{Message: message})
+			report(tools.Progress{Message: message})
+		})
+		if result.Settle(); ctx.Err() != nil {
+			result.State = "canceled"
+			return result, false, &fault.Error{Code: fault.Canceled, Message: "the pruning was canceled", Hint: "prune again: what is gone is gone", Err: ctx.Err()}
+		}
+		return result, result.Code() == "", nil
+	})
+	if result != nil && result.State == "canceled" {
+		return result, nil // it says so, and what is gone
+	}
+	return result, err
+}
+
+// pruning is one call of the tool docker_prune.
+type pruning struct {
+	*Harness
+	reg     *registry.Registry
+	journal deploy.Journal
+}
+
+// resolve says which service and host are meant.
+func (p *pruning) resolve(r *deploy.PruneRequest) error {
+	if r.Service != "" {
+		name, err := p.reg.Lookup(r.Service)
+		if err != nil {
+			return err
+		}
+		r.Service, r.Host = name, cmp.Or(r.Host, p.reg.Services[name].HostOf())
+	}
+	if r.Host == "" {
+		return nil
+	}
+	_, err := hostOf(p.reg, r.Host)
+	return err
+}
+
+// hosts are those that are asked: the one that is named, else all of the registry, and
+// this machine where a service is on it.
+func (p *pruning) hosts(r deploy.PruneRequest) []string {
+	if r.Host != "" {
+		return []string{r.Host}
+	}
+	names := []string{}
+	for name := range p.reg.Hosts {
+		names = append(names, name)
+	}
+	for _, s := range p.reg.Services {
+		if s.Deploy != nil {
+			names = append(names, s.HostOf())
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// preview finds out what would go. With confirm it has to be what was confirmed.
+func (p *pruning) preview(ctx context.Context, r deploy.PruneRequest) (*deploy.PruneReport, error) {
+	var mu sync.Mutex
+	hosts, engines := []deploy.PruneHost{}, map[string]string{} // ID of the engine, by host
+	p.each(p.hosts(r), func(name string) {
+		ctx, stop := context.WithTimeout(ctx, statusPatience)
+		defer stop()
+		host, engine := p.survey(ctx, name, r.Service)
+		mu.Lock()
+		defer mu.Unlock()
+		hosts, engines[name] = append(hosts, host), engine
+	})
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(hosts, func(a, b deploy.PruneHost) int { return strings.Compare(a.Name, b.Name) })
+	for i := range hosts {
+		for _, first := range hosts[:i] {
+			if engine := engines[first.Name]; engine != "" && engine == engines[hosts[i].Name] {
+				hosts[i] = deploy.PruneHost{Name: hosts[i].Name, Answers: true, SameAs: first.Name, Items: []deploy.PruneItem{}, Orphans: []deploy.PruneItem{}}
+				break
+			}
+		}
+	}
+	preview, err := deploy.Sum(hosts)
+	if err == nil && r.Confirm != "" && !deploy.Confirms(r.Confirm, preview.PreviewID) {
+		return nil, fault.Newf(fault.Conflict, "look at a new preview, and confirm that one",
+			"preview %.12s… is not what would go any more", r.Confirm)
+	}
+	return preview, err
+}
+
+// each does something for hosts, side by side.
+func (p *pruning) each(hosts []string, do func(name string)) {
+	var group errgroup.Group
+	group.SetLimit(statusHosts)
+	for _, name := range hosts {
+		group.Go(func() error { do(name); return nil })
+	}
+	_ = group.Wait() // never fails
+}
+
+// survey says what would go on a host, and which engine it has.
+func (p *pruning) survey(ctx context.Context, name, only string) (host deploy.PruneHost, engineID string) {
+	keeping := deploy.Keeping{Services: p.reg.Services, Only: only, Keep: keepGenerations, Busy: map[string]bool{}}
+	for service := range p.reg.Services {
+		entry, err := p.journal.Read(name, service)
+		keeping.Busy[service] = err != nil || entry != nil && !entry.Leftover
+	}
+	err := p.on(ctx, p.reg.AllHosts()[name], func(engine deploy.Containers) error {
+		platform, err := engine.Platform(ctx)
+		if err != nil {
+			return err
+		}
+		all, err := engine.List(ctx)
+		if err != nil {
+			return err
+		}
+		images, err := engine.Images(ctx)
+		host, engineID = deploy.Prunable(all, images, keeping), platform.ID
+		return err
+	})
+	if host.Name = name; err != nil {
+		return deploy.PruneHost{Name: name, Items: []deploy.PruneItem{}, Orphans: []deploy.PruneItem{}, Problem: build.ProblemOf(inTime(name, err))}, ""
+	}
+	return host, engineID
+}
+
+// carryOut has everything of a preview go, on all hosts side by side.
+func (p *pruning) carryOut(ctx context.Context, r *deploy.PruneReport, say func(string)) {
+	at := map[string]*deploy.PruneHost{}
+	names := []string{}
+	for i := range r.Hosts {
+		if h := &r.Hosts[i]; len(h.Items) > 0 {
+			at[h.Name], names = h, append(names, h.Name)
+		}
+	}
+	var mu sync.Mutex
+	p.each(names, func(name string) {
+		h := at[name]
+		err := p.on(ctx, p.reg.AllHosts()[name], func(engine deploy.Containers) error {
+			deploy.Prune(ctx, engine, h.Items)
+			return nil
+		})
+		mu.Lock()
+		defer mu.Unlock()
+		if say(name + ": done"); err != nil && ctx.Err() == nil {
+			h.Unreached(err)
+		}
+	})
+}
