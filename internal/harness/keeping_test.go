@@ -296,6 +296,32 @@ func TestRepair(t *testing.T) {
 	assert.Equal(t, fault.UnknownService, fault.CodeOf(err))
 }
 
+// Who cancels learns what was done all the same.
+func TestRepairIsCanceled(t *testing.T) {
+	e := newEstate(t)
+	for _, service := range []string{"web", "db"} {
+		e.runs(service, "v1", healthy)
+		e.breakOff(service, "v2")
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	e.engines["pi"].Fail = func(string) error { <-ctx.Done(); return ctx.Err() }
+	e.engines["nas"].Fail = func(call string) error {
+		if call == "start" { // of the version before
+			stop()
+		}
+		return nil
+	}
+	report, err := e.core.Repair(ctx, deploy.RepairRequest{}, quiet)
+	require.NoError(t, err)
+	assert.Equal(t, []any{"db", deploy.Unmended, fault.Canceled}, []any{report.Services[0].Service, report.Services[0].Status, report.Services[0].Problem.Code})
+	assert.Equal(t, []any{"web", deploy.Mended}, []any{report.Services[1].Service, report.Services[1].Status})
+	for n, want := range []job.State{job.Canceled, job.Succeeded} {
+		j, err := e.jobs.Get(t.Context(), report.Services[n].JobID)
+		require.NoError(t, err)
+		assert.Equal(t, want, j.State)
+	}
+}
+
 // A server that starts repairs what it finds, and without that touches nothing.
 func TestMendAtStart(t *testing.T) {
 	e := newEstate(t)

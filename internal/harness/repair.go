@@ -61,7 +61,7 @@ func (h *Harness) repair(ctx context.Context, r deploy.RepairRequest, report too
 	slices.SortFunc(all.Services, func(a, b deploy.Repaired) int {
 		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Host, b.Host))
 	})
-	return all, ctx.Err()
+	return all, nil // also when it was canceled: what was done is done
 }
 
 // brokenOff are the entries of a service, or all, by service. A service that the
@@ -116,7 +116,10 @@ func (h *Harness) repairService(ctx context.Context, jobs *job.Store, reg *regis
 			})
 		}
 		result := &deploy.RepairReport{Services: done, Problems: []build.Problem{}}
-		return result, result.Code() == "", ctx.Err()
+		if result.Code() != "" {
+			return result, false, ctx.Err()
+		}
+		return result, true, nil
 	})
 	if err != nil {
 		return fail(deploy.Unmended, err)
