@@ -2,7 +2,6 @@ package harness
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 	"sync"
 
@@ -10,7 +9,6 @@ import (
 
 	"homelab/internal/deploy"
 	"homelab/internal/engine/dockerhost"
-	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/plan"
 	"homelab/internal/rollout"
@@ -153,9 +151,7 @@ func (d *deployment) ask(ctx context.Context, reg *registry.Registry, names []st
 				h.engine, h.way = engine, way
 				err = question(ctx, h)
 			}
-			if errors.Is(err, context.DeadlineExceeded) {
-				err = fault.Newf(fault.HostUnreachable, "check that the host is up, and what keeps its engine busy", "the engine of host %s does not answer in time", host)
-			}
+			err = inTime(host, err)
 			for _, name := range services {
 				f.fail(name, err)
 			}

@@ -102,9 +102,8 @@ func wantedImages(ctx context.Context, jobs *job.Store, planner *plan.Planner, r
 			return nil, fault.Newf(fault.UnknownService, "name one of its services that the registry has", "job %s built %s, which the registry does not have any more", r.JobID, name)
 		}
 		w := wanted{service: name, spec: spec, built: built[name], head: head, host: cmp.Or(r.Host, spec.HostOf())}
-		var there bool
-		if w.at, there = reg.AllHosts()[w.host]; !there && w.host != registry.LocalHost {
-			return nil, fault.Newf(fault.NotFound, fault.DidYouMean(w.host, hostNames(reg)), "there is no host %.100q", w.host)
+		if w.at, err = hostOf(reg, w.host); err != nil {
+			return nil, err
 		}
 		images = append(images, w)
 	}

@@ -29,7 +29,7 @@ func (h *Harness) prune(ctx context.Context, r deploy.PruneRequest, report tools
 	if err != nil {
 		return nil, err
 	}
-	p := &pruning{Harness: h, reg: loaded.Registry, journal: journalOf(jobs)}
+	p := &pruning{Harness: h, reg: loaded.Registry, journal: switches(jobs)}
 	if err := p.resolve(&r); err != nil {
 		return nil, err
 	}

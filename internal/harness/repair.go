@@ -28,7 +28,7 @@ func (h *Harness) repair(ctx context.Context, r deploy.RepairRequest, report too
 	if err != nil {
 		return nil, err
 	}
-	entries, failed := journalOf(jobs).Entries()
+	entries, failed := switches(jobs).Entries()
 	all := &deploy.RepairReport{Services: []deploy.Repaired{}, Problems: []build.Problem{}}
 	for _, err := range failed {
 		all.Problems = append(all.Problems, *build.ProblemOf(err))
@@ -110,7 +110,7 @@ func (h *Harness) repairService(ctx context.Context, jobs *job.Store, reg *regis
 	_, err = job.Do(ctx, run, func(ctx context.Context) (*deploy.RepairReport, bool, error) {
 		for i := range done {
 			done[i].JobID = run.ID
-			h.repairEntry(ctx, journalOf(jobs), reg, &done[i], func(message string) {
+			h.repairEntry(ctx, switches(jobs), reg, &done[i], func(message string) {
 				run.Report(job.Progress{Message: message})
 				report(tools.Progress{Message: message})
 			})

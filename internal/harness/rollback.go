@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"path/filepath"
 
 	"homelab/internal/build"
 	"homelab/internal/deploy"
@@ -24,7 +23,7 @@ func (h *Harness) rollback(ctx context.Context, r rollout.RollbackRequest, repor
 	if err != nil {
 		return nil, err
 	}
-	b := &backward{Harness: h, planner: planner, journal: journalOf(jobs)}
+	b := &backward{Harness: h, planner: planner, journal: switches(jobs)}
 	preview, err := b.preview(ctx, r)
 	if err != nil || r.Confirm == "" {
 		return preview, err
@@ -54,11 +53,6 @@ func (h *Harness) rollback(ctx context.Context, r rollout.RollbackRequest, repor
 		return result, nil // it says so, and what runs
 	}
 	return result, err
-}
-
-// journalOf is the journal of the repository.
-func journalOf(jobs *job.Store) deploy.Journal {
-	return deploy.Journal{Dir: filepath.Join(jobs.Dir, "deploy")}
 }
 
 // backward is one call of the tool rollback.
