@@ -37,7 +37,6 @@ func Prunable(all []Container, images []HostImage, k Keeping) PruneHost {
 		goes[c.ID] = true
 		h.Items = append(h.Items, containerItem(c))
 	}
-	h.Busy = set(h.Busy)
 	used := map[string]bool{} // IDs and names of images
 	for _, c := range all {
 		if goes[c.ID] {
@@ -51,6 +50,7 @@ func Prunable(all []Container, images []HostImage, k Keeping) PruneHost {
 		}
 	}
 	k.images(images, used, k.owners(all), &h)
+	h.Busy = set(h.Busy)
 	slices.SortFunc(h.Items, byWhat)
 	slices.SortFunc(h.Orphans, byWhat)
 	if h.More = max(len(h.Items)-maxItems, 0); h.More > 0 {
@@ -140,6 +140,10 @@ func (k Keeping) images(images []HostImage, used map[string]bool, owners map[str
 			if repository, _, _ := cutTag(name); !repositories[repository] {
 				why = "somebody has named it " + name
 			}
+		}
+		if at := slices.IndexFunc(of, func(name string) bool { return k.Busy[name] }); at >= 0 {
+			h.Busy = append(h.Busy, of[at])
+			continue
 		}
 		item := PruneItem{Kind: OldImage, Names: pinsLast(i.Names), ID: i.ID, Bytes: i.Size, Status: PrunePending}
 		if of = set(of); len(of) > 0 {

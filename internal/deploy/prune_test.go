@@ -84,6 +84,7 @@ func TestPrunable(t *testing.T) {
 			containers: []deploy.Container{held("web", 4, current), held("web", 3), held("web", 2), held("web", 1), held("db", 4, current), held("db", 3), held("db", 2), held("db", 1)},
 			busy:       "web", goes: []string{"db.g1"},
 		},
+		"no image of one whose switch was broken off": {images: []deploy.HostImage{image(9, web(9))}, busy: "web"},
 		"of one service": {
 			containers: []deploy.Container{held("web", 4, current), held("web", 3), held("web", 2), held("web", 1), held("db", 4, current), held("db", 3), held("db", 2), held("db", 1), held("old", 1)},
 			images:     []deploy.HostImage{image(7, web(7)), image(8, pinned("lab/database", 8)), image(9, pinned("other", 9))},
