@@ -83,7 +83,7 @@ func newEstate(t *testing.T) *estate {
 	state, err := stateDir(dir)
 	require.NoError(t, err)
 	e.jobs = &job.Store{Dir: state}
-	e.journal = journalOf(e.jobs)
+	e.journal = switches(e.jobs)
 	return e
 }
 

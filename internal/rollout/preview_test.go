@@ -24,11 +24,11 @@ func order() *plan.Order {
 
 func web(t *testing.T) Wanted {
 	t.Helper()
-	return named(t, "web")
+	return aService(t, "web")
 }
 
-// named is a service that runs as it is to be.
-func named(t *testing.T, name string) Wanted {
+// aService is one that runs as it is to be.
+func aService(t *testing.T, name string) Wanted {
 	t.Helper()
 	w := Wanted{
 		Name: name,
@@ -169,7 +169,7 @@ func TestImpact(t *testing.T) {
 }
 
 func TestOrderOfARollout(t *testing.T) {
-	app, db, log := named(t, "app"), named(t, "db"), named(t, "log")
+	app, db, log := aService(t, "app"), aService(t, "db"), aService(t, "log")
 	app.Built.Out, db.Built.Out = newOut, newOut
 	of := needs(map[string][]string{"app": {"middle", "log"}, "middle": {"db"}})
 	r, err := Preview(order(), []Wanted{app, db, log}, of)
