@@ -109,7 +109,9 @@ func (r *Runner) restore(ctx context.Context, e *Entry) (*restored, error) {
 	}
 	var left error // of the new one, for which the old one does not wait
 	if made != nil {
-		left = r.disable(ctx, made.ID)
+		if made.Spec.Restart != "no" {
+			left = r.disable(ctx, made.ID)
+		}
 		if made.runs() {
 			if err := r.engine().Stop(ctx, made.ID, e.grace()); err != nil {
 				return nil, err

@@ -361,7 +361,7 @@ func TestPolicyIsSetAgain(t *testing.T) {
 		}
 		_, err := y.run("v2")
 		assert.ErrorContains(t, err, "the version before runs")
-		assert.Equal(t, 4, calls, "of the old one twice, then of the new one and the old one")
+		assert.Equal(t, 3, calls, "of the old one twice, then once more; the new one never had another")
 		assert.Equal(t, []string{"web v1 running unless-stopped"}, y.is())
 	})
 }

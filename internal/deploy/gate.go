@@ -24,7 +24,7 @@ type Gate struct {
 	Path     string        `json:"path,omitempty"`
 	Status   int           `json:"status,omitempty"` // 0: any from 200 to 399
 	Command  []string      `json:"command,omitempty"`
-	Interval time.Duration `json:"interval"` // between two probes
+	Interval time.Duration `json:"interval"` // between two probes, but for the first ones
 	Timeout  time.Duration `json:"timeout"`  // of it all
 	// Mute leaves out what the container prints: it has env files, and may print
 	// what is in them.
@@ -37,6 +37,9 @@ const (
 	defaultTimeout  = 60 * time.Second
 	// settle is how long a container without any check of its own must have run.
 	settle = 2 * time.Second
+	// soon is how long after the first probe the second comes; each pause is twice
+	// the one before, until they are those of the gate.
+	soon = 10 * time.Millisecond
 	// probeTimeout bounds one probe.
 	probeTimeout = 5 * time.Second
 )
@@ -78,14 +81,18 @@ func (g Gate) Pass(ctx context.Context, e Containers, id string) error {
 	return g.pass(ctx, e, id, 0)
 }
 
-// pass is Pass for a container that the engine had restarted that often before.
+// pass is Pass for a container that the engine had restarted that often before. The
+// container is looked at while it is probed: a probe of one that has ended may hang.
 func (g Gate) pass(ctx context.Context, e Containers, id string, restarts int) error {
 	timed, stop := context.WithTimeout(ctx, g.Timeout)
-	defer stop()
+	var p probing
+	defer func() {
+		stop()
+		p.end()
+	}()
 	var last error
-	var running time.Time // since when, by the clock of this machine
 	passed := false
-	for {
+	for pause := min(soon, g.Interval); ; pause = min(2*pause, g.Interval) {
 		c, err := e.Container(timed, id)
 		switch {
 		case ctx.Err() != nil:
@@ -101,19 +108,46 @@ func (g Gate) pass(ctx context.Context, e Containers, id string, restarts int) e
 		case passed && c.State == Running:
 			return nil
 		case c.State == Running:
-			if running.IsZero() {
-				running = time.Now()
-			}
-			if last = g.probe(timed, e, c, time.Since(running)); last == nil {
-				// Something else may have answered, while this one ended.
-				passed = true
-				continue
-			}
+			p.begin(func(running time.Duration) error { return g.probe(timed, e, c, running) })
 		}
+		after := time.After(pause)
 		select {
+		case last = <-p.done:
+			p.done = nil
+			if passed = last == nil; passed {
+				continue // something else may have answered, while this one ended
+			}
+			select {
+			case <-timed.Done():
+			case <-after:
+			}
 		case <-timed.Done():
-		case <-time.After(g.Interval):
+		case <-after:
 		}
+	}
+}
+
+// probing is one probe at a time, of a container that runs.
+type probing struct {
+	since time.Time  // it has been seen running, by the clock of this machine
+	done  chan error // gets what the probe under way says; nil: none is
+}
+
+func (p *probing) begin(probe func(running time.Duration) error) {
+	if p.since.IsZero() {
+		p.since = time.Now()
+	}
+	if p.done == nil {
+		done, running := make(chan error, 1), time.Since(p.since)
+		p.done = done
+		go func() { done <- probe(running) }()
+	}
+}
+
+// end waits for the probe that is under way, whose context is over.
+func (p *probing) end() {
+	if p.done != nil {
+		<-p.done
 	}
 }
 

@@ -26,7 +26,7 @@ type Entry struct {
 	Generation int       `json:"generation"`
 	New        string    `json:"new,omitempty"`      // ID of the new container, once it is made
 	Made       bool      `json:"made,omitempty"`     // the new container was made for this, and goes when it fails
-	Policy     string    `json:"policy,omitempty"`   // restart policy that the new one gets before it starts; empty: it has it
+	Policy     string    `json:"policy,omitempty"`   // restart policy that the new one gets when it has passed; empty: it has it
 	Old        string    `json:"old,omitempty"`      // ID of the one before; empty: there was none
 	OldName    string    `json:"oldName,omitempty"`  // its name: another one when the registry renamed the container
 	Restart    string    `json:"restart,omitempty"`  // restart policy of the one before

@@ -88,7 +88,11 @@ func (r *Runner) Run(ctx context.Context, t Target) (*Switched, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Generation, e.Made = there.newest()+1, true
+	e.Generation, e.Made, e.Policy = there.newest()+1, true, t.Spec.Restart
+	// Until it has passed nothing starts it again: one that crashes over and over keeps
+	// the engine busy, and the one before waiting.
+	spec := t.Spec
+	spec.Restart = "no"
 	s, err := r.change(ctx, e, t.Strategy, func(ctx context.Context) (string, error) {
 		labels := map[string]string{
 			LabelService: t.Spec.Service, LabelGeneration: strconv.Itoa(e.Generation), LabelSpec: t.Spec.Hash(),
@@ -97,8 +101,8 @@ func (r *Runner) Run(ctx context.Context, t Target) (*Switched, error) {
 		for key, value := range t.Labels {
 			labels[key] = value
 		}
-		return r.engine().Create(ctx, kept(e.Container, e.Generation), t.Spec, labels)
-	}, t.Spec)
+		return r.engine().Create(ctx, kept(e.Container, e.Generation), spec, labels)
+	}, spec)
 	if s != nil {
 		s.Repaired = repaired
 	}

@@ -118,28 +118,28 @@ func (r *Runner) way(ctx context.Context, e *Entry, strategy string, old *Contai
 		steps = append(steps, step{"rename new", func() error { return r.rename(ctx, e.New, e.Container) }})
 	}
 	return append(steps,
-		step{"start", func() error { return r.start(ctx, e) }},
+		step{"start", func() error { return r.engine().Start(ctx, e.New) }},
 		step{"gate", func() error { return e.Gate.Pass(ctx, r.engine(), e.New) }},
 	)
 }
 
-// start starts the new container. One of an earlier generation was told not to come
-// back by itself: an engine changes that only while a container stands still, or runs.
-func (r *Runner) start(ctx context.Context, e *Entry) error {
-	if e.Policy != "" {
-		if err := r.engine().SetRestart(ctx, e.New, e.Policy); err != nil {
-			return err
-		}
+// disable has a container not come back by itself.
+func (r *Runner) disable(ctx context.Context, id string) error { return r.policy(ctx, id, "no") }
+
+// enable has the new container come back by itself from now on.
+func (r *Runner) enable(ctx context.Context, e *Entry) error {
+	if e.Policy == "" {
+		return nil
 	}
-	return r.engine().Start(ctx, e.New)
+	return r.policy(ctx, e.New, e.Policy)
 }
 
-// disable has a container not come back by itself. An engine refuses that to one that
-// ends at this moment, and not to one that has ended.
-func (r *Runner) disable(ctx context.Context, id string) error {
-	err := r.engine().SetRestart(ctx, id, "no")
+// policy gives a container a restart policy. An engine refuses that to one that ends at
+// this moment, and not to one that has ended.
+func (r *Runner) policy(ctx context.Context, id, policy string) error {
+	err := r.engine().SetRestart(ctx, id, policy)
 	if errors.Is(err, ErrRefused) {
-		err = r.engine().SetRestart(ctx, id, "no")
+		err = r.engine().SetRestart(ctx, id, policy)
 	}
 	return err
 }
@@ -187,7 +187,7 @@ func (r *Runner) finish(ctx context.Context, e *Entry) error {
 			return err
 		}
 	}
-	if err := r.rename(ctx, e.New, e.Container); err != nil {
+	if err := errors.Join(r.rename(ctx, e.New, e.Container), r.enable(ctx, e)); err != nil {
 		return err
 	}
 	if old == nil || !old.runs() {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"homelab/internal/build"
 	"homelab/internal/deploy"
@@ -157,6 +158,19 @@ func inTime(host string, err error) error {
 	return err
 }
 
+// record keeps what runs now, as its labels tell it.
+func (b *backward) record(ctx context.Context, engine deploy.Containers, s *rollout.Service) error {
+	c, err := engine.Container(ctx, s.Run.ID)
+	if err != nil || c == nil {
+		return err
+	}
+	platform, err := engine.Platform(ctx)
+	if err != nil {
+		return err
+	}
+	return journalOf(b.planner.Source.Root).Write(deploy.RecordOf(s.Host, platform.ID, c.ID, c.Labels, time.Now()))
+}
+
 // carryOut has the generation of a preview run.
 func (b *backward) carryOut(ctx context.Context, r *rollout.Report, say func(string)) error {
 	s := &r.Services[0]
@@ -169,8 +183,13 @@ func (b *backward) carryOut(ctx context.Context, r *rollout.Report, say func(str
 		gate.Mute = len(spec.EnvFiles) > 0
 		return b.on(ctx, b.standing.At, func(engine deploy.Containers) error {
 			runner := deploy.Runner{Engine: engine, Host: s.Host, Journal: b.journal, Keep: keepGenerations, Report: say}
-			s.Run, err = runner.Rollback(ctx, deploy.Target{Spec: spec, Gate: gate}, s.To.Generation)
-			return err
+			if s.Run, err = runner.Rollback(ctx, deploy.Target{Spec: spec, Gate: gate}, s.To.Generation); err != nil {
+				return err
+			}
+			if failed := b.record(ctx, engine, s); failed != nil {
+				say(s.Name + " runs, but this machine has no record of it: " + failed.Error())
+			}
+			return nil
 		})
 	}()
 	if err != nil {

@@ -115,6 +115,7 @@ func (e *Engine) Platform(ctx context.Context) (deploy.Platform, error) {
 	if err != nil {
 		return deploy.Platform{}, e.explain(ctx, "docker info", err)
 	}
+	e.isNear.Store(new(isNear(info)))
 	p := deploy.Platform{ID: info.ID, OS: server.OS, Arch: server.Arch}
 	for _, line := range info.DriverStatus {
 		p.Containerd = p.Containerd || line[0] == "driver-type" && strings.HasPrefix(line[1], "io.containerd.snapshotter")

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/docker/docker/api/types/system"
+
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
 )
@@ -67,8 +69,12 @@ func (e *Engine) near(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, e.explain(ctx, "docker info", err)
 	}
-	rootless := slices.ContainsFunc(info.SecurityOptions, func(o string) bool { return strings.HasPrefix(o, "name=rootless") })
-	near := !rootless && info.OperatingSystem != "Docker Desktop"
+	near := isNear(info)
 	e.isNear.Store(&near)
 	return near, nil
+}
+
+func isNear(info system.Info) bool {
+	rootless := slices.ContainsFunc(info.SecurityOptions, func(o string) bool { return strings.HasPrefix(o, "name=rootless") })
+	return !rootless && info.OperatingSystem != "Docker Desktop"
 }
