@@ -150,7 +150,7 @@ func rolloutText(r *rollout.Report) string {
 	var text lines
 	text.add("%s.", DescribeRollout(r))
 	if id := r.Unconfirmed(); id != "" {
-		text.add("Nothing was changed. To do this, call it again with confirm %q.", id)
+		text.add("Nothing was changed. To do this, call it again with the same arguments and confirm %q.", id)
 	}
 	if r.State == rollout.Running {
 		text.add(`job_get {"id":%q,"wait":50} follows it; job_cancel stops it.`, r.JobID)

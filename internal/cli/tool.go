@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -37,23 +38,11 @@ func (r *run) toolCommand(tool tools.Tool) *cobra.Command {
 		}
 		given := input()
 		arguments.add(given, args)
+		if tool.Confirms && given["confirm"] == nil && given["dryRun"] != true {
+			return r.confirmed(cmd.Context(), tool, given, yes)
+		}
 		result, err := r.call(cmd.Context(), tool, given)
 		if err != nil {
-			return err
-		}
-		if result.Unconfirmed == "" || given["confirm"] != nil {
-			return r.answer(result)
-		}
-		if !yes || !r.json { // two documents are not JSON
-			if err := r.answer(result); err != nil {
-				return err
-			}
-		}
-		if !yes && !r.agreed(result.Unconfirmed) {
-			return nil
-		}
-		given["confirm"] = result.Unconfirmed
-		if result, err = r.call(cmd.Context(), tool, given); err != nil {
 			return err
 		}
 		return r.answer(result)
@@ -71,6 +60,33 @@ func (r *run) toolCommand(tool tools.Tool) *cobra.Command {
 	}
 	completeFlags(cmd)
 	return cmd
+}
+
+// confirmed previews, and does what the preview said when somebody agrees.
+func (r *run) confirmed(ctx context.Context, tool tools.Tool, given map[string]any, yes bool) error {
+	asked := maps.Clone(given)
+	if yes {
+		delete(asked, "background") // that is for what comes then
+	}
+	result, err := r.call(ctx, tool, asked)
+	if err != nil {
+		return err
+	}
+	if result.Unconfirmed == "" || !yes || !r.json { // two documents are not JSON
+		if err := r.answer(result); err != nil || result.Unconfirmed == "" {
+			return err
+		}
+	}
+	if !yes {
+		if agreed, err := r.agreed(ctx, result.Unconfirmed); !agreed {
+			return err
+		}
+	}
+	given["confirm"] = result.Unconfirmed
+	if result, err = r.call(ctx, tool, given); err != nil {
+		return err
+	}
+	return r.answer(result)
 }
 
 // call calls a tool with fields of its input.
