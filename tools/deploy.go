@@ -2,6 +2,7 @@ package tools
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"homelab/internal/plan"
@@ -36,20 +37,16 @@ func deployTool(core Core) Tool {
 // DescribeRollout is a rollout in one line.
 func DescribeRollout(r *rollout.Report) string {
 	if r.State == rollout.Running {
-		return fmt.Sprintf("%s being deployed by job %s", Plural(len(r.Todo()), "service"), r.JobID)
+		return fmt.Sprintf("%s being deployed by job %s", Plural(r.Counts.Todo(), "service"), r.JobID)
 	}
+	c := r.Counts
 	if r.State == rollout.Previewed {
-		c := r.Counts
 		return counted(c.Total, "nothing to do", []part{
-			{c.Create, "to create"}, {c.Replace, "to replace"}, {c.Configure, "to configure anew"}, {c.Start, "to start"}, {c.Rollback, "to go back"}, {c.Blocked, "blocked"}, {c.None, "as it is to be"},
+			{c.Create, "to create"}, {c.Replace, "to replace"}, {c.Configure, "to configure anew"}, {c.Start, "to start"}, {c.Repair, "to repair"}, {c.Rollback, "to go back"}, {c.Blocked, "blocked"}, {c.None, "as it is to be"},
 		})
 	}
-	by := map[rollout.Status]int{}
-	for _, s := range r.Services {
-		by[s.Status]++
-	}
-	return counted(len(r.Services)+r.More, "nothing to do", []part{
-		{by[rollout.Done], "deployed"}, {by[rollout.Unchanged], "unchanged"}, {by[rollout.Broken], "failed"}, {by[rollout.Skipped], "skipped"},
+	return counted(c.Total, "nothing to do", []part{
+		{c.Deployed, "deployed"}, {c.Unchanged, "unchanged"}, {c.Failed, "failed"}, {c.Skipped, "skipped"},
 	})
 }
 
@@ -146,6 +143,23 @@ func DescribeOutcome(s rollout.Service) string {
 	return ""
 }
 
+// tellingFirst are services with what went wrong before all else, and last what there
+// is nothing to tell of: a text may be cut.
+func tellingFirst(services []rollout.Service) []rollout.Service {
+	rank := func(s rollout.Service) int {
+		switch {
+		case s.Problem != nil && s.Status != rollout.Skipped:
+			return 0
+		case s.Problem != nil:
+			return 1
+		case s.Action == rollout.Nothing:
+			return 3
+		}
+		return 2
+	}
+	return slices.SortedStableFunc(slices.Values(services), func(a, b rollout.Service) int { return rank(a) - rank(b) })
+}
+
 func rolloutText(r *rollout.Report) string {
 	var text lines
 	text.add("%s.", DescribeRollout(r))
@@ -156,7 +170,7 @@ func rolloutText(r *rollout.Report) string {
 		text.add(`job_get {"id":%q,"wait":50} follows it; job_cancel stops it.`, r.JobID)
 	}
 	text.warnings(r.Warnings)
-	for _, s := range r.Services {
+	for _, s := range tellingFirst(r.Services) {
 		word := string(s.Action)
 		if s.Status != rollout.Pending {
 			word = string(s.Status)

@@ -8,7 +8,7 @@ import (
 )
 
 var actionStyle = map[rollout.Action]style{
-	rollout.Create: green, rollout.Replace: yellow, rollout.Configure: yellow, rollout.Start: green, rollout.Rollback: yellow, rollout.Nothing: dim, rollout.Blocked: red,
+	rollout.Create: green, rollout.Replace: yellow, rollout.Configure: yellow, rollout.Start: green, rollout.Rollback: yellow, rollout.Repair: yellow, rollout.Nothing: dim, rollout.Blocked: red,
 }
 
 var rolloutStyle = map[rollout.Status]style{

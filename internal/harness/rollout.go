@@ -32,14 +32,14 @@ func (h *Harness) deploy(ctx context.Context, r rollout.Request, report tools.Re
 		return nil, err
 	}
 	todo := preview.Todo()
-	if len(todo) == 0 {
+	if len(todo) == 0 && !r.DryRun {
 		d.note(ctx, preview, report)
 	}
 	switch {
 	case r.Confirm == "" || r.DryRun:
 		return preview.Bounded(), nil
 	case len(todo) == 0:
-		d.settle(preview)
+		preview.Settle()
 		return preview.Bounded(), nil
 	case r.Background:
 		r.Background = false
@@ -207,31 +207,14 @@ func (d *deployment) carryOut(ctx context.Context, r *rollout.Report, run *job.R
 			at[name].Problem = &build.Problem{Code: fault.Precondition, Message: "it waits for " + because + ", which failed", Hint: "mend " + because + ", and deploy again"}
 		}
 	})
-	d.settle(r)
+	r.Settle()
 	d.note(ctx, r, tell)
-	if err := ctx.Err(); err != nil {
+	// When all was done nothing was left to cancel.
+	if err := ctx.Err(); err != nil && r.State != rollout.Succeeded {
 		r.State = rollout.Canceled
 		return &fault.Error{Code: fault.Canceled, Message: "the rollout was canceled", Hint: "deploy again: what was done stays, and what was being switched is as it was before", Err: err}
 	}
 	return nil
-}
-
-// settle says what came of the services that nothing was to be done for, and of all
-// together.
-func (d *deployment) settle(r *rollout.Report) {
-	r.State = rollout.Succeeded
-	for i := range r.Services {
-		s := &r.Services[i]
-		switch {
-		case s.Action == rollout.Blocked:
-			s.Status = rollout.Broken
-		case s.Action == rollout.Nothing:
-			s.Status = rollout.Unchanged
-		}
-		if s.Status == rollout.Broken || s.Status == rollout.Skipped {
-			r.State = rollout.Failed
-		}
-	}
 }
 
 // note puts on record that what runs of services is what they build to now, so that

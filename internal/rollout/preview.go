@@ -39,7 +39,7 @@ func Preview(order *plan.Order, wanted []Wanted, needs func(string) []string) (*
 		byName[w.Name] = w
 	}
 	after := Waits(slices.Sorted(maps.Keys(byName)), needs)
-	touched := map[string]bool{}
+	touched, stuck := map[string]bool{}, map[string]bool{}
 	identities := []identity{}
 	for _, name := range sorted(after) {
 		w := byName[name]
@@ -47,6 +47,12 @@ func Preview(order *plan.Order, wanted []Wanted, needs func(string) []string) (*
 		if err != nil {
 			return nil, err
 		}
+		at := slices.IndexFunc(after[name], func(other string) bool { return stuck[other] })
+		if at >= 0 && s.Action != Nothing && s.Action != Blocked {
+			s.block(waitsFor(name, after[name][at]))
+			id.Action = Blocked
+		}
+		stuck[name] = s.Action == Blocked && w.Service.Deploy != nil // else there is nothing to wait for
 		if touched[name] = s.Action != Nothing; touched[name] {
 			s.After = slices.DeleteFunc(slices.Clone(after[name]), func(other string) bool { return !touched[other] })
 		}
@@ -62,13 +68,25 @@ func Preview(order *plan.Order, wanted []Wanted, needs func(string) []string) (*
 	return report, err
 }
 
+// waitsFor is in the way of a service that depends on one that is blocked.
+func waitsFor(name, other string) error {
+	return fault.Newf(fault.Precondition, "see what is in the way of "+other+", or deploy "+name+" alone", "it waits for %s, which is blocked", other)
+}
+
+func (s *Service) block(err error) {
+	s.Action, s.Problem, s.Downtime = Blocked, build.ProblemOf(err), NoDowntime
+}
+
 // identity is what the preview of a service depends on: when any of it moves, what
 // was confirmed is not what would happen.
 type identity struct {
 	Name, Host string
+	At         registry.Host // where that is
 	Action     Action
+	BrokenOff  string
 	Container  string // ID of what is there
 	Running    bool
+	Image      string // name that the registry gives it
 	Out, Drv   string // that is to run
 	Spec       string // hash of its settings
 	Gate       deploy.Gate
@@ -83,9 +101,9 @@ func (w Wanted) preview(head plan.Side) (Service, identity, error) {
 		Build: w.Built.Status, Privileges: w.Service.PrivilegesOf().Names(),
 	}
 	s.From = versionOf(w.There)
-	id := identity{Name: s.Name, Host: s.Host, Action: Blocked}
+	id := identity{Name: s.Name, Host: s.Host, At: w.Host, Action: Blocked, BrokenOff: w.BrokenOff, Image: w.Service.Build.Image}
 	if err := w.problem(); err != nil {
-		s.Action, s.Problem = Blocked, build.ProblemOf(err)
+		s.block(err)
 		return s, id, nil
 	}
 	spec, err := deploy.NewSpec(w.Name, w.Service, w.Host, "")
@@ -143,6 +161,9 @@ func (w Wanted) config(spec deploy.Spec) []deploy.Difference {
 	}
 	spec.Image = w.There.Spec.Image
 	differences := append(spec.Differences(w.There.Spec, false), w.EnvFiles...)
+	if is, want := repository(spec.Image), w.Service.Build.Image; want != "" && is != want {
+		differences = append(differences, deploy.Difference{Field: "image", Want: want, Is: is})
+	}
 	if w.There.Name != spec.Container {
 		differences = append(differences, deploy.Difference{Field: "container", Want: spec.Container, Is: w.There.Name})
 	}
@@ -151,6 +172,14 @@ func (w Wanted) config(spec deploy.Spec) []deploy.Difference {
 		differences = append(differences, deploy.Difference{Field: "settings", Want: "as the registry says", Is: "as it said before"})
 	}
 	return differences
+}
+
+// repository is the name of an image without its tag.
+func repository(image string) string {
+	if at := strings.LastIndexByte(image, ':'); at > strings.LastIndexByte(image, '/') {
+		return image[:at]
+	}
+	return image
 }
 
 func (w Wanted) action(config []deploy.Difference) Action {
@@ -163,6 +192,8 @@ func (w Wanted) action(config []deploy.Difference) Action {
 		return Configure
 	case c.State != deploy.Running:
 		return Start
+	case w.BrokenOff != "":
+		return Repair
 	}
 	return Nothing
 }

@@ -105,7 +105,12 @@ func TestActions(t *testing.T) {
 			w.run(t)
 			w.Built.Out = newOut
 		}, Replace, NoDowntime, nil},
-		"another gate": {func(w *Wanted) { w.Service.Deploy.Health = &registry.Health{Kind: "tcp", Port: 1} }, Nothing, NoDowntime, nil},
+		"broken off":                  {func(w *Wanted) { w.BrokenOff = "gate" }, Repair, Restart, nil},
+		"broken off, and not there":   {func(w *Wanted) { w.There, w.BrokenOff = nil, "start" }, Create, NoDowntime, nil},
+		"another name of the image":   {func(w *Wanted) { w.Service.Build.Image = "ghcr.io:443/me/web" }, Configure, Restart, []string{"image"}},
+		"that name of the image":      {func(w *Wanted) { w.Service.Build.Image = "web" }, Nothing, NoDowntime, nil},
+		"another address of the host": {func(w *Wanted) { w.Host.Docker = "ssh://other" }, Nothing, NoDowntime, nil},
+		"another gate":                {func(w *Wanted) { w.Service.Deploy.Health = &registry.Health{Kind: "tcp", Port: 1} }, Nothing, NoDowntime, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := web(t)
@@ -156,6 +161,28 @@ func TestWhatIsInTheWay(t *testing.T) {
 	}
 }
 
+// What waits for a service that something is in the way of waits as well, also through
+// one that nothing is to be done for. One that has no container is nothing to wait for.
+func TestWhatIsInTheWayOfADependency(t *testing.T) {
+	app, db, lib, log := named(t, "app"), named(t, "db"), named(t, "lib"), named(t, "log")
+	app.Built.Out, log.Built.Out = newOut, newOut
+	db.Err, lib.Service.Deploy = fault.New(fault.HostUnreachable, "no route", "look"), nil
+	idle := named(t, "idle")
+	of := needs(map[string][]string{"app": {"middle"}, "middle": {"db"}, "log": {"lib"}, "idle": {"db"}})
+	r, err := Preview(order(), []Wanted{app, db, lib, log, idle}, of)
+	require.NoError(t, err)
+	by := map[string]Service{}
+	for _, s := range r.Services {
+		by[s.Name] = s
+	}
+	assert.Equal(t, Blocked, by["app"].Action)
+	require.NotNil(t, by["app"].Problem)
+	assert.Equal(t, &build.Problem{Code: fault.Precondition, Message: "it waits for db, which is blocked", Hint: "see what is in the way of db, or deploy app alone"}, by["app"].Problem)
+	assert.Equal(t, []any{Replace, Nothing}, []any{by["log"].Action, by["idle"].Action})
+	assert.Equal(t, []string{"log"}, r.Todo())
+	assert.Equal(t, Counts{Total: 5, Replace: 1, None: 1, Blocked: 3}, r.Counts)
+}
+
 // What becomes of data is told of every volume and path, declared as state or not.
 func TestImpact(t *testing.T) {
 	w := web(t)
@@ -188,17 +215,50 @@ func TestOrderOfARollout(t *testing.T) {
 	assert.False(t, r.Is("x"+r.PreviewID[1:]))
 }
 
-// What an answer leaves out is what there is nothing to tell of.
+// What an answer leaves out is what there is nothing to tell of, and it is counted.
 func TestBounded(t *testing.T) {
-	r := &Report{Services: make([]Service, 250)}
+	r := &Report{State: Previewed, PreviewID: "id", Services: make([]Service, 250)}
 	for i := range r.Services {
 		r.Services[i].Action = Nothing
 	}
-	r.Services[240].Action, r.Services[249].Problem = Replace, &build.Problem{}
+	for i := range 110 {
+		r.Services[i].Action, r.Services[i].Problem = Blocked, &build.Problem{Code: fault.HostUnreachable}
+	}
+	r.Services[240].Action = Replace
+	for _, s := range r.Services {
+		r.Counts.add(s.Action)
+	}
 	b := r.Bounded()
 	require.Len(t, b.Services, 100)
 	assert.Equal(t, 150, b.More)
+	assert.Equal(t, "id", b.Unconfirmed(), "what there is to do is not in the list")
+	assert.Empty(t, b.Code())
+
+	for i := range 110 {
+		r.Services[i].Action, r.Services[i].Problem = Nothing, nil
+	}
+	r.Services[249].Problem = &build.Problem{}
+	b = r.Bounded()
 	assert.NotNil(t, b.Services[0].Problem)
-	assert.Equal(t, Replace, b.Services[1].Action)
+	assert.Equal(t, Replace, b.Services[1].Action, "before those that nothing is done for")
 	assert.Len(t, r.Services, 250)
+}
+
+// What came of all is counted, and is what came of each.
+func TestSettle(t *testing.T) {
+	for name, c := range map[string]struct {
+		services []Service
+		state    State
+		counts   Counts
+	}{
+		"nothing":         {nil, Succeeded, Counts{}},
+		"well":            {[]Service{{Action: Replace, Status: Done}, {Action: Nothing, Status: Pending}, {Action: Start, Status: Unchanged}}, Succeeded, Counts{Deployed: 1, Unchanged: 2}},
+		"one failed":      {[]Service{{Action: Replace, Status: Done}, {Action: Create, Status: Broken}, {Action: Create, Status: Skipped}}, Failed, Counts{Deployed: 1, Failed: 1, Skipped: 1}},
+		"one was blocked": {[]Service{{Action: Replace, Status: Done}, {Action: Blocked, Status: Pending}}, Failed, Counts{Deployed: 1, Failed: 1}},
+	} {
+		r := &Report{State: Previewed, Services: c.services}
+		r.Settle()
+		assert.Equal(t, c.state, r.State, name)
+		assert.Equal(t, c.counts, r.Counts, name)
+	}
 }

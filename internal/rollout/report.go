@@ -37,7 +37,7 @@ type Report struct {
 	PlanID    string         `json:"planId,omitempty" jsonschema_description:"The plan that it follows; left out by rollback."`
 	JobID     string         `json:"jobId,omitempty" jsonschema_description:"Job that does it or did: see job_get."`
 	Head      plan.Side      `json:"head" jsonschema_description:"What it is built from."`
-	Counts    Counts         `json:"counts" jsonschema_description:"Number of services by action."`
+	Counts    Counts         `json:"counts" jsonschema_description:"Number of services by action and by status."`
 	Services  []Service      `json:"services" jsonschema_description:"Each service, those before that others depend on; at most 100."`
 	More      int            `json:"more,omitempty" jsonschema_description:"Services that are left out of the list: name them to see them."`
 	Warnings  []plan.Warning `json:"warnings" jsonschema_description:"What to know before going on."`
@@ -54,16 +54,21 @@ const (
 	Canceled  State = "canceled"
 )
 
-// Counts has the number of services by action.
+// Counts has the number of services by action and, once it was carried out, by status.
 type Counts struct {
 	Total     int `json:"total" jsonschema_description:"Services that were looked at."`
 	Create    int `json:"create" jsonschema_description:"Not there yet."`
 	Replace   int `json:"replace" jsonschema_description:"With another image."`
 	Configure int `json:"configure" jsonschema_description:"With the same image, and other settings."`
 	Start     int `json:"start" jsonschema_description:"As they are to be, and not running."`
+	Repair    int `json:"repair" jsonschema_description:"As they are to be, after a switch that was broken off."`
 	None      int `json:"none" jsonschema_description:"Nothing to do."`
 	Rollback  int `json:"rollback" jsonschema_description:"Back to an earlier generation."`
 	Blocked   int `json:"blocked" jsonschema_description:"Something is in the way."`
+	Deployed  int `json:"deployed,omitempty" jsonschema_description:"Carried out: running as they are to be, and did not before."`
+	Unchanged int `json:"unchanged,omitempty" jsonschema_description:"Carried out: ran so before."`
+	Failed    int `json:"failed,omitempty" jsonschema_description:"Carried out: see problem."`
+	Skipped   int `json:"skipped,omitempty" jsonschema_description:"Carried out: not reached."`
 }
 
 // Action is what there is to do for a service.
@@ -75,6 +80,7 @@ const (
 	Configure Action = "configure" // it runs the image with other settings
 	Start     Action = "start"     // it is as it is to be, and does not run
 	Rollback  Action = "rollback"  // an earlier generation is to run again
+	Repair    Action = "repair"    // it runs as it is to be, but a switch was broken off
 	Nothing   Action = "none"      // it runs as it is to be
 	Blocked   Action = "blocked"   // see problem
 )
@@ -94,7 +100,7 @@ const (
 type Service struct {
 	Name       string              `json:"name" jsonschema_description:"Name of the service."`
 	Host       string              `json:"host" jsonschema_description:"Name of its host."`
-	Action     Action              `json:"action" jsonschema:"enum=create,enum=replace,enum=configure,enum=start,enum=rollback,enum=none,enum=blocked" jsonschema_description:"create (the host does not have it), replace (another image), configure (the same image, other settings), start (it does not run), rollback (an earlier generation), none or blocked (see problem)."`
+	Action     Action              `json:"action" jsonschema:"enum=create,enum=replace,enum=configure,enum=start,enum=repair,enum=rollback,enum=none,enum=blocked" jsonschema_description:"create (the host does not have it), replace (another image), configure (the same image, other settings), start (it does not run), repair (an earlier switch was broken off), rollback (an earlier generation), none or blocked (see problem)."`
 	Status     Status              `json:"status" jsonschema:"enum=pending,enum=deployed,enum=unchanged,enum=failed,enum=skipped" jsonschema_description:"pending (of a preview), deployed, unchanged, failed (see problem; what ran before runs) or skipped (not reached)."`
 	From       *Version            `json:"from,omitempty" jsonschema_description:"What runs now, or ran before."`
 	To         *Version            `json:"to,omitempty" jsonschema_description:"What is to run."`
@@ -157,10 +163,42 @@ func (c *Counts) add(a Action) {
 		c.Start++
 	case Rollback:
 		c.Rollback++
+	case Repair:
+		c.Repair++
 	case Nothing:
 		c.None++
 	case Blocked:
 		c.Blocked++
+	}
+}
+
+// Todo is how many services a rollout would change.
+func (c Counts) Todo() int { return c.Total - c.None - c.Blocked }
+
+// Settle says what came of the services that nothing was to be done for, and of all
+// together.
+func (r *Report) Settle() {
+	for i := range r.Services {
+		s := &r.Services[i]
+		switch s.Action {
+		case Blocked:
+			s.Status = Broken
+		case Nothing:
+			s.Status = Unchanged
+		}
+		switch s.Status {
+		case Done:
+			r.Counts.Deployed++
+		case Unchanged:
+			r.Counts.Unchanged++
+		case Broken:
+			r.Counts.Failed++
+		case Skipped:
+			r.Counts.Skipped++
+		}
+	}
+	if r.State = Succeeded; r.Counts.Failed > 0 || r.Counts.Skipped > 0 {
+		r.State = Failed
 	}
 }
 
@@ -181,7 +219,7 @@ func (r *Report) Code() fault.Code {
 	if r.State == Canceled {
 		return fault.Canceled
 	}
-	if r.State != Failed && (r.State != Previewed || r.Counts.Blocked == 0 || len(r.Todo()) > 0) {
+	if r.State != Failed && (r.State != Previewed || r.Counts.Blocked == 0 || r.Counts.Todo() > 0) {
 		return ""
 	}
 	for _, s := range r.Services {
@@ -194,7 +232,7 @@ func (r *Report) Code() fault.Code {
 
 // Unconfirmed is the previewId of a preview that has something to do.
 func (r *Report) Unconfirmed() string {
-	if r.State != Previewed || len(r.Todo()) == 0 {
+	if r.State != Previewed || r.Counts.Todo() == 0 {
 		return ""
 	}
 	return r.PreviewID

@@ -74,6 +74,7 @@ func RolledOut() *rollout.Report {
 	r := Preview()
 	r.State, r.JobID = rollout.Failed, DeployJobID
 	r.Services = r.Services[:5]
+	r.Counts = rollout.Counts{Total: 5, Create: 1, Replace: 1, Configure: 1, Start: 1, None: 1, Deployed: 2, Unchanged: 1, Failed: 1, Skipped: 1}
 	r.Services[0].Status, r.Services[0].Run = rollout.Done, Ran().Run
 	r.Services[1].Status, r.Services[1].Problem = rollout.Broken, &build.Problem{
 		Code: fault.Unhealthy, Message: "not healthy: it ended with status 1; the version before runs", Hint: "its last words: " + Hostile,

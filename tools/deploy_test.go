@@ -1,0 +1,48 @@
+package tools_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/build"
+	"homelab/internal/fault"
+	"homelab/internal/rollout"
+	"homelab/tools"
+	"homelab/tools/toolstest"
+)
+
+// Of many services the text says first what went wrong, and counts all of them, also
+// those that are not listed.
+func TestTextOfALargeRollout(t *testing.T) {
+	for _, n := range []int{100, 300} {
+		r := &rollout.Report{State: rollout.Previewed, PreviewID: toolstest.PreviewID}
+		for i := range n {
+			s := rollout.Service{Name: fmt.Sprintf("service-with-a-name-%03d", i), Host: "pi", Action: rollout.Replace, Status: rollout.Done, Downtime: rollout.Restart}
+			if i%2 == 0 {
+				s.Action = rollout.Nothing
+			}
+			r.Services = append(r.Services, s)
+		}
+		r.Counts = rollout.Counts{Total: n, Replace: n / 2, None: n / 2}
+		last := &r.Services[n-1]
+		last.Status, last.Problem = rollout.Broken, &build.Problem{Code: fault.Unhealthy, Message: "not healthy", Hint: "look"}
+		r.Settle()
+		core := toolstest.Core()
+		core.Deploy = func(context.Context, rollout.Request, tools.Report) (*rollout.Report, error) { return r.Bounded(), nil }
+		catalog := tools.Catalog(core)
+		deploy := catalog[slices.IndexFunc(catalog, func(t tools.Tool) bool { return t.Name == "deploy" })]
+		result, err := deploy.Call(t.Context(), json.RawMessage(`{}`), nil)
+		require.NoError(t, err)
+		assert.LessOrEqual(t, len(result.Text), tools.MaxText)
+		first := fmt.Sprintf("%d services: %d deployed, %d unchanged, 1 failed.\nfailed service-with-a-name-%d on pi: not healthy\n  hint: look\n", n, n/2-1, n/2, n-1)
+		assert.True(t, strings.HasPrefix(result.Text, strings.ReplaceAll(first, "name-99", "name-099")), result.Text[:200])
+		assert.Equal(t, fault.Unhealthy, result.Verdict)
+	}
+}
