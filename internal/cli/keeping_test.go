@@ -24,7 +24,7 @@ func TestPreviewsAsk(t *testing.T) {
 	} {
 		got := typed(t, line)
 		assert.Zero(t, got.status, name)
-		assert.Equal(t, "\nNothing was done. To do it: --confirm 36fbb166cfe5, or --yes\n", got.err, name)
+		assert.Equal(t, "\nNothing was done. To do it, run it again with --confirm 36fbb166cfe5, or with --yes\n", got.err, name)
 		toolstest.Golden(t, name+".txt", got.out)
 	}
 }

@@ -23,6 +23,13 @@ func Foreign(ctx context.Context, e Containers, host, service, container string)
 		"host %s has a container %s %s", host, container, whose)
 }
 
+// Switchable is [Current], and whether something is in the way of switching versions
+// that is not for us to change: somebody has paused the container, or two run.
+func Switchable(all []Container, service, container string) (*Container, error) {
+	there := among(all, service, container)
+	return there.current, there.alone()
+}
+
 // EnvDifferences are the variables of env files that are others now than in a container,
 // without their values.
 func EnvDifferences(ctx context.Context, e Containers, c *Container, want Spec) ([]Difference, error) {

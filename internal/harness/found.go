@@ -4,11 +4,13 @@ import (
 	"context"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"homelab/internal/deploy"
 	"homelab/internal/engine/dockerhost"
+	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/plan"
 	"homelab/internal/rollout"
@@ -42,6 +44,19 @@ func (f *findings) fill(w *rollout.Wanted) {
 	w.There, w.EnvFiles, w.BrokenOff, w.Err = f.there[w.Name], f.files[w.Name], f.brokenOff[w.Name], f.failed[w.Name]
 }
 
+// see keeps what a host that answers has of a service.
+func (f *findings) see(name string, there *deploy.Container) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.there[name], f.missing[name] = there, there == nil
+}
+
+func (f *findings) differ(name string, files []deploy.Difference) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.files[name] = files
+}
+
 // fail keeps the first reason why a service cannot be deployed.
 func (f *findings) fail(name string, err error) {
 	f.mu.Lock()
@@ -69,22 +84,26 @@ func (d *deployment) look(ctx context.Context, reg *registry.Registry, services 
 		}
 	}
 	return f, d.ask(ctx, reg, names, f, func(ctx context.Context, h *hostAsked) error {
+		ctx, stop := context.WithTimeout(ctx, statusPatience)
+		defer stop()
 		all, err := h.engine.List(ctx)
 		if err != nil {
-			return err
+			return inTime(h.name, err)
 		}
-		f.mu.Lock()
-		defer f.mu.Unlock()
 		for _, name := range h.services {
-			f.there[name] = deploy.Current(all, name, reg.Services[name].ContainerOf(name))
-			f.missing[name] = f.there[name] == nil
+			current, err := deploy.Switchable(all, name, reg.Services[name].ContainerOf(name))
+			f.see(name, current)
+			if f.brokenOff[name] == "" { // else that is repaired first
+				f.fail(name, err)
+			}
 		}
 		return nil
 	})
 }
 
 // examine looks closer at the services that are to be deployed: whether something is in
-// the way of one, and whether its env files are others now.
+// the way of one, and whether its env files are others now. Each has its own time; when
+// one ran out of it, the others go on as long as the engine still answers.
 func (d *deployment) examine(ctx context.Context, reg *registry.Registry, names []string, f *findings) error {
 	var deployed []string
 	for _, name := range names {
@@ -93,16 +112,31 @@ func (d *deployment) examine(ctx context.Context, reg *registry.Registry, names 
 		}
 	}
 	return d.ask(ctx, reg, deployed, f, func(ctx context.Context, h *hostAsked) error {
+		ctx, giveUp := context.WithCancelCause(ctx)
+		defer giveUp(nil)
+		var group errgroup.Group
+		group.SetLimit(examinedAtOnce)
 		for _, name := range h.services {
-			differences, err := h.examine(ctx, name, reg.Services[name], f.there[name])
-			f.fail(name, err)
-			f.mu.Lock()
-			f.files[name] = differences
-			f.mu.Unlock()
+			group.Go(func() error {
+				differences, err := h.examine(ctx, name, reg.Services[name], f.there[name])
+				if err = inTime(h.name, err); fault.CodeOf(err) == fault.HostUnreachable && !h.answers(ctx) {
+					giveUp(err)
+				}
+				if cause := context.Cause(ctx); err != nil && cause != nil {
+					err = cause
+				}
+				f.differ(name, differences)
+				f.fail(name, err)
+				return nil
+			})
 		}
-		return nil
+		return group.Wait() // never fails
 	})
 }
+
+// examinedAtOnce bounds how many services of one host are looked at side by side: each
+// may take connections of its own.
+const examinedAtOnce = 4
 
 // hostAsked is a host that is asked about services of its.
 type hostAsked struct {
@@ -113,7 +147,19 @@ type hostAsked struct {
 	services []string
 }
 
+// answers says whether the engine still does.
+func (h *hostAsked) answers(ctx context.Context) bool {
+	ctx, stop := context.WithTimeout(ctx, pingPatience)
+	defer stop()
+	_, err := h.engine.Platform(ctx)
+	return err == nil
+}
+
+const pingPatience = 5 * time.Second
+
 func (h *hostAsked) examine(ctx context.Context, name string, s registry.Service, there *deploy.Container) ([]deploy.Difference, error) {
+	ctx, stop := context.WithTimeout(ctx, statusPatience)
+	defer stop()
 	if there == nil || there.Name != s.ContainerOf(name) {
 		if err := deploy.Foreign(ctx, h.engine, h.name, name, s.ContainerOf(name)); err != nil {
 			return nil, err
@@ -129,8 +175,8 @@ func (h *hostAsked) examine(ctx context.Context, name string, s registry.Service
 	return deploy.EnvDifferences(ctx, h.engine, there, spec)
 }
 
-// ask asks the hosts of services, side by side and each for a while; the services of
-// one that does not answer cannot be deployed.
+// ask asks the hosts of services, side by side; the question bounds how long each may
+// take. The services of one that does not answer cannot be deployed.
 func (d *deployment) ask(ctx context.Context, reg *registry.Registry, names []string, f *findings, question func(context.Context, *hostAsked) error) error {
 	byHost := map[string][]string{}
 	for _, name := range names {
@@ -141,8 +187,6 @@ func (d *deployment) ask(ctx context.Context, reg *registry.Registry, names []st
 	group.SetLimit(statusHosts)
 	for host, services := range byHost {
 		group.Go(func() error {
-			ctx, stop := context.WithTimeout(ctx, statusPatience)
-			defer stop()
 			h := &hostAsked{name: host, host: reg.AllHosts()[host], services: services}
 			engine, way, done, err := d.dial(ctx, h.host)
 			if err == nil {
@@ -151,7 +195,6 @@ func (d *deployment) ask(ctx context.Context, reg *registry.Registry, names []st
 				h.engine, h.way = engine, way
 				err = question(ctx, h)
 			}
-			err = inTime(host, err)
 			for _, name := range services {
 				f.fail(name, err)
 			}

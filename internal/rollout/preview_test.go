@@ -164,10 +164,10 @@ func TestWhatIsInTheWay(t *testing.T) {
 // What waits for a service that something is in the way of waits as well, also through
 // one that nothing is to be done for. One that has no container is nothing to wait for.
 func TestWhatIsInTheWayOfADependency(t *testing.T) {
-	app, db, lib, log := named(t, "app"), named(t, "db"), named(t, "lib"), named(t, "log")
+	app, db, lib, log := aService(t, "app"), aService(t, "db"), aService(t, "lib"), aService(t, "log")
 	app.Built.Out, log.Built.Out = newOut, newOut
 	db.Err, lib.Service.Deploy = fault.New(fault.HostUnreachable, "no route", "look"), nil
-	idle := named(t, "idle")
+	idle := aService(t, "idle")
 	of := needs(map[string][]string{"app": {"middle"}, "middle": {"db"}, "log": {"lib"}, "idle": {"db"}})
 	r, err := Preview(order(), []Wanted{app, db, lib, log, idle}, of)
 	require.NoError(t, err)
