@@ -2,12 +2,17 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
 	"homelab/internal/build"
 	"homelab/internal/deploy"
+	"homelab/internal/durable"
 	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/plan"
@@ -152,8 +157,7 @@ func (d *deployment) preview(ctx context.Context, r rollout.Request, report tool
 		return nil, err
 	}
 	if r.Confirm != "" && !preview.Is(r.Confirm) {
-		return nil, fault.Newf(fault.Conflict, "look at a new preview, and confirm that one",
-			"preview %.12s… is not what would happen any more", r.Confirm)
+		return nil, stale(r.Confirm, preview)
 	}
 	d.wanted = map[string]rollout.Wanted{}
 	for _, w := range wanted {
@@ -161,6 +165,17 @@ func (d *deployment) preview(ctx context.Context, r rollout.Request, report tool
 	}
 	d.waits = rollout.Waits(preview.Todo(), needs)
 	return preview, nil
+}
+
+// stale is the error of a confirmation that is not of this preview.
+func stale(confirm string, preview *rollout.Report) error {
+	switch {
+	case strings.HasPrefix(preview.PreviewID, confirm):
+		return fault.New(fault.InvalidArgument, "confirm is too short", "pass the first 12 digits of the previewId, or all")
+	case strings.HasPrefix(preview.PlanID, confirm):
+		return fault.New(fault.InvalidArgument, "confirm is the planId", "pass the previewId that a call without confirm answers")
+	}
+	return fault.Newf(fault.Conflict, "look at a new preview of the same services, and confirm that one", "preview %.12s… is not what would happen any more", confirm)
 }
 
 // evaluate says what services build to, without building.
@@ -193,7 +208,7 @@ func (d *deployment) carryOut(ctx context.Context, r *rollout.Report, run *job.R
 	progress := &rolloutProgress{total: len(todo), tell: tell}
 	rollout.Each(ctx, d.waits, deploysAtOnce, func(name string) error {
 		s := at[name]
-		err := d.one(ctx, s, built[name], run.ID, progress)
+		err := guarded(filepath.Join(run.Dir, "panic-"+name+".log"), func() error { return d.one(ctx, s, built[name], run.ID, progress) })
 		if err != nil {
 			if s.Status = rollout.Broken; s.Problem == nil {
 				s.Problem = build.ProblemOf(err)
@@ -215,6 +230,18 @@ func (d *deployment) carryOut(ctx context.Context, r *rollout.Report, run *job.R
 		return &fault.Error{Code: fault.Canceled, Message: "the rollout was canceled", Hint: "deploy again: what was done stays, and what was being switched is as it was before", Err: err}
 	}
 	return nil
+}
+
+// guarded makes an error of a panic, and keeps where it was: what others do beside it
+// goes on, and is not left in the middle.
+func guarded(log string, do func() error) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			written := durable.WriteFile(log, debug.Stack())
+			err = errors.Join(fault.Newf(fault.Internal, "this is a defect of homelab: please report it with "+log, "panic: %v", value), written)
+		}
+	}()
+	return do()
 }
 
 // note puts on record that what runs of services is what they build to now, so that
