@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,13 +53,14 @@ func RecordOf(host, engine, container string, labels map[string]string, at time.
 // a folder nothing is on record.
 type Ledger struct{ Dir string }
 
-func (l Ledger) path(host, service string) string {
+// Path is the file of a record.
+func (l Ledger) Path(host, service string) string {
 	return filepath.Join(l.Dir, host, service+".json")
 }
 
 // Write keeps a record, in place of an earlier one of the same service.
 func (l Ledger) Write(r Record) error {
-	path := l.path(r.Host, r.Service)
+	path := l.Path(r.Host, r.Service)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return durable.Explain(err)
 	}
@@ -75,7 +77,7 @@ func (l Ledger) Read(host, service string) (*Record, error) {
 	if l.Dir == "" {
 		return nil, nil
 	}
-	path := l.path(host, service)
+	path := l.Path(host, service)
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -95,7 +97,7 @@ func (l Ledger) Read(host, service string) (*Record, error) {
 
 // Remove forgets a service: its host has nothing of it any more.
 func (l Ledger) Remove(host, service string) error {
-	if err := os.Remove(l.path(host, service)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(l.Path(host, service)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return durable.Explain(err)
 	}
 	return nil
@@ -103,19 +105,38 @@ func (l Ledger) Remove(host, service string) error {
 
 // Any says whether one of some services is on record, on whichever host.
 func (l Ledger) Any(services func(name string) bool) bool {
-	if l.Dir == "" {
-		return false
+	return slices.ContainsFunc(l.places(), func(p place) bool { return services(p.service) })
+}
+
+// Records are all records, by host and service, but for those that cannot be read.
+func (l Ledger) Records() []Record {
+	records := []Record{}
+	for _, p := range l.places() {
+		if r, err := l.Read(p.host, p.service); err == nil && r != nil {
+			records = append(records, *r)
+		}
 	}
+	return records
+}
+
+type place struct{ host, service string }
+
+// places are where something is on record.
+func (l Ledger) places() []place {
+	if l.Dir == "" {
+		return nil
+	}
+	found := []place{}
 	hosts, _ := os.ReadDir(l.Dir) // what cannot be read says nothing
 	for _, host := range hosts {
 		files, _ := os.ReadDir(filepath.Join(l.Dir, host.Name()))
 		for _, file := range files {
-			if name, isRecord := strings.CutSuffix(file.Name(), ".json"); isRecord && services(name) {
-				return true
+			if service, isRecord := strings.CutSuffix(file.Name(), ".json"); isRecord {
+				found = append(found, place{host.Name(), service})
 			}
 		}
 	}
-	return false
+	return found
 }
 
 // Current is the container of a service among all of ours on its host: the one of

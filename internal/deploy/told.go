@@ -44,6 +44,9 @@ func EnvDifferences(ctx context.Context, e Containers, c *Container, want Spec) 
 // Generation of a container of ours; 0 when its label does not tell.
 func (c *Container) Generation() int { return c.generation() }
 
+// Runs says whether a container has processes, or will have some again by itself.
+func (c *Container) Runs() bool { return c.runs() }
+
 // Anonymous says that a volume has the name that an engine gives one which the
 // image asks for.
 func (m Mount) Anonymous() bool { return anonymous().MatchString(m.Volume) }

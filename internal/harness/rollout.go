@@ -17,6 +17,7 @@ import (
 	"homelab/internal/job"
 	"homelab/internal/plan"
 	"homelab/internal/rollout"
+	"homelab/registry"
 	"homelab/tools"
 )
 
@@ -141,8 +142,11 @@ func (d *deployment) preview(ctx context.Context, r rollout.Request, report tool
 	if err := d.examine(ctx, reg, names, found); err != nil {
 		return nil, err
 	}
+	var behind []plan.Warning
+	var asking sync.WaitGroup
+	asking.Go(func() { behind = d.leftBehind(ctx, reg, r, byName, found) })
 	built, err := d.evaluate(ctx, names)
-	if err != nil {
+	if asking.Wait(); err != nil {
 		return nil, err
 	}
 	wanted := make([]rollout.Wanted, 0, len(names))
@@ -156,6 +160,7 @@ func (d *deployment) preview(ctx context.Context, r rollout.Request, report tool
 	if err != nil {
 		return nil, err
 	}
+	preview.Warnings = append(preview.Warnings, behind...)
 	if r.Confirm != "" && !preview.Is(r.Confirm) {
 		return nil, stale(r.Confirm, preview)
 	}
@@ -165,6 +170,21 @@ func (d *deployment) preview(ctx context.Context, r rollout.Request, report tool
 	}
 	d.waits = rollout.Waits(preview.Todo(), needs)
 	return preview, nil
+}
+
+// leftBehind warns of what goes on running where the registry does not have it any more.
+func (d *deployment) leftBehind(ctx context.Context, reg *registry.Registry, r rollout.Request, asked map[string]plan.Service, found *findings) []plan.Warning {
+	about := func(service string) bool {
+		_, named := asked[service]
+		return named || len(r.Services) == 0
+	}
+	current := []string{}
+	for _, c := range found.there {
+		if c != nil {
+			current = append(current, c.ID)
+		}
+	}
+	return d.ledger.leftBehind(ctx, journalOf(d.planner.Source.Root), reg, about, current)
 }
 
 // stale is the error of a confirmation that is not of this preview.
