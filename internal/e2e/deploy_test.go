@@ -105,7 +105,7 @@ func TestDeploy(t *testing.T) {
 	assert.Contains(t, broken.Services[0].Problem.Message, "the version before runs")
 	assert.Contains(t, broken.Services[1].Problem.Message, "waits for prometheus")
 	after := l.status()
-	assert.Equal(t, deploy.StatusCounts{Total: 3, Running: 3, Drifted: 0}, after.Counts)
+	assert.Equal(t, deploy.StatusCounts{Total: 3, Running: 3, Behind: 2}, after.Counts)
 	for _, at := range []int{0, 2} {
 		assert.Equal(t, before.Services[at].Generation, after.Services[at].Generation, after.Services[at].Name)
 	}
