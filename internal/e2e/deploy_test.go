@@ -2,7 +2,10 @@ package e2e
 
 import (
 	"encoding/json"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -17,12 +20,13 @@ import (
 	"homelab/tools/toolstest"
 )
 
-// onPi is a lab whose services run on an engine that is reached through ssh.
-func onPi(t *testing.T) *lab {
+// onPi is a lab whose services run on an engine that is reached through ssh, and the
+// socket of that.
+func onPi(t *testing.T) (l *lab, socket string) {
 	t.Helper()
 	host := dockertest.StartEngineWithBridge(t)
 	ssh := host.StartSSH(t)
-	l := newLab(t).building().with("PATH=" + ssh.Bin + ":" + os.Getenv("PATH"))
+	l = newLab(t).building().with("PATH=" + ssh.Bin + ":" + os.Getenv("PATH"))
 	l.replace("registry.nix", "ssh://homelab@pi.lan", ssh.URL(host.Socket))
 	l.replace("registry.nix", `system = "aarch64-linux";`, `system = "`+system+`";`)
 	for _, port := range []string{"8123", "9090", "3000"} {
@@ -30,7 +34,7 @@ func onPi(t *testing.T) *lab {
 		l.replace("registry.nix", ports, `host = "pi"; `+ports)
 	}
 	l.commit()
-	return l
+	return l, host.Socket
 }
 
 // deploys calls deploy, and returns its answer and exit status.
@@ -63,7 +67,7 @@ func statuses(r rollout.Report) map[string]rollout.Status {
 // that fails takes along only those that depend on it.
 func TestDeploy(t *testing.T) {
 	t.Parallel()
-	l := onPi(t)
+	l, _ := onPi(t)
 	first, exit := l.deploys()
 	require.Zero(t, exit)
 	assert.Equal(t, rollout.Previewed, first.State)
@@ -141,7 +145,7 @@ func TestDeploy(t *testing.T) {
 // What is in the way of one service is no reason to leave the others alone.
 func TestDeployWithSomethingInTheWay(t *testing.T) {
 	t.Parallel()
-	l := onPi(t)
+	l, _ := onPi(t)
 	l.replace("registry.nix", `host = "pi"; ports = [ "8123:8123" ];`, `ports = [ "8123:8123" ];`)
 	r, exit := l.deploys("ha", "prom")
 	assert.Zero(t, exit)
@@ -158,4 +162,52 @@ func TestDeployWithSomethingInTheWay(t *testing.T) {
 	planned := l.plan("prom")
 	l.edit("services/prometheus/prometheus.yml")
 	assert.Equal(t, "conflict", l.fails("deploy", "prom", "--plan-id", planned.PlanID).Code)
+}
+
+// What somebody has changed by hand, and an env file that is another now, is put right;
+// what somebody has stopped is left alone.
+func TestDeployMendsWhatDrifted(t *testing.T) {
+	t.Parallel()
+	l, socket := onPi(t)
+	docker := func(args ...string) {
+		result := l.run("docker", append([]string{"--host", "unix://" + socket}, args...)...)
+		require.Zero(t, result.Exit, "%s", result.Stderr)
+	}
+	secrets := filepath.Join(t.TempDir(), "prometheus.env")
+	require.NoError(t, os.WriteFile(secrets, []byte("TOKEN=canary-one\n"), 0o600))
+	l.replace("registry.nix", `labels."org.example.tier" = "metrics";`, `labels."org.example.tier" = "metrics"; envFiles = [ "`+secrets+`" ];`)
+	l.commit()
+	_, exit := l.deploys("--yes")
+	require.Zero(t, exit)
+	nothing, _ := l.deploys()
+	require.Empty(t, nothing.Services)
+
+	docker("update", "--restart", "no", "grafana")
+	docker("stop", "home-assistant")
+	require.NoError(t, os.WriteFile(secrets, []byte("TOKEN=canary-two\n"), 0o600))
+	drifted, _ := l.deploys()
+	assert.Equal(t, map[string]rollout.Action{"grafana": rollout.Configure, "prometheus": rollout.Configure}, actions(drifted))
+	assert.Equal(t, []deploy.Difference{{Field: "restart", Want: "unless-stopped", Is: "no"}}, drifted.Services[1].Config)
+	assert.Equal(t, []deploy.Difference{{Field: "env.TOKEN", Want: "…", Is: "…"}}, drifted.Services[0].Config)
+	mended, exit := l.deploys("--confirm", drifted.PreviewID)
+	require.Zero(t, exit)
+	assert.Equal(t, map[string]rollout.Status{"grafana": rollout.Done, "prometheus": rollout.Done}, statuses(mended))
+	assert.Equal(t, deploy.StatusCounts{Total: 3, Running: 2, Stopped: 1}, l.status().Counts)
+	assert.NotContains(t, l.everything(), "canary")
+}
+
+// everything is all that homelab has written down of the lab.
+func (l *lab) everything() string {
+	l.t.Helper()
+	var all strings.Builder
+	require.NoError(l.t, filepath.WalkDir(l.state(), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		all.Write(content)
+		return err
+	}))
+	require.NotEmpty(l.t, all.String())
+	return all.String()
 }

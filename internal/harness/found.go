@@ -32,12 +32,33 @@ type findings struct {
 	failed    map[string]error // why one cannot be deployed
 }
 
-// concerns says whether a rollout of what there is to do has a part for a service.
-func (f *findings) concerns(p plan.Service, s registry.Service) bool {
+// concerns says whether a rollout of what there is to do has a part for a service: the
+// plan says so, or it is not there, or it runs otherwise than the registry says.
+func (f *findings) concerns(p plan.Service, reg *registry.Registry) bool {
+	s := reg.Services[p.Name]
 	if s.Deploy == nil {
 		return false
 	}
-	return p.Decision != plan.None || f.missing[p.Name] || f.brokenOff[p.Name] != ""
+	if p.Decision != plan.None || f.missing[p.Name] || f.brokenOff[p.Name] != "" || len(f.files[p.Name]) > 0 {
+		return true
+	}
+	c := f.there[p.Name]
+	if c == nil || c.State != deploy.Running {
+		return false // a service that somebody has stopped is left alone
+	}
+	spec, err := deploy.NewSpec(p.Name, s, reg.AllHosts()[s.HostOf()], c.Spec.Image)
+	return err == nil && len(spec.Differences(c.Spec, false)) > 0
+}
+
+// withEnvFiles are services that run with env files, which may be others now.
+func (f *findings) withEnvFiles(reg *registry.Registry) []string {
+	names := []string{}
+	for name, c := range f.there {
+		if c != nil && c.State == deploy.Running && len(reg.Services[name].Deploy.EnvFiles) > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func (f *findings) fill(w *rollout.Wanted) {
@@ -103,11 +124,12 @@ func (d *deployment) look(ctx context.Context, reg *registry.Registry, services 
 
 // examine looks closer at the services that are to be deployed: whether something is in
 // the way of one, and whether its env files are others now. Each has its own time; when
-// one ran out of it, the others go on as long as the engine still answers.
+// one ran out of it, the others go on as long as the engine still answers. None is
+// examined twice.
 func (d *deployment) examine(ctx context.Context, reg *registry.Registry, names []string, f *findings) error {
 	var deployed []string
 	for _, name := range names {
-		if reg.Services[name].Deploy != nil && f.failed[name] == nil {
+		if _, examined := f.files[name]; !examined && reg.Services[name].Deploy != nil && f.failed[name] == nil {
 			deployed = append(deployed, name)
 		}
 	}

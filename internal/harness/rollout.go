@@ -125,10 +125,15 @@ func (d *deployment) preview(ctx context.Context, r rollout.Request, report tool
 	if err != nil {
 		return nil, err
 	}
+	if len(r.Services) == 0 {
+		if err := d.examine(ctx, reg, found.withEnvFiles(reg), found); err != nil {
+			return nil, err
+		}
+	}
 	names := []string{}
 	byName := map[string]plan.Service{}
 	for _, s := range order.Plan.Services {
-		if byName[s.Name] = s; len(r.Services) > 0 || found.concerns(s, reg.Services[s.Name]) {
+		if byName[s.Name] = s; len(r.Services) > 0 || found.concerns(s, reg) {
 			names = append(names, s.Name)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 // Request asks for services to be deployed.
 type Request struct {
-	Services   []string `json:"services,omitempty" jsonschema_description:"Names or aliases of services. Left out: those that a plan touches, and those that their host does not have."`
+	Services   []string `json:"services,omitempty" jsonschema_description:"Names or aliases of services. Left out: those that a plan touches, that their host does not have, or that drifted."`
 	PlanID     string   `json:"planId,omitempty" jsonschema:"minLength=1" jsonschema_description:"planId of a plan with the same services: fail with conflict when that is not what there is to do any more."`
 	Confirm    string   `json:"confirm,omitempty" jsonschema:"minLength=1" jsonschema_description:"previewId of a preview, or its first 12 digits: do what it said. Left out: only preview."`
 	DryRun     bool     `json:"dryRun,omitempty" jsonschema_description:"Only preview, also with confirm: conflict when it does not hold any more."`
