@@ -22,8 +22,8 @@ import (
 )
 
 const instructions = `homelab knows the services of one repository: what builds them, what touches them, where they run.
-registry_list gives the names that other tools take. plan says which services a change touches and why; build, with its planId, builds exactly those, and job_get follows a build that takes long. registry_check validates the registry and audits its hints: call it after editing the registry, and when plan reports staleHints or unmatched. doctor says what is missing on this machine.
-Which repository and registry: set when the server started; no tool takes a path. An error has a code and a hint: follow the hint.`
+The loop: registry_check after editing the registry; plan says which services a change touches and why; deploy previews what would happen to them and, with confirm, builds, loads and runs them; status and logs say how they do; rollback goes back. build, docker_load and docker_run are its parts. What takes long runs in the background: job_get follows it. registry_list gives the names that other tools take; doctor says what is missing on this machine.
+A tool that takes something away previews first: show that to the user before you confirm. Which repository and registry: set when the server started; no tool takes a path. An error has a code and a hint: follow the hint.`
 
 // Server offers a catalogue to MCP clients.
 type Server struct {
