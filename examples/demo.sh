@@ -9,6 +9,10 @@
 # nothing of it is left.
 set -euo pipefail
 
+if [ $# != 1 ] || [ "$(id -u)" != 0 ]; then
+  echo "demo: run it as root, with the folder of the programs: sudo make demo" >&2
+  exit 5
+fi
 if [ -z "${INSIDE:-}" ]; then
   INSIDE=1 exec unshare --mount --net --pid --fork --mount-proc --kill-child "$0" "$@"
 fi
@@ -23,7 +27,8 @@ cleanup() {
   stop_engine
   if [ -n "${KEEP:-}" ]; then
     echo
-    echo "The copy is kept: cd $lab"
+    rm -rf "$scratch"/docker* "$scratch/exec" # they ended with the engine
+    echo "The copy is kept, without its Docker engine: cd $lab"
   else
     rm -rf "$scratch"
   fi

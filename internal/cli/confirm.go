@@ -21,7 +21,7 @@ func (r *run) agreed(ctx context.Context, id string) (bool, error) {
 	switch {
 	case r.json:
 		return false, nil
-	case !isFile || !term.IsTerminal(int(in.Fd())):
+	case !isFile || !term.IsTerminal(int(in.Fd())) || !seen(r.app.Streams.Err):
 		say("\nNothing was done. To do it, run it again with --confirm " + id[:min(len(id), 12)] + ", or with --yes\n")
 		return false, nil
 	}
@@ -42,6 +42,12 @@ func (r *run) agreed(ctx context.Context, id string) (bool, error) {
 	}
 	say("Nothing was done.\n")
 	return false, nil
+}
+
+// seen says whether somebody sees what is written.
+func seen(out io.Writer) bool {
+	file, isFile := out.(*os.File)
+	return isFile && term.IsTerminal(int(file.Fd()))
 }
 
 // typed is the next line that somebody types; ended says that the input did, before
