@@ -60,7 +60,7 @@ func (h *Harness) deploy(ctx context.Context, r rollout.Request, report tools.Re
 	if err != nil {
 		return nil, err
 	}
-	return d.do(ctx, r, run, report)
+	return d.do(ctx, d.previewing(r), run, report)
 }
 
 // workOnDeploy does a detached job in this process.
@@ -70,24 +70,35 @@ func (h *Harness) workOnDeploy(ctx context.Context, jobs *job.Store, planner *pl
 		return run.Fail(err)
 	}
 	d := &deployment{Harness: h, jobs: jobs, planner: planner, builder: h.builder(jobs, planner)}
-	_, err := d.do(ctx, r, run, func(tools.Progress) {})
+	_, err := d.do(ctx, d.previewing(r), run, func(tools.Progress) {})
 	return err
 }
 
+// previewing makes a preview, and tells how far it is.
+type previewing func(context.Context, tools.Report) (*rollout.Report, error)
+
+func (d *deployment) previewing(r rollout.Request) previewing {
+	return func(ctx context.Context, report tools.Report) (*rollout.Report, error) {
+		return d.preview(ctx, r, report)
+	}
+}
+
 // do carries out, as a job, what was confirmed.
-func (d *deployment) do(ctx context.Context, r rollout.Request, run *job.Run, report tools.Report) (*rollout.Report, error) {
+func (d *deployment) do(ctx context.Context, preview previewing, run *job.Run, report tools.Report) (*rollout.Report, error) {
 	result, err := job.Do(ctx, run, func(ctx context.Context) (*rollout.Report, bool, error) {
 		tell := func(p tools.Progress) {
 			run.Report(job.Progress(p))
 			report(p)
 		}
 		// Again, now that nobody else of this repository can move anything.
-		result, err := d.preview(ctx, r, tell)
+		result, err := preview(ctx, tell)
 		if err != nil {
 			return nil, false, err
 		}
 		result.JobID = run.ID
-		err = d.carryOut(ctx, result, run, tell)
+		if err = d.carryOut(ctx, result, run, tell); err != nil && result.State == rollout.Previewed {
+			return nil, false, err // nothing was done
+		}
 		return result.Bounded(), err == nil && result.Code() == "", err
 	})
 	if result != nil && result.State == rollout.Canceled {
@@ -223,7 +234,7 @@ func (d *deployment) evaluate(ctx context.Context, names []string) (map[string]b
 func (d *deployment) carryOut(ctx context.Context, r *rollout.Report, run *job.Run, tell tools.Report) error {
 	todo := r.Todo()
 	built, err := d.build(ctx, run, todo, tell)
-	if built == nil && err != nil {
+	if err != nil && ctx.Err() == nil {
 		return err
 	}
 	at := map[string]*rollout.Service{}
@@ -248,7 +259,7 @@ func (d *deployment) carryOut(ctx context.Context, r *rollout.Report, run *job.R
 		}
 	})
 	r.Settle()
-	d.note(ctx, r, tell)
+	d.note(context.WithoutCancel(ctx), r, tell)
 	// When all was done nothing was left to cancel.
 	if err := ctx.Err(); err != nil && r.State != rollout.Succeeded {
 		r.State = rollout.Canceled
