@@ -104,7 +104,7 @@ func TestPreviewTellsWhatIsLeftBehind(t *testing.T) {
 	}
 	h := New(Config{Repo: r.Dir, Registry: r.Path("homelab.json")})
 	h.engines = func(*dockerhost.Engine) (deploy.Containers, error) {
-		return listed{&deploytest.Memory{}, []deploy.Container{{ID: "w2", Name: "web", State: deploy.Running, Labels: labels}}}, nil
+		return listed{&deploytest.Memory{}, []deploy.Container{{ID: "w2", Name: "web", State: deploy.Running, Spec: spec, Labels: labels}}}, nil
 	}
 	h.ledger.list = func(_ context.Context, host registry.Host) ([]dockerhost.Container, bool, error) {
 		id := map[string]string{"tcp://one:1": "w2", "tcp://two:1": "w1"}[host.Docker]
