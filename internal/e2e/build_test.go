@@ -71,12 +71,12 @@ func TestBuild(t *testing.T) {
 
 	toolstest.Fits(t, "job_get", l.json("job", "get", report.JobID))
 	var kept struct {
-		State job.State
-		Build build.Report
+		State  job.State
+		Result build.Report
 	}
 	require.NoError(t, json.Unmarshal(l.json("job", "get", report.JobID), &kept))
 	assert.Equal(t, job.Succeeded, kept.State)
-	assert.Equal(t, report, kept.Build)
+	assert.Equal(t, report, kept.Result)
 
 	l.write(metrics, unique()+l.read(metrics))
 	assert.Equal(t, string(fault.Conflict), l.fails("build", "--plan-id", planned.PlanID).Code)

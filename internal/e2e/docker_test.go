@@ -76,9 +76,9 @@ func TestDockerLoad(t *testing.T) {
 	assert.Equal(t, image.Image.ID, docker("image", "inspect", "--format", "{{.Id}}", image.Image.Names[1]))
 	assert.Empty(t, docker("image", "ls", "--quiet", "--filter", "dangling=true"))
 
-	var kept struct{ Load deploy.LoadReport }
+	var kept struct{ Result deploy.LoadReport }
 	require.NoError(t, json.Unmarshal(l.json("job", "get", second.JobID), &kept))
-	assert.Equal(t, second, kept.Load)
+	assert.Equal(t, second, kept.Result)
 
 	for name, c := range map[string]struct {
 		args []string
