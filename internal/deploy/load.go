@@ -117,14 +117,15 @@ func (l *loading) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = l.send(ctx, reused)
+	err = l.send(ctx, reused, false)
 	if err == nil {
 		there, err = l.verified(ctx)
 	}
-	if err != nil && reused > 0 && worthAnother(ctx, err) {
-		// It may have lost a layer since.
-		l.result.Whole, reused = true, 0
-		if err = l.send(ctx, 0); err == nil {
+	if err != nil && worthAnother(ctx, err) {
+		// It may have lost a layer since. Or one is not what its digest says: engines do
+		// not say so plainly, so this time they are hashed on their way.
+		l.result.Whole, reused = reused > 0, 0
+		if err = l.send(ctx, 0, true); err == nil {
 			there, err = l.verified(ctx)
 		}
 	}
@@ -197,11 +198,15 @@ func (l *loading) reusable(ctx context.Context) (int, error) {
 	return common, nil
 }
 
-// send streams the image into the engine, without so many of its lowest layers.
-func (l *loading) send(ctx context.Context, without int) error {
+// send streams the image into the engine, without so many of its lowest layers, and
+// holds the others against their digests, or leaves that to the engine.
+func (l *loading) send(ctx context.Context, without int, verify bool) error {
 	// The name that moves is given when the image has been looked at: containerd's
 	// store takes one whose layers it lacks.
-	t := image.Transfer{Image: l.artifact.Image, Names: []string{l.artifact.Pin()}, Open: l.artifact.Open, Omit: func(layer int) bool { return layer < without }}
+	t := image.Transfer{
+		Image: l.artifact.Image, Names: []string{l.artifact.Pin()}, Open: l.artifact.Open,
+		Omit: func(layer int) bool { return layer < without }, Unverified: !verify,
+	}
 	write := t.WriteDocker
 	if l.platform.Containerd {
 		write = func(ctx context.Context, w io.Writer) error {

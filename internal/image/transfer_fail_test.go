@@ -76,6 +76,31 @@ func TestTransferRefusesWhatChanged(t *testing.T) {
 	}
 }
 
+// Unverified, a layer of the right size goes through as it is, for the engine to refuse;
+// anything else that changed is told all the same.
+func TestTransferLeavesDigestsToTheEngine(t *testing.T) {
+	a, b, x := layer(t, "a"), layer(t, "b"), layer(t, "x")
+	first, second, config := part{name: "a", body: a}, part{name: "b", body: b}, part{name: "c", body: configOf(t, a, b)}
+	manifest := manifestOf(t, "c", "x:y", "a", "b")
+	require.Len(t, x, len(b))
+	for is, want := range map[string]string{
+		string(tarOf(t, first, part{name: "b", body: x}, config, manifest)):                             "",
+		string(tarOf(t, first, part{name: "b", body: b[:512]}, config, manifest)):                       "layer 2 is not " + digest(b),
+		string(tarOf(t, part{name: "a", body: append(bytes.Clone(a), a...)}, second, config, manifest)): "layer 1 is not " + digest(a),
+	} {
+		transfer := transferOf(t, tarOf(t, first, second, config, manifest))
+		transfer.Open, transfer.Unverified = opens([]byte(is)), true
+		written, err := write(t, transfer, image.Transfer.WriteDocker)
+		if want == "" {
+			require.NoError(t, err)
+			assert.True(t, bytes.Contains(written, x))
+			continue
+		}
+		require.ErrorContains(t, err, want)
+		refused(t, written)
+	}
+}
+
 // refused says that an engine takes nothing of what was written: the file that
 // makes it an image is not there.
 func refused(t testing.TB, written []byte) {

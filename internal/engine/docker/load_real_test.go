@@ -57,6 +57,21 @@ func sent(t *testing.T, e *docker.Engine, a deploy.Artifact) (*deploy.Loaded, er
 	return deploy.Load(t.Context(), e, "nas", a, nil)
 }
 
+// flipping gives another byte in one place: the engine finds that out.
+type flipping struct {
+	from io.Reader
+	at   int
+}
+
+func (f *flipping) Read(p []byte) (int, error) {
+	n, err := f.from.Read(p)
+	if f.at >= 0 && f.at < n {
+		p[f.at] ^= 1
+	}
+	f.at -= n
+	return n, err
+}
+
 // untouched says that of a version nothing is there, and the one before has its names.
 func untouched(t *testing.T, e *docker.Engine, failed deploy.Artifact, before *deploy.Loaded) {
 	t.Helper()
@@ -82,12 +97,13 @@ func TestRealLoadGoesWrong(t *testing.T) {
 		says     string
 	}{
 		"cut short": {changed(version, func(archive io.Reader) io.Reader { return io.LimitReader(archive, size/2) }), fault.Precondition, "the archive is cut short"},
-		"a byte is another": {changed(version, func(archive io.Reader) io.Reader {
+		"a byte is another": {changed(version, func(archive io.Reader) io.Reader { return &flipping{archive, size / 2} }), fault.Conflict, "the artifact cannot be sent"},
+		"a byte less": {changed(version, func(archive io.Reader) io.Reader {
 			return after(size/2, archive, func() error {
 				_, err := io.CopyN(io.Discard, archive, 1)
 				return err
 			})
-		}), fault.Conflict, "the artifact cannot be sent"},
+		}), fault.Precondition, "the artifact cannot be sent"},
 		"the disk of this machine breaks": {changed(version, func(archive io.Reader) io.Reader {
 			return after(size/2, archive, func() error { return syscall.EIO })
 		}), fault.Precondition, "input/output error"},
