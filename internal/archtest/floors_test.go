@@ -42,7 +42,8 @@ var floors = map[string]floor{
 	"internal/plan":   {2, "a domain: it knows the registry and interfaces of its own, no adapter"},
 	"internal/doctor": {2, "a domain: it runs probes and knows none"},
 
-	"registry": {1, "the vocabulary that everything above speaks"},
+	"registry":        {1, "the vocabulary that everything above speaks"},
+	"internal/bundle": {1, "knows files and archives, nothing of services, engines or stores"},
 
 	"internal/strictjson": {0, "knows JSON, not what it says"},
 	"internal/hint":       {0, "knows paths, not what they are for"},
@@ -87,7 +88,8 @@ var imports = []rule{
 	{"github.com/go-git", []string{"internal/gitrepo"}, "how a repository is read can change without the planner"},
 	{"github.com/docker", []string{"internal/engine/docker"}, "the client has a successor: it is replaced in one place"},
 	{"github.com/mark3labs/mcp-go", []string{"internal/mcpserver", "bench/emptyserver", "examples/mcpclient"}, "the SDK moves with the protocol: it is followed in one place"},
-	{"github.com/klauspost/compress", []string{"internal/image"}, "how archives are unpacked is a matter of reading them"},
+	{"github.com/klauspost/compress", []string{"internal/image", "internal/bundle"}, "how archives are unpacked is a matter of reading them"},
+	{"filippo.io/age", []string{"internal/bundle"}, "who can open a bundle is a matter of its format"},
 	{"github.com/spf13", []string{"internal/cli"}, "flags are a matter of the command line"},
 	{"github.com/invopop", []string{"schemas/gen"}, "at run time schemas are bytes"},
 }

@@ -48,7 +48,7 @@ var Codes = []Row{
 	{Unhealthy, 13, false, "the service did not pass its health gate"},
 	{RollbackFailed, 14, false, "the previous version could not be brought back"},
 	{BundleCorrupt, 15, false, "a bundle does not verify"},
-	{BundleIncompatible, 16, false, "a bundle does not fit this service"},
+	{BundleIncompatible, 16, false, "a bundle does not fit this service, or this homelab"},
 	{Timeout, 124, true, "ran out of time"},
 	{Canceled, 130, false, "canceled by the caller"},
 	{Internal, 1, false, "a defect of homelab"},
