@@ -96,7 +96,7 @@ func TestRealLoadGoesWrong(t *testing.T) {
 		code     fault.Code
 		says     string
 	}{
-		"cut short": {changed(version, func(archive io.Reader) io.Reader { return io.LimitReader(archive, size/2) }), fault.Precondition, "the archive is cut short"},
+		"cut short":         {changed(version, func(archive io.Reader) io.Reader { return io.LimitReader(archive, size/2) }), fault.Precondition, "the archive is cut short"},
 		"a byte is another": {changed(version, func(archive io.Reader) io.Reader { return &flipping{archive, size / 2} }), fault.Conflict, "the artifact cannot be sent"},
 		"a byte less": {changed(version, func(archive io.Reader) io.Reader {
 			return after(size/2, archive, func() error {
