@@ -112,7 +112,7 @@ func (r *Runner) restore(ctx context.Context, e *Entry) (*restored, error) {
 		if made.Spec.Restart != "no" {
 			left = r.disable(ctx, made.ID)
 		}
-		if made.runs() {
+		if made.Runs() {
 			if err := r.engine().Stop(ctx, made.ID, e.grace()); err != nil {
 				return nil, err
 			}
@@ -144,8 +144,8 @@ func (r *Runner) again(ctx context.Context, e *Entry) (*restored, error) {
 	if err != nil {
 		return nil, err
 	}
-	if other != nil && other.runs() && other.Labels[LabelService] == e.Service && other.ID != e.Old && other.ID != e.New {
-		return &restored{what: fmt.Sprintf("generation %d runs, which somebody else has put in its place", other.generation())}, nil
+	if other != nil && other.Runs() && other.Labels[LabelService] == e.Service && other.ID != e.Old && other.ID != e.New {
+		return &restored{what: fmt.Sprintf("generation %d runs, which somebody else has put in its place", other.Generation())}, nil
 	}
 	var failed error // does not keep it from running
 	if e.Stopping && !e.Stopped || old.State == Paused {

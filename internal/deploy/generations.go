@@ -18,8 +18,8 @@ type ours struct {
 	others  []Container
 }
 
-// generation of a container; 0 when its label does not tell.
-func (c *Container) generation() int {
+// Generation of a container of ours; 0 when its label does not tell.
+func (c *Container) Generation() int {
 	n, err := strconv.ParseUint(c.Labels[LabelGeneration], 10, 31)
 	if err != nil {
 		return 0
@@ -27,8 +27,8 @@ func (c *Container) generation() int {
 	return int(n)
 }
 
-// runs says whether a container has processes, or will have some again by itself.
-func (c *Container) runs() bool {
+// Runs says whether a container has processes, or will have some again by itself.
+func (c *Container) Runs() bool {
 	return c.State == Running || c.State == Restarting || c.State == Paused
 }
 
@@ -40,7 +40,7 @@ func kept(container string, generation int) string {
 // setAside gives a container the name of its generation, with its ID besides when
 // something else has that name.
 func (r *Runner) setAside(ctx context.Context, e *Entry, c *Container) error {
-	name := kept(e.Container, c.generation())
+	name := kept(e.Container, c.Generation())
 	other, err := r.get(ctx, name)
 	if err != nil {
 		return err
@@ -73,8 +73,8 @@ func among(all []Container, service, container string) *ours {
 		}
 	}
 	for _, is := range []func(c Container) bool{
-		func(c Container) bool { return c.runs() },
-		func(c Container) bool { return !strings.Contains(c.Name, kept("", c.generation())) },
+		func(c Container) bool { return c.Runs() },
+		func(c Container) bool { return !strings.Contains(c.Name, kept("", c.Generation())) },
 	} {
 		if at := slices.IndexFunc(found.others, is); found.current == nil && at >= 0 {
 			renamed := found.others[at]
@@ -88,10 +88,10 @@ func among(all []Container, service, container string) *ours {
 func (o *ours) newest() int {
 	newest := 0
 	if o.current != nil {
-		newest = o.current.generation()
+		newest = o.current.Generation()
 	}
 	for i := range o.others {
-		newest = max(newest, o.others[i].generation())
+		newest = max(newest, o.others[i].Generation())
 	}
 	return newest
 }
@@ -101,7 +101,7 @@ func (o *ours) newest() int {
 func (o *ours) of(generation int) *Container {
 	var found *Container
 	for i := range o.others {
-		if c := &o.others[i]; c.generation() == generation && (found == nil || c.Started.After(found.Started)) {
+		if c := &o.others[i]; c.Generation() == generation && (found == nil || c.Started.After(found.Started)) {
 			found = c
 		}
 	}
@@ -115,7 +115,7 @@ func (o *ours) alone() error {
 		return fault.Newf(fault.Conflict, "wait for who has paused it, or let it go on: docker unpause "+c.Name, "container %s is paused", c.Name)
 	}
 	for i := range o.others {
-		if c := &o.others[i]; c.runs() {
+		if c := &o.others[i]; c.Runs() {
 			return fault.Newf(fault.Conflict, "stop the one that is not to run, on its host: docker stop", "%s runs beside %s: two containers of one service", c.Name, o.current.Name)
 		}
 	}
@@ -146,7 +146,7 @@ func (o *ours) id() string {
 func (o *ours) generations() string {
 	list := []int{}
 	for i := range o.others {
-		list = append(list, o.others[i].generation())
+		list = append(list, o.others[i].Generation())
 	}
 	slices.Sort(list)
 	if len(list) == 0 {
@@ -186,7 +186,7 @@ func (r *Runner) tidy(ctx context.Context, e *Entry) error {
 	})
 	for i := range there.others {
 		c := &there.others[i]
-		if i < r.Keep && !c.Started.IsZero() || c.runs() {
+		if i < r.Keep && !c.Started.IsZero() || c.Runs() {
 			continue
 		}
 		if err := r.engine().Remove(ctx, c.ID); err != nil {

@@ -112,7 +112,7 @@ func Logs(ctx context.Context, e Containers, host string, c Container, r LogsReq
 		})
 	}
 	report := &LogsReport{
-		Service: c.Labels[LabelService], Host: host, Container: c.Name, Generation: c.generation(), State: c.State,
+		Service: c.Labels[LabelService], Host: host, Container: c.Name, Generation: c.Generation(), State: c.State,
 		Lines: newest(found, tail), Truncated: !whole,
 	}
 	if left := len(found) - len(report.Lines); whole && left > 0 {

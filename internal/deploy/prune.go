@@ -66,7 +66,7 @@ func byWhat(a, b PruneItem) int {
 }
 
 func containerItem(c Container) PruneItem {
-	return PruneItem{Kind: OldContainer, Service: c.Labels[LabelService], Names: []string{c.Name}, ID: c.ID, Generation: c.generation(), Status: PrunePending}
+	return PruneItem{Kind: OldContainer, Service: c.Labels[LabelService], Names: []string{c.Name}, ID: c.ID, Generation: c.Generation(), Status: PrunePending}
 }
 
 // old are the generations of services of the registry that are not kept: of those
@@ -81,7 +81,7 @@ func (k Keeping) old(all []Container) []Container {
 		others := among(all, name, s.ContainerOf(name)).others
 		slices.SortStableFunc(others, func(a, b Container) int { return b.Started.Compare(a.Started) })
 		for i, c := range others {
-			if !c.runs() && (i >= k.Keep || c.Started.IsZero()) {
+			if !c.Runs() && (i >= k.Keep || c.Started.IsZero()) {
 				old = append(old, c)
 			}
 		}

@@ -37,7 +37,7 @@ func pruneContainer(ctx context.Context, e Containers, i *PruneItem) error {
 	switch {
 	case err != nil || c == nil: // somebody else was faster
 		return err
-	case c.runs() || c.Name != i.Names[0] || c.Labels[LabelService] != i.Service:
+	case c.Runs() || c.Name != i.Names[0] || c.Labels[LabelService] != i.Service:
 		return moved(i)
 	}
 	return e.Remove(ctx, c.ID)

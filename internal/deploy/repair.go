@@ -85,7 +85,7 @@ func (r *Runner) passed(ctx context.Context, e *Entry) (bool, error) {
 	if c == nil || c.ID == e.Old || c.ID == e.New {
 		return false, nil
 	}
-	return c.runs() || c.generation() > e.Generation && !c.Started.IsZero(), nil
+	return c.Runs() || c.Generation() > e.Generation && !c.Started.IsZero(), nil
 }
 
 // stays says whether the new version of a switch that was broken off is good. One
@@ -93,7 +93,7 @@ func (r *Runner) passed(ctx context.Context, e *Entry) (bool, error) {
 func (r *Runner) stays(ctx context.Context, e *Entry) (bool, error) {
 	if e.Done {
 		old, err := r.get(ctx, e.Old)
-		if err != nil || old == nil || !old.runs() {
+		if err != nil || old == nil || !old.Runs() {
 			return err == nil, err
 		}
 	}

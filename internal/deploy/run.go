@@ -73,7 +73,7 @@ func (r *Runner) Run(ctx context.Context, t Target) (*Switched, error) {
 		return nil, err
 	}
 	if c := there.current; same {
-		return &Switched{Container: c.Name, ID: c.ID, Generation: c.generation(), Repaired: repaired}, nil
+		return &Switched{Container: c.Name, ID: c.ID, Generation: c.Generation(), Repaired: repaired}, nil
 	}
 	for _, network := range t.Spec.Networks {
 		if err := r.engine().EnsureNetwork(ctx, network); err != nil {
@@ -142,7 +142,7 @@ func (r *Runner) entry(ctx context.Context, t Target, there *ours, down bool) (*
 	}
 	grace := t.Spec.StopGrace
 	if c := there.current; c != nil {
-		e.Old, e.OldName, e.Restart, e.Stopped = c.ID, c.Name, c.Spec.Restart, !c.runs() && !down
+		e.Old, e.OldName, e.Restart, e.Stopped = c.ID, c.Name, c.Spec.Restart, !c.Runs() && !down
 		grace = max(grace, c.Spec.StopGrace)
 	}
 	e.Grace = grace.String()
@@ -161,7 +161,7 @@ func (r *Runner) Rollback(ctx context.Context, t Target, generation int) (*Switc
 	if err != nil {
 		return nil, err
 	}
-	if c := there.current; c != nil && c.generation() == generation && c.State == Running {
+	if c := there.current; c != nil && c.Generation() == generation && c.State == Running {
 		return &Switched{Container: there.current.Name, ID: there.current.ID, Generation: generation, Repaired: repaired}, nil
 	}
 	c := there.of(generation)

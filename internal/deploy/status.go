@@ -135,7 +135,7 @@ func (s *ServiceStatus) see(ctx context.Context, e Containers, all []Container, 
 		return
 	}
 	s.Container, s.Health, s.Restarts = c.Name, c.Health, c.Restarts
-	s.Generation, s.Image, s.Out, s.Revision = c.generation(), c.Spec.Image, c.Labels[LabelOut], c.Labels[LabelRevision]
+	s.Generation, s.Image, s.Out, s.Revision = c.Generation(), c.Spec.Image, c.Labels[LabelOut], c.Labels[LabelRevision]
 	if c.Labels[LabelState] == "dirty" {
 		s.WorkTree = "dirty"
 	}

@@ -21,7 +21,7 @@ func (r *Runner) change(ctx context.Context, e *Entry, strategy string, make fun
 		return nil, err
 	}
 	if old != nil {
-		s.Before = old.generation()
+		s.Before = old.Generation()
 	}
 	var outage time.Time
 	err = r.step(e, "create", func() (err error) {
@@ -190,7 +190,7 @@ func (r *Runner) finish(ctx context.Context, e *Entry) error {
 	if err := errors.Join(r.rename(ctx, e.New, e.Container), r.enable(ctx, e)); err != nil {
 		return err
 	}
-	if old == nil || !old.runs() {
+	if old == nil || !old.Runs() {
 		return nil
 	}
 	return r.engine().Stop(ctx, old.ID, e.grace())

@@ -41,12 +41,6 @@ func EnvDifferences(ctx context.Context, e Containers, c *Container, want Spec) 
 	return all, err
 }
 
-// Generation of a container of ours; 0 when its label does not tell.
-func (c *Container) Generation() int { return c.generation() }
-
-// Runs says whether a container has processes, or will have some again by itself.
-func (c *Container) Runs() bool { return c.runs() }
-
 // Anonymous says that a volume has the name that an engine gives one which the
 // image asks for.
 func (m Mount) Anonymous() bool { return anonymous().MatchString(m.Volume) }
@@ -56,6 +50,6 @@ func (m Mount) Anonymous() bool { return anonymous().MatchString(m.Volume) }
 // first.
 func Generations(all []Container, service, container string) (current *Container, others []Container) {
 	there := among(all, service, container)
-	slices.SortStableFunc(there.others, func(a, b Container) int { return cmp.Compare(b.generation(), a.generation()) })
+	slices.SortStableFunc(there.others, func(a, b Container) int { return cmp.Compare(b.Generation(), a.Generation()) })
 	return there.current, there.others
 }
