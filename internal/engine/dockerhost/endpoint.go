@@ -61,9 +61,17 @@ func Resolve(host registry.Host, env func(string) string, home string) (Endpoint
 	if name != "" {
 		return fromContext(name, origin, config)
 	}
-	// Docker Desktop on a Mac need not make the system-wide socket.
-	socket := firstThatExists(defaultSocket, filepath.Join(home, ".docker", "run", "docker.sock"))
-	return Endpoint{URL: "unix://" + socket, Source: "default"}, nil
+	return Endpoint{URL: "unix://" + firstThatExists(localSockets(env, home)...), Source: "default"}, nil
+}
+
+// localSockets are where an engine of this machine listens: the system-wide one, then
+// that of Docker Desktop on a Mac, which need not make that, then a rootless one.
+func localSockets(env func(string) string, home string) []string {
+	sockets := []string{defaultSocket, filepath.Join(home, ".docker", "run", "docker.sock")}
+	if runtime := env("XDG_RUNTIME_DIR"); filepath.IsAbs(runtime) {
+		sockets = append(sockets, filepath.Join(runtime, "docker.sock"))
+	}
+	return sockets
 }
 
 // fromEnvironment reads DOCKER_HOST with the variables that go with it. As

@@ -105,6 +105,23 @@ func TestResolveDockerHost(t *testing.T) {
 	}
 }
 
+// What nobody has configured is looked for, also an engine that runs without root.
+func TestLocalSockets(t *testing.T) {
+	rootless := environment{"XDG_RUNTIME_DIR": "/run/user/1000"}
+	assert.Equal(t, []string{"/var/run/docker.sock", "/home/me/.docker/run/docker.sock", "/run/user/1000/docker.sock"}, dockerhost.LocalSockets(rootless.get, "/home/me"))
+	for _, runtime := range []string{"", "run"} {
+		assert.Len(t, dockerhost.LocalSockets(environment{"XDG_RUNTIME_DIR": runtime}.get, "/home/me"), 2)
+	}
+	if _, err := os.Lstat("/var/run/docker.sock"); err == nil {
+		return // which comes first
+	}
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "docker.sock"), "")
+	got, err := dockerhost.Resolve(registry.Host{}, environment{"XDG_RUNTIME_DIR": dir}.get, t.TempDir())
+	require.NoError(t, err)
+	assert.Equal(t, dockerhost.Endpoint{URL: "unix://" + dir + "/docker.sock", Source: "default"}, got)
+}
+
 func TestResolveRefuses(t *testing.T) {
 	rows := map[string]struct{ url, says string }{
 		"another scheme":      {"npipe:////./pipe/docker_engine", "neither unix://"},

@@ -6,3 +6,6 @@ var (
 	FirstThatExists = firstThatExists
 	SocketFailure   = socketFailure
 )
+
+// LocalSockets lets tests see what the system-wide socket of a machine hides.
+var LocalSockets = localSockets
