@@ -263,9 +263,23 @@ said=$(mcpclient "${calls[@]}" -- homelab mcp)
 echo "$said"
 expect "1 of 3 services to rebuild" "home-assistant: rebuild" "home-assistant: replace pending" "being deployed by job" \
   "succeeded" "home-assistant: replace deployed" "3 services: 3 running"
-printf '\n   And all of it is on record:\n'
+
+heading "An agent breaks it, and goes back" \
+  "The same slip as before: the agent is told why, and what ran goes on. Then it goes back to the first" \
+  "version of Grafana, on purpose, which is previewed and confirmed as well."
+edit services/grafana/grafana.ini 's/^http_port = 3000$/http_port 3000/'
+calls=(deploy '{"services":["grafana"]}' deploy '{"services":["grafana"],"confirm":"$previewId"}'
+  rollback '{"service":"grafana"}' rollback '{"service":"grafana","confirm":"$previewId"}' status '{"services":["grafana"]}')
+command_line "mcpclient ${calls[*]@Q} -- homelab mcp"
+said=$(mcpclient "${calls[@]}" -- homelab mcp)
+echo "$said"
+expect "1 service: 1 failed" "the version before runs" "these lines cannot be understood" "1 service: 1 to go back" "1 service: 1 deployed" "grafana: rollback deployed" "running grafana on local: generation 1"
+show_line 'curl --silent http://localhost:3000/dashboards/house.json | grep refresh'
+expect '"refresh": "5m"'
+git restore .
+printf '\n   All of it is on record:\n'
 show homelab job list
-expect "succeeded" "failed"
+expect "succeeded" "failed" "rollback"
 
 heading "Your own homelab" \
   "examples/homelab/README.md tells how to start from this one."

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -87,11 +88,12 @@ func ask(ctx context.Context, server *client.Client, calls []call, out io.Writer
 		if result.IsError {
 			return fmt.Errorf("%s answered with an error", c.tool)
 		}
-		said.Services, said.Result.Services = nil, nil
-		if err := json.Unmarshal(result.RawStructuredContent, &said); err != nil {
+		got := answer{}
+		if err := json.Unmarshal(result.RawStructuredContent, &got); err != nil {
 			return fmt.Errorf("structuredContent: %w", err)
 		}
-		said.show(out)
+		got.show(out)
+		said.PlanID, said.PreviewID, said.JobID = cmp.Or(got.PlanID, said.PlanID), cmp.Or(got.PreviewID, said.PreviewID), cmp.Or(got.JobID, said.JobID)
 	}
 	return nil
 }

@@ -165,6 +165,7 @@ func TestRollback(t *testing.T) {
 	done, err := ask(rollout.RollbackRequest{Service: "w", Generation: 1, Confirm: preview.PreviewID[:12]})
 	require.NoError(t, err)
 	assert.Equal(t, []any{rollout.Succeeded, rollout.Done, 1, 3, ""}, []any{done.State, done.Services[0].Status, done.Services[0].Run.Generation, done.Services[0].Run.Before, string(done.Code())})
+	assert.Equal(t, rollout.Counts{Total: 1, Rollback: 1, Deployed: 1}, done.Counts)
 	assert.Equal(t, []string{"web v1 running", "web.g2 v2 exited", "web.g3 v3 exited"}, e.is("nas"))
 	kept, err := e.core.JobGet(t.Context(), job.GetRequest{ID: done.JobID}, quiet)
 	require.NoError(t, err)

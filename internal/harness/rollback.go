@@ -30,7 +30,7 @@ func (h *Harness) rollback(ctx context.Context, r rollout.RollbackRequest, repor
 		return preview, err
 	}
 	if len(preview.Todo()) == 0 {
-		preview.State, preview.Services[0].Status = rollout.Succeeded, rollout.Unchanged
+		preview.Settle()
 		return preview, nil
 	}
 	run, err := jobs.Begin(ctx, job.Spec{Tool: rollbackTool, Services: preview.Todo(), Input: r})
@@ -193,13 +193,14 @@ func (b *backward) carryOut(ctx context.Context, r *rollout.Report, say func(str
 		})
 	}()
 	if err != nil {
-		r.State, s.Status, s.Problem = rollout.Failed, rollout.Broken, build.ProblemOf(err)
-		if ctx.Err() != nil {
+		s.Status, s.Problem = rollout.Broken, build.ProblemOf(err)
+		if r.Settle(); ctx.Err() != nil {
 			r.State = rollout.Canceled
 			return &fault.Error{Code: fault.Canceled, Message: "the rollback was canceled", Hint: "see homelab status " + s.Name, Err: ctx.Err()}
 		}
 		return nil
 	}
-	r.State, s.Status, s.To.Running = rollout.Succeeded, rollout.Done, true
+	s.Status, s.To.Running = rollout.Done, true
+	r.Settle()
 	return nil
 }
