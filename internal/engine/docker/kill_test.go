@@ -141,7 +141,8 @@ func TestKilledAtEveryStep(t *testing.T) {
 		"rollback": {order{Strategy: deploy.Replace, Generation: 1}, "create disable stop rename old rename new start gate finish", 1, 1},
 		"failure":  {order{Strategy: deploy.Replace, Version: "short"}, "gate gate", 7, 7},
 	}
-	socket := dockertest.StartEngine(t)
+	// With a bridge: without one newer engines rename no container that runs.
+	socket := dockertest.StartEngineWithBridge(t).Socket
 	e := open(t, "unix://"+socket)
 	for version, b := range map[string]deploytest.Behaviour{"v1": {Health: "healthy"}, "v2": {Health: "healthy"}, "short": {Ends: true, Exit: 3}} {
 		require.NoError(t, e.Load(t.Context(), bytes.NewReader(deploytest.BehaviourArchive(t, "web:"+version, b))))
