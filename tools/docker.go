@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"fmt"
+	"path"
 	"strings"
 
 	"homelab/internal/deploy"
@@ -74,6 +75,7 @@ func statusTool(core Core) Tool {
 		Examples: []Example{
 			{"everything", "homelab status", `{}`},
 			{"one service", "homelab status ha", `{"services":["ha"]}`},
+			{"is its image still what the work tree builds to", "homelab status ha --exact", `{"services":["ha"],"exact":true}`},
 		},
 	}, Work[deploy.StatusRequest, deploy.StatusReport]{
 		Run: func(ctx context.Context, in deploy.StatusRequest, _ Report) (*deploy.StatusReport, error) {
@@ -124,6 +126,9 @@ func DescribeService(s deploy.ServiceStatus) string {
 	if s.Todo != "" && s.Todo != plan.None {
 		parts = append(parts, "to deploy: "+string(s.Todo))
 	}
+	if s.Out != "" && s.WantOut != "" && s.Out != s.WantOut {
+		parts = append(parts, fmt.Sprintf("runs %s, not %s", artifact(s.Out), artifact(s.WantOut)))
+	}
 	for _, d := range s.Drift {
 		parts = append(parts, fmt.Sprintf("%s is %q, not %q", d.Field, d.Is, d.Want))
 	}
@@ -131,6 +136,12 @@ func DescribeService(s deploy.ServiceStatus) string {
 		parts = append(parts, "a switch was broken off before "+s.BrokenOff)
 	}
 	return Printable(strings.Join(parts, ", "))
+}
+
+// artifact is a store path as people tell it from others.
+func artifact(out string) string {
+	hash, name, _ := strings.Cut(path.Base(out), "-")
+	return hash[:min(len(hash), 7)] + "-" + name
 }
 
 func statusText(r *deploy.StatusReport) string {

@@ -19,6 +19,7 @@ import (
 // StatusRequest asks what runs.
 type StatusRequest struct {
 	Services []string `json:"services,omitempty" jsonschema_description:"Names or aliases of services. Left out: all that are deployed."`
+	Exact    bool     `json:"exact,omitempty" jsonschema_description:"Have Nix evaluate what is to run, for certain todo and wantOut: seconds, where that is not remembered."`
 }
 
 // StatusReport is what runs on the hosts of the registry.
@@ -38,7 +39,7 @@ type StatusCounts struct {
 	Missing int `json:"missing" jsonschema_description:"Without a container."`
 	Unknown int `json:"unknown" jsonschema_description:"On a host that does not answer."`
 	Drifted int `json:"drifted" jsonschema_description:"Running otherwise than the registry says."`
-	Behind  int `json:"behind" jsonschema_description:"With something to deploy, as far as hints tell."`
+	Behind  int `json:"behind" jsonschema_description:"With something to deploy: as far as hints and known outputs tell."`
 }
 
 // ServiceState is whether a service runs.
@@ -63,11 +64,12 @@ type ServiceStatus struct {
 	Revision   string        `json:"revision,omitempty" jsonschema_description:"Commit that it was built from."`
 	WorkTree   string        `json:"workTree,omitempty" jsonschema_description:"dirty when it was built from edits on top of that."`
 	Out        string        `json:"out,omitempty" jsonschema_description:"Store path of the artifact."`
+	WantOut    string        `json:"wantOut,omitempty" jsonschema_description:"Store path of the artifact that it is to run; left out when Nix has not evaluated that yet, see exact."`
 	Image      string        `json:"image,omitempty" jsonschema_description:"Name of the image."`
 	Restarts   int           `json:"restarts,omitempty" jsonschema_description:"How often the engine has restarted it."`
 	Since      string        `json:"since,omitempty" jsonschema_description:"When it was started, or ended, in UTC."`
 	Exit       int           `json:"exit,omitempty" jsonschema_description:"Status that it ended with."`
-	Todo       plan.Decision `json:"todo,omitempty" jsonschema:"enum=rebuild,enum=redeploy,enum=none,enum=unknown,enum=blocked" jsonschema_description:"What a plan says there is to do for it; left out when there is no plan."`
+	Todo       plan.Decision `json:"todo,omitempty" jsonschema:"enum=rebuild,enum=redeploy,enum=none,enum=unknown,enum=blocked" jsonschema_description:"What there is to do for it: what a plan says, and what out and wantOut show; left out when there is no plan."`
 	Drift      []Difference  `json:"drift,omitempty" jsonschema_description:"Where it is otherwise than the registry says."`
 	BrokenOff  string        `json:"brokenOff,omitempty" jsonschema_description:"Step before which a switch was broken off: deploy_repair repairs it."`
 }
@@ -146,7 +148,7 @@ func (s *ServiceStatus) see(ctx context.Context, e Containers, all []Container, 
 	if !since.IsZero() {
 		s.Since = since.UTC().Format(time.RFC3339)
 	}
-	// What its image is to be only an evaluation tells: that is the plan's question.
+	// What its image is to be only an evaluation tells: see Gather.
 	if want, err := NewSpec(d.Name, d.Service, d.Host, c.Spec.Image); err == nil {
 		s.Drift = append(want.Differences(c.Spec, false), envDifferences(ctx, e, c, want)...)
 		if c.Name != want.Container {
@@ -164,20 +166,29 @@ func envDifferences(ctx context.Context, e Containers, c *Container, want Spec) 
 	return all
 }
 
-// Gather makes a report of what is known of each host, and of what there is to do
-// according to a plan, or why there is none.
-func Gather(hosts []HostStatus, services []ServiceStatus, todo *plan.Plan, err error) *StatusReport {
+// Wish is what services are to run: what there is to do according to a plan, and the
+// store paths that are known of it; or why that cannot be told.
+type Wish struct {
+	Plan *plan.Plan
+	Outs map[string]string // by service
+	Err  error
+}
+
+// Gather makes a report of what is known of each host, and of what is wished for.
+func Gather(hosts []HostStatus, services []ServiceStatus, wish Wish) *StatusReport {
 	r := &StatusReport{Services: services, Hosts: hosts}
-	if err != nil {
-		r.Problem = build.ProblemOf(err)
+	if wish.Err != nil {
+		r.Problem = build.ProblemOf(wish.Err)
 	} else {
-		r.Head = &todo.Head
+		r.Head = &wish.Plan.Head
+		decided := map[string]plan.Decision{}
+		for _, s := range wish.Plan.Services {
+			decided[s.Name] = s.Decision
+		}
 		for i := range services {
-			for _, s := range todo.Services {
-				if s.Name == services[i].Name {
-					services[i].Todo = s.Decision
-				}
-			}
+			s := &services[i]
+			s.Todo, s.WantOut = decided[s.Name], wish.Outs[s.Name]
+			s.certain()
 		}
 	}
 	slices.SortFunc(r.Services, func(a, b ServiceStatus) int { return strings.Compare(a.Name, b.Name) })
@@ -202,4 +213,17 @@ func Gather(hosts []HostStatus, services []ServiceStatus, todo *plan.Plan, err e
 		}
 	}
 	return r
+}
+
+// certain puts what is known of the outputs in place of what the hints of a plan say.
+func (s *ServiceStatus) certain() {
+	switch {
+	case s.Out == "" || s.WantOut == "" || s.Todo == plan.Blocked:
+	case s.Out != s.WantOut:
+		s.Todo = plan.Rebuild
+	case s.Todo == plan.Rebuild || s.Todo == plan.Unknown:
+		if s.Todo = plan.None; len(s.Drift) > 0 {
+			s.Todo = plan.Redeploy
+		}
+	}
 }

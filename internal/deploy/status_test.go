@@ -53,6 +53,31 @@ func TestStatus(t *testing.T) {
 	})
 }
 
+// Where the outputs are known they decide what there is to do, and not the hints.
+func TestStatusIsSureWhereOutputsAreKnown(t *testing.T) {
+	drift := []deploy.Difference{{Field: "restart", Want: "no", Is: "always"}}
+	for _, c := range []struct {
+		name      string
+		is, want  string
+		plan, now plan.Decision
+		drift     []deploy.Difference
+	}{
+		{"the hints missed it", "a", "b", plan.None, plan.Rebuild, nil},
+		{"the hints were too careful", "a", "a", plan.Rebuild, plan.None, nil},
+		{"only the settings", "a", "a", plan.Unknown, plan.Redeploy, drift},
+		{"only the settings, as the plan says", "a", "a", plan.Redeploy, plan.Redeploy, drift},
+		{"the same", "a", "a", plan.None, plan.None, nil},
+		{"in the way", "a", "b", plan.Blocked, plan.Blocked, nil},
+		{"not evaluated", "a", "", plan.None, plan.None, nil},
+		{"not there", "", "b", plan.Unknown, plan.Unknown, nil},
+	} {
+		r := deploy.Gather(nil, []deploy.ServiceStatus{{Name: "web", Out: c.is, Drift: c.drift}}, deploy.Wish{
+			Plan: &plan.Plan{Services: []plan.Service{{Name: "web", Decision: c.plan}}}, Outs: map[string]string{"web": c.want},
+		})
+		assert.Equal(t, c.now, r.Services[0].Todo, c.name)
+	}
+}
+
 // A host that does not answer makes its services unknown, and says why.
 func TestStatusOfASilentHost(t *testing.T) {
 	inYard(t, func(y *yard) {
@@ -65,10 +90,12 @@ func TestStatusOfASilentHost(t *testing.T) {
 		assert.Equal(t, fault.HostUnreachable, host.Problem.Code)
 		assert.Equal(t, deploy.ServiceUnknown, web.State)
 
-		r := deploy.Gather([]deploy.HostStatus{host}, []deploy.ServiceStatus{web}, &plan.Plan{Services: []plan.Service{{Name: "web", Decision: plan.Rebuild}}}, nil)
+		r := deploy.Gather([]deploy.HostStatus{host}, []deploy.ServiceStatus{web}, deploy.Wish{
+			Plan: &plan.Plan{Services: []plan.Service{{Name: "web", Decision: plan.Rebuild}}}, Outs: map[string]string{"web": "/nix/store/next-web"},
+		})
 		assert.Equal(t, deploy.StatusCounts{Total: 1, Unknown: 1, Behind: 1}, r.Counts)
-		assert.Equal(t, plan.Rebuild, r.Services[0].Todo)
-		r = deploy.Gather([]deploy.HostStatus{host}, []deploy.ServiceStatus{web}, nil, fault.New(fault.Precondition, "an unfinished merge", ""))
+		assert.Equal(t, []any{plan.Rebuild, "/nix/store/next-web"}, []any{r.Services[0].Todo, r.Services[0].WantOut})
+		r = deploy.Gather([]deploy.HostStatus{host}, []deploy.ServiceStatus{web}, deploy.Wish{Err: fault.New(fault.Precondition, "an unfinished merge", "")})
 		assert.Equal(t, deploy.StatusCounts{Total: 1, Unknown: 1}, r.Counts)
 		assert.Equal(t, "an unfinished merge", r.Problem.Message)
 	})

@@ -12,6 +12,7 @@ import (
 	"homelab/internal/deploy"
 	"homelab/internal/engine/docker/dockertest"
 	"homelab/internal/fault"
+	"homelab/internal/plan"
 	"homelab/tools/toolstest"
 )
 
@@ -24,9 +25,9 @@ func (l *lab) runs(args ...string) deploy.RunReport {
 	return report
 }
 
-func (l *lab) status() deploy.StatusReport {
+func (l *lab) status(args ...string) deploy.StatusReport {
 	l.t.Helper()
-	raw := l.json("status")
+	raw := l.json(append([]string{"status"}, args...)...)
 	var report deploy.StatusReport
 	require.NoError(l.t, json.Unmarshal(raw, &report))
 	toolstest.Fits(l.t, "status", raw)
@@ -56,15 +57,20 @@ func TestDockerRun(t *testing.T) {
 	seen := l.status()
 	assert.Equal(t, deploy.StatusCounts{Total: 3, Running: 1, Unknown: 2}, seen.Counts, "%+v", seen)
 	ha := seen.Services[1]
-	assert.Equal(t, []any{"home-assistant", deploy.ServiceRunning, 1, first.Out, l.git("rev-parse", "HEAD")},
-		[]any{ha.Name, ha.State, ha.Generation, ha.Out, ha.Revision})
+	assert.Equal(t, []any{"home-assistant", deploy.ServiceRunning, 1, first.Out, first.Out, l.git("rev-parse", "HEAD")},
+		[]any{ha.Name, ha.State, ha.Generation, ha.Out, ha.WantOut, ha.Revision})
 	assert.Empty(t, ha.Drift)
 	assert.False(t, seen.Hosts[0].Answers, "nobody is at the socket of this machine")
 	assert.True(t, seen.Hosts[1].Answers)
 
 	l.write(scenes, unique()+l.read(scenes))
+	behind := l.status().Services[1]
+	assert.Equal(t, []any{first.Out, "", plan.Rebuild}, []any{behind.Out, behind.WantOut, behind.Todo}, "nobody has evaluated the edit")
+	behind = l.status("--exact").Services[1]
 	next, exit := l.build("ha")
 	require.Zero(t, exit)
+	assert.Equal(t, next.Services[0].Out, behind.WantOut)
+	assert.Equal(t, behind.WantOut, l.status().Services[1].WantOut, "what was evaluated is remembered")
 	second := l.runs("ha", "--job-id", next.JobID)
 	assert.Equal(t, []int{2, 1}, []int{second.Run.Generation, second.Run.Before})
 	assert.Positive(t, second.Run.Downtime)

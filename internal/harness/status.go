@@ -56,15 +56,26 @@ func (h *Harness) status(ctx context.Context, r deploy.StatusRequest) (*deploy.S
 		})
 	}
 	// Of all services, whichever were asked for: naming one would count as a change.
-	todo, failed := planner.Order(ctx, plan.Request{}, "")
+	wish := wished(ctx, planner, r.Exact)
 	_ = group.Wait() // never fails
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if failed != nil {
-		return deploy.Gather(hosts, services, nil, failed), nil
+	return deploy.Gather(hosts, services, wish), nil
+}
+
+// wished is what all services are to run.
+func wished(ctx context.Context, planner *plan.Planner, exact bool) deploy.Wish {
+	ask := plan.Request{}
+	if exact {
+		ask.Mode = plan.Exact
 	}
-	return deploy.Gather(hosts, services, todo.Plan, nil), nil
+	order, err := planner.Order(ctx, ask, "")
+	if err != nil {
+		return deploy.Wish{Err: err}
+	}
+	outs, err := order.Wanted(ctx)
+	return deploy.Wish{Plan: order.Plan, Outs: outs, Err: err}
 }
 
 // asked are the services that are asked about, by host: those that are named, else

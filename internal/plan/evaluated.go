@@ -92,6 +92,15 @@ func (f flake) evaluate(ctx context.Context, attrs []string, fresh bool) (known 
 	return known, key != "", nil
 }
 
+// remembered is what this state evaluated to before, as far as it was asked.
+func (f flake) remembered(ctx context.Context) (map[string]Evaluated, error) {
+	key, err := f.key(ctx, f.at)
+	if err != nil {
+		return nil, err
+	}
+	return f.source.evaluated(key), nil
+}
+
 // evaluates says whether some attribute did.
 func evaluates(known map[string]Evaluated) bool {
 	for _, e := range known {

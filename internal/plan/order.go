@@ -41,6 +41,27 @@ func (p *Planner) Order(ctx context.Context, r Request, planID string) (*Order, 
 	return &Order{Plan: out, Services: a.view.names, flake: a.view.flake(a.view.state()), edits: edits, exact: planID != ""}, nil
 }
 
+// Wanted are the store paths that services are to run, by name: of those whose
+// target this order evaluated, or that an equal state of the repository evaluated
+// before. It asks no Nix.
+func (o *Order) Wanted(ctx context.Context) (map[string]string, error) {
+	known, err := o.flake.remembered(ctx)
+	if err != nil {
+		return nil, err
+	}
+	outs := map[string]string{}
+	for _, s := range o.Plan.Services {
+		out := known[s.Target.Attr].Out
+		if s.Out != nil && s.Out.New != "" {
+			out = s.Out.New
+		}
+		if out != "" {
+			outs[s.Name] = out
+		}
+	}
+	return outs, nil
+}
+
 // Evaluate evaluates attributes of the flake as of the plan's head, or
 // remembers what they evaluated to, unless fresh is set: a derivation may have
 // been collected as garbage meanwhile. Moved says that somebody edited the work

@@ -34,6 +34,30 @@ func TestOrderEvaluatesWhatWasPlanned(t *testing.T) {
 	}
 }
 
+// What services are to run is told without asking Nix, where an equal state was
+// evaluated before.
+func TestOrderTellsWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	r, n, p := flakeHomelab(t)
+	wanted := func(mode plan.Mode) map[string]string {
+		order, err := p.Order(t.Context(), plan.Request{Mode: mode}, "")
+		require.NoError(t, err)
+		n.evals = nil
+		outs, err := order.Wanted(t.Context())
+		require.NoError(t, err)
+		assert.Empty(t, n.evals)
+		return outs
+	}
+	assert.Empty(t, wanted(plan.Hints))
+	exact := wanted(plan.Exact)
+	assert.NotEmpty(t, exact["ha"])
+	assert.Equal(t, exact, wanted(plan.Hints))
+	r.Write("services/ha/config.yaml", "new")
+	assert.Empty(t, wanted(plan.Hints), "of another state")
+	p.Source.CacheDir = ""
+	assert.NotEmpty(t, wanted(plan.Exact)["ha"], "although nothing is kept")
+}
+
 // What another version of Nix evaluated is not believed, nor what a flake
 // outside of the repository was.
 func TestOrderForgetsWhatMayHaveChanged(t *testing.T) {

@@ -115,7 +115,7 @@ func Status() *deploy.StatusReport {
 		{Name: "home-assistant", Host: "pi", State: deploy.ServiceStopped, Container: "ha", Generation: 2, Revision: commitB, Exit: 137, Restarts: 3, Since: "2026-03-01T08:00:00Z", BrokenOff: "gate"},
 		{Name: "prometheus", Host: "pi", State: deploy.ServiceMissing, Container: "prometheus"},
 		{Name: "zigbee", Host: "attic", State: deploy.ServiceUnknown, Container: "zigbee"},
-	}, Plan(), nil)
+	}, deploy.Wish{Plan: Plan(), Outs: map[string]string{"grafana": "/nix/store/zyxwvsrqpnmlkjihgfdcba9876543210-grafana"}})
 }
 
 // Job is a build that is over.

@@ -161,6 +161,9 @@ func status(_ context.Context, r deploy.StatusRequest) (*deploy.StatusReport, er
 		answer.Services = answer.Services[:1]
 		answer.Services[0].Name = r.Services[0]
 	}
+	if r.Exact {
+		answer.Services[0].Todo = plan.Rebuild
+	}
 	return answer, nil
 }
 
