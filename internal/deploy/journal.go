@@ -1,14 +1,10 @@
 package deploy
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"homelab/internal/durable"
@@ -44,33 +40,15 @@ type Entry struct {
 // Journal keeps entries in a folder, one file for each service on each host.
 type Journal struct{ Dir string }
 
-const entryEnd = ".json"
-
-func (j Journal) path(host, service string) string {
-	return filepath.Join(j.Dir, host, service+entryEnd)
-}
-
 // Write keeps an entry, in place of an earlier one of the same service.
-func (j Journal) Write(e *Entry) error {
-	path := j.path(e.Host, e.Service)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return durable.Explain(err)
-	}
-	content, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	return durable.WriteFile(path, content)
-}
+func (j Journal) Write(e *Entry) error { return place{e.Host, e.Service}.write(j.Dir, e) }
 
 // Read returns the entry of a service; nil when nothing is under way.
 func (j Journal) Read(host, service string) (*Entry, error) {
-	content, err := os.ReadFile(j.path(host, service))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, durable.Explain(err)
+	at := place{host, service}
+	content, err := at.read(j.Dir)
+	if content == nil || err != nil {
+		return nil, err
 	}
 	e := &Entry{}
 	err = json.Unmarshal(content, e)
@@ -78,7 +56,7 @@ func (j Journal) Read(host, service string) (*Entry, error) {
 		err = errors.New("it is not about that service and host")
 	}
 	if err != nil {
-		return nil, fault.Newf(fault.Internal, "look at it, and at the containers of the service, then remove it", "the journal %s cannot be read: %w", j.path(host, service), err)
+		return nil, fault.Newf(fault.Internal, "look at it, and at the containers of the service, then remove it", "the journal %s cannot be read: %w", at.file(j.Dir), err)
 	}
 	return e, nil
 }
@@ -86,43 +64,22 @@ func (j Journal) Read(host, service string) (*Entry, error) {
 // Entries are all switches that have begun and are not over, by host and service.
 // What cannot be read is among the errors, and hides nothing of the others.
 func (j Journal) Entries() ([]Entry, []error) {
-	entries, failed := []Entry{}, []error{}
-	for _, host := range names(j.Dir, &failed) {
-		for _, file := range names(filepath.Join(j.Dir, host), &failed) {
-			service, is := strings.CutSuffix(file, entryEnd)
-			if !is {
-				continue // a crash has left what was not yet an entry
-			}
-			switch e, err := j.Read(host, service); {
-			case err != nil:
-				failed = append(failed, err)
-			case e != nil:
-				entries = append(entries, *e)
-			}
+	entries := []Entry{}
+	found, failed := places(j.Dir)
+	for _, at := range found {
+		switch e, err := j.Read(at.host, at.service); {
+		case err != nil:
+			failed = append(failed, err)
+		case e != nil:
+			entries = append(entries, *e)
 		}
 	}
-	slices.SortFunc(entries, func(a, b Entry) int {
-		return cmp.Or(strings.Compare(a.Host, b.Host), strings.Compare(a.Service, b.Service))
-	})
 	return entries, failed
-}
-
-// names lists what is in a folder, which need not be there.
-func names(folder string, failed *[]error) []string {
-	found, err := os.ReadDir(folder)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		*failed = append(*failed, durable.Explain(err))
-	}
-	list := make([]string, len(found))
-	for i, entry := range found {
-		list[i] = entry.Name()
-	}
-	return list
 }
 
 // Remove forgets the entry of a service: it is over.
 func (j Journal) Remove(host, service string) error {
-	if err := os.Remove(j.path(host, service)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(place{host, service}.file(j.Dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return durable.Explain(err)
 	}
 	return nil

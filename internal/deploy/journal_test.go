@@ -39,7 +39,7 @@ func TestEntries(t *testing.T) {
 	}
 	assert.Equal(t, []string{"nas a.json stop", "nas web stop", "pi web stop"}, names)
 	require.Len(t, failed, 5, "%v", failed)
-	for at, name := range []string{"nas/copied", "nas/empty", "nas/null", "nas/torn", "notes"} {
+	for at, name := range []string{"notes", "nas/copied", "nas/empty", "nas/null", "nas/torn"} {
 		assert.ErrorContains(t, failed[at], name)
 	}
 	_, err := j.Read("nas", "copied")

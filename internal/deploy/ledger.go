@@ -3,15 +3,10 @@ package deploy
 import (
 	"encoding/json"
 	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
-	"homelab/internal/durable"
 	"homelab/internal/fault"
 )
 
@@ -54,22 +49,10 @@ func RecordOf(host, engine, container string, labels map[string]string, at time.
 type Ledger struct{ Dir string }
 
 // Path is the file of a record.
-func (l Ledger) Path(host, service string) string {
-	return filepath.Join(l.Dir, host, service+".json")
-}
+func (l Ledger) Path(host, service string) string { return place{host, service}.file(l.Dir) }
 
 // Write keeps a record, in place of an earlier one of the same service.
-func (l Ledger) Write(r Record) error {
-	path := l.Path(r.Host, r.Service)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return durable.Explain(err)
-	}
-	content, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return durable.WriteFile(path, content)
-}
+func (l Ledger) Write(r Record) error { return place{r.Host, r.Service}.write(l.Dir, r) }
 
 // Read returns the record of a service; nil when there is none. A file that cannot
 // be read is an error, which is no reason to stop: the labels say the same.
@@ -77,70 +60,42 @@ func (l Ledger) Read(host, service string) (*Record, error) {
 	if l.Dir == "" {
 		return nil, nil
 	}
-	path := l.Path(host, service)
-	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, durable.Explain(err)
+	at := place{host, service}
+	content, err := at.read(l.Dir)
+	if content == nil || err != nil {
+		return nil, err
 	}
 	r := &Record{}
 	if err = json.Unmarshal(content, r); err == nil && (r.Host != host || r.Service != service || r.Container == "") {
 		err = errors.New("it is no record of that service")
 	}
 	if err != nil {
-		return nil, fault.Newf(fault.Internal, "remove it: the next deployment writes it anew", "the record %s cannot be read: %w", path, err)
+		return nil, fault.Newf(fault.Internal, "remove it: the next deployment writes it anew", "the record %s cannot be read: %w", at.file(l.Dir), err)
 	}
 	return r, nil
 }
 
-// Remove forgets a service: its host has nothing of it any more.
-func (l Ledger) Remove(host, service string) error {
-	if err := os.Remove(l.Path(host, service)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return durable.Explain(err)
-	}
-	return nil
-}
-
 // Any says whether one of some services is on record, on whichever host.
 func (l Ledger) Any(services func(name string) bool) bool {
-	return slices.ContainsFunc(l.places(), func(p place) bool { return services(p.service) })
+	return slices.ContainsFunc(l.places(), func(at place) bool { return services(at.service) })
 }
 
 // Records are all records, by host and service, but for those that cannot be read.
 func (l Ledger) Records() []Record {
 	records := []Record{}
-	for _, p := range l.places() {
-		if r, err := l.Read(p.host, p.service); err == nil && r != nil {
+	for _, at := range l.places() {
+		if r, err := l.Read(at.host, at.service); err == nil && r != nil {
 			records = append(records, *r)
 		}
 	}
 	return records
 }
 
-type place struct{ host, service string }
-
-// places are where something is on record.
+// places are where something is on record. What cannot be read says nothing.
 func (l Ledger) places() []place {
 	if l.Dir == "" {
 		return nil
 	}
-	found := []place{}
-	hosts, _ := os.ReadDir(l.Dir) // what cannot be read says nothing
-	for _, host := range hosts {
-		files, _ := os.ReadDir(filepath.Join(l.Dir, host.Name()))
-		for _, file := range files {
-			if service, isRecord := strings.CutSuffix(file.Name(), ".json"); isRecord {
-				found = append(found, place{host.Name(), service})
-			}
-		}
-	}
+	found, _ := places(l.Dir)
 	return found
-}
-
-// Current is the container of a service among all of ours on its host: the one of
-// that name, or one that runs under the name it had before; nil when there is none.
-func Current(all []Container, service, container string) *Container {
-	return among(all, service, container).current
 }

@@ -26,7 +26,7 @@ func (r *Runner) Repair(ctx context.Context, service string) (string, error) {
 		return "", err
 	}
 	if e.Engine != "" && platform.ID != e.Engine {
-		return "", fault.Newf(fault.Precondition, "reach the engine that it was begun on, or remove "+r.Journal.path(e.Host, e.Service)+" when it is gone for good",
+		return "", fault.Newf(fault.Precondition, "reach the engine that it was begun on, or remove "+(place{e.Host, e.Service}).file(r.Journal.Dir)+" when it is gone for good",
 			"a switch of %s was broken off on another engine than host %s leads to now", e.Service, e.Host)
 	}
 	at := e.Step

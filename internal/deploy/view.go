@@ -23,6 +23,12 @@ func Foreign(ctx context.Context, e Containers, host, service, container string)
 		"host %s has a container %s %s", host, container, whose)
 }
 
+// Current is the container of a service among all of ours on its host: the one of
+// that name, or one that runs under the name it had before; nil when there is none.
+func Current(all []Container, service, container string) *Container {
+	return among(all, service, container).current
+}
+
 // Switchable is [Current], and whether something is in the way of switching versions
 // that is not for us to change: somebody has paused the container, or two run.
 func Switchable(all []Container, service, container string) (*Container, error) {
