@@ -30,6 +30,24 @@ func TestRollback(t *testing.T) {
 	})
 }
 
+// Two machines can make one generation each: what a preview shows is what runs then.
+func TestRollbackToOneOfTwo(t *testing.T) {
+	inYard(t, func(y *yard) {
+		t := y.t
+		y.must("v1")
+		later := y.must("v2").ID
+		y.must("v3")
+		y.engine.Label(later, deploy.LabelGeneration, "1")
+		all, err := y.engine.List(t.Context())
+		require.NoError(t, err)
+		_, others := deploy.Generations(all, "web", "web")
+		assert.Equal(t, later, others[0].ID)
+		s, err := y.runner(y.engine).Rollback(t.Context(), y.target("v3"), 1)
+		require.NoError(t, err)
+		assert.Equal(t, later, s.ID)
+	})
+}
+
 // A generation that was gone back to, and failed, does not come back by itself.
 func TestRollbackFails(t *testing.T) {
 	inYard(t, func(y *yard) {

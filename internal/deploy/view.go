@@ -53,9 +53,11 @@ func (m Mount) Anonymous() bool { return anonymous().MatchString(m.Volume) }
 
 // Generations are the containers of a service among all of ours on a host: the one
 // that is current, nil when there is none, and the others, the newest generation
-// first.
+// first, and of one generation the one that ran last.
 func Generations(all []Container, service, container string) (current *Container, others []Container) {
 	there := among(all, service, container)
-	slices.SortStableFunc(there.others, func(a, b Container) int { return cmp.Compare(b.Generation(), a.Generation()) })
+	slices.SortStableFunc(there.others, func(a, b Container) int {
+		return cmp.Or(cmp.Compare(b.Generation(), a.Generation()), b.Started.Compare(a.Started))
+	})
 	return there.current, there.others
 }
