@@ -171,24 +171,36 @@ func (r *Runner) rename(ctx context.Context, id, name string) error {
 	return r.engine().Rename(ctx, id, name)
 }
 
-// tidy removes generations beyond those that are kept: those that ran last stay, and
-// always the one that ran before.
+// beyond are the containers beside the current one that are not kept: of those that
+// ran, the last ones are, and before all others the one with the ID first, if any.
+// None that runs is among them.
+func beyond(others []Container, keep int, first string) []Container {
+	slices.SortStableFunc(others, func(a, b Container) int {
+		switch {
+		case a.ID == first:
+			return -1
+		case b.ID == first:
+			return 1
+		}
+		return b.Started.Compare(a.Started)
+	})
+	var old []Container
+	for i, c := range others {
+		if !c.Runs() && (i >= keep || c.Started.IsZero()) {
+			old = append(old, c)
+		}
+	}
+	return old
+}
+
+// tidy removes generations beyond those that are kept, among which is always the one
+// that ran before.
 func (r *Runner) tidy(ctx context.Context, e *Entry) error {
 	there, err := r.find(ctx, e.Service, e.Container)
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(there.others, func(a, b Container) int {
-		if a.ID == e.Old || b.ID == e.Old {
-			return map[bool]int{true: -1, false: 1}[a.ID == e.Old]
-		}
-		return b.Started.Compare(a.Started)
-	})
-	for i := range there.others {
-		c := &there.others[i]
-		if i < r.Keep && !c.Started.IsZero() || c.Runs() {
-			continue
-		}
+	for _, c := range beyond(there.others, r.Keep, e.Old) {
 		if err := r.engine().Remove(ctx, c.ID); err != nil {
 			return err
 		}

@@ -69,8 +69,7 @@ func containerItem(c Container) PruneItem {
 	return PruneItem{Kind: OldContainer, Service: c.Labels[LabelService], Names: []string{c.Name}, ID: c.ID, Generation: c.Generation(), Status: PrunePending}
 }
 
-// old are the generations of services of the registry that are not kept: of those
-// that ran, the last ones are, as [Runner] keeps them.
+// old are the generations of services of the registry that are not kept.
 func (k Keeping) old(all []Container) []Container {
 	var old []Container
 	for _, name := range slices.Sorted(maps.Keys(k.Services)) {
@@ -78,13 +77,7 @@ func (k Keeping) old(all []Container) []Container {
 		if s.Deploy == nil || k.Only != "" && k.Only != name {
 			continue
 		}
-		others := among(all, name, s.ContainerOf(name)).others
-		slices.SortStableFunc(others, func(a, b Container) int { return b.Started.Compare(a.Started) })
-		for i, c := range others {
-			if !c.Runs() && (i >= k.Keep || c.Started.IsZero()) {
-				old = append(old, c)
-			}
-		}
+		old = append(old, beyond(among(all, name, s.ContainerOf(name)).others, k.Keep, "")...)
 	}
 	return old
 }
@@ -163,8 +156,6 @@ func (k Keeping) images(images []HostImage, used map[string]bool, owners map[str
 // pinsLast are the names of an image in the order in which they go: what keeps it, last.
 func pinsLast(names []string) []string {
 	sorted := slices.Sorted(slices.Values(names))
-	slices.SortStableFunc(sorted, func(a, b string) int {
-		return cmp.Compare(map[bool]int{true: 1}[isPin(a)], map[bool]int{true: 1}[isPin(b)])
-	})
-	return sorted
+	pins := slices.DeleteFunc(slices.Clone(sorted), func(name string) bool { return !isPin(name) })
+	return append(slices.DeleteFunc(sorted, isPin), pins...)
 }
