@@ -41,20 +41,21 @@ type Loaded struct {
 // of its repository, with the hash of its store path for a tag. The name that a
 // build gives may move to the next build, and what has no name is garbage.
 func (a Artifact) Pin() string {
-	repository, _, _ := cutTag(a.Name)
 	base := a.Out[strings.LastIndexByte(a.Out, '/')+1:]
 	hash, _, _ := strings.Cut(base, "-")
-	return repository + ":nix-" + hash
+	return Repository(a.Name) + ":nix-" + hash
 }
 
-// cutTag splits REPOSITORY:TAG; a colon before a slash belongs to a port.
-func cutTag(name string) (repository, tag string, ok bool) {
-	at := strings.LastIndexByte(name, ':')
-	if at < 0 || strings.Contains(name[at:], "/") {
-		return name, "", false
+// Repository is REPOSITORY of REPOSITORY:TAG; a colon before a slash belongs to a port.
+func Repository(image string) string {
+	if at := strings.LastIndexByte(image, ':'); at > strings.LastIndexByte(image, '/') {
+		return image[:at]
 	}
-	return name[:at], name[at+1:], true
+	return image
 }
+
+// OwnRepository is that of the images of a service when nothing else names one.
+func OwnRepository(service string) string { return "homelab/" + service }
 
 // Load has an image on a host: it sends what is not there, and checks what came
 // of it. Report gets bytes sent and to send; it may be nil.

@@ -87,26 +87,23 @@ func (k Keeping) old(all []Container) []Container {
 func (k Keeping) owners(all []Container) map[string][]string {
 	owners := map[string][]string{}
 	for name, s := range k.Services {
-		repository := cmp.Or(s.Build.Image, "homelab/"+name)
+		repository := cmp.Or(s.Build.Image, OwnRepository(name))
 		owners[repository] = append(owners[repository], name)
 	}
 	for _, c := range all {
 		service := c.Labels[LabelService]
 		if _, known := k.Services[service]; known && isPin(c.Spec.Image) {
-			repository, _, _ := cutTag(c.Spec.Image)
+			repository := Repository(c.Spec.Image)
 			owners[repository] = append(owners[repository], service)
 		}
 	}
 	return owners
 }
 
-// pin is the tag of [Artifact.Pin].
-var pin = lazy.Regexp(`^nix-[0-9a-df-np-sv-z]{32}$`)
+// pin is the end of [Artifact.Pin].
+var pin = lazy.Regexp(`:nix-[0-9a-df-np-sv-z]{32}$`)
 
-func isPin(name string) bool {
-	_, tag, _ := cutTag(name)
-	return pin().MatchString(tag)
-}
+func isPin(name string) bool { return pin().MatchString(name) }
 
 // images adds those with a pin that nothing of ours uses.
 func (k Keeping) images(images []HostImage, used map[string]bool, owners map[string][]string, h *PruneHost) {
@@ -114,8 +111,7 @@ func (k Keeping) images(images []HostImage, used map[string]bool, owners map[str
 		repositories := map[string]bool{} // of its pins
 		for _, name := range i.Names {
 			if isPin(name) {
-				repository, _, _ := cutTag(name)
-				repositories[repository] = true
+				repositories[Repository(name)] = true
 			}
 		}
 		if len(repositories) == 0 || used[i.ID] || slices.ContainsFunc(i.Names, func(name string) bool { return used[name] }) {
@@ -130,7 +126,7 @@ func (k Keeping) images(images []HostImage, used map[string]bool, owners map[str
 			of = append(of, owners[repository]...)
 		}
 		for _, name := range i.Names {
-			if repository, _, _ := cutTag(name); !repositories[repository] {
+			if !repositories[Repository(name)] {
 				why = "somebody has named it " + name
 			}
 		}

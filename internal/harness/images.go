@@ -293,7 +293,7 @@ func (l *loader) artifact(ctx context.Context, w wanted, built *build.Outcome) (
 	if name == "" && built.Artifact != nil {
 		name, tag = built.Artifact.Name, built.Artifact.Tag
 	}
-	name = cmp.Or(w.spec.Build.Image, name, "homelab/"+w.service)
+	name = cmp.Or(w.spec.Build.Image, name, deploy.OwnRepository(w.service))
 	a.Name = name + ":" + cmp.Or(tag, "latest")
 	return a, nil
 }

@@ -161,7 +161,7 @@ func (w Wanted) config(spec deploy.Spec) []deploy.Difference {
 	}
 	spec.Image = w.There.Spec.Image
 	differences := append(spec.Differences(w.There.Spec, false), w.EnvFiles...)
-	if is, want := repository(spec.Image), w.Service.Build.Image; want != "" && is != want {
+	if is, want := deploy.Repository(spec.Image), w.Service.Build.Image; want != "" && is != want {
 		differences = append(differences, deploy.Difference{Field: "image", Want: want, Is: is})
 	}
 	if w.There.Name != spec.Container {
@@ -172,14 +172,6 @@ func (w Wanted) config(spec deploy.Spec) []deploy.Difference {
 		differences = append(differences, deploy.Difference{Field: "settings", Want: "as the registry says", Is: "as it said before"})
 	}
 	return differences
-}
-
-// repository is the name of an image without its tag.
-func repository(image string) string {
-	if at := strings.LastIndexByte(image, ':'); at > strings.LastIndexByte(image, '/') {
-		return image[:at]
-	}
-	return image
 }
 
 func (w Wanted) action(config []deploy.Difference) Action {
