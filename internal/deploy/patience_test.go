@@ -75,3 +75,25 @@ func TestEngineStaysAway(t *testing.T) {
 		assert.Equal(t, []string{"web v1 running unless-stopped"}, y.is())
 	})
 }
+
+// mute is an engine that hangs when it is asked for an image, or to change one.
+type mute struct{ deploy.Containers }
+
+func (mute) Image(ctx context.Context, _ string) (*deploy.HostImage, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// Who prunes does not wait for ever either: the other hosts have their own.
+func TestPruneOfAnEngineThatHangs(t *testing.T) {
+	inYard(t, func(y *yard) {
+		t := y.t
+		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
+		defer stop()
+		items := []deploy.PruneItem{{Kind: deploy.OldImage, Names: []string{"web:v1"}, Status: deploy.PrunePending}}
+		deploy.Prune(ctx, mute{y.engine}, items)
+		require.NoError(t, ctx.Err())
+		assert.Equal(t, deploy.PruneFailed, items[0].Status)
+		assert.Equal(t, fault.Timeout, items[0].Problem.Code)
+	})
+}

@@ -12,8 +12,9 @@ const (
 	killPatience = 30 * time.Second
 )
 
-// patient bounds every call of an engine in time: one that hangs must not hang
-// whoever waits to bring a version back.
+// patient bounds calls of an engine in time: one that hangs must not hang whoever
+// waits to bring a version back. What talks to a container or sends an image is bounded
+// by who asks for it.
 type patient struct{ Containers }
 
 func bounded[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
@@ -30,6 +31,18 @@ func done(ctx context.Context, patience time.Duration, call func(context.Context
 
 func (p patient) Platform(ctx context.Context) (Platform, error) {
 	return bounded(ctx, p.Containers.Platform)
+}
+
+func (p patient) Image(ctx context.Context, ref string) (*HostImage, error) {
+	return bounded(ctx, func(ctx context.Context) (*HostImage, error) { return p.Containers.Image(ctx, ref) })
+}
+
+func (p patient) Tag(ctx context.Context, ref, name string) error {
+	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.Tag(ctx, ref, name) })
+}
+
+func (p patient) Untag(ctx context.Context, name string) (bool, error) {
+	return bounded(ctx, func(ctx context.Context) (bool, error) { return p.Containers.Untag(ctx, name) })
 }
 
 func (p patient) Container(ctx context.Context, ref string) (*Container, error) {
