@@ -162,6 +162,8 @@ func TestRollback(t *testing.T) {
 
 	preview, err = ask(rollout.RollbackRequest{Service: "w", Generation: 1})
 	require.NoError(t, err)
+	_, err = ask(rollout.RollbackRequest{Service: "w", Generation: 1, Confirm: preview.PreviewID[:11]})
+	assert.EqualError(t, err, "confirm is too short")
 	done, err := ask(rollout.RollbackRequest{Service: "w", Generation: 1, Confirm: preview.PreviewID[:12]})
 	require.NoError(t, err)
 	assert.Equal(t, []any{rollout.Succeeded, rollout.Done, 1, 3, ""}, []any{done.State, done.Services[0].Status, done.Services[0].Run.Generation, done.Services[0].Run.Before, string(done.Code())})

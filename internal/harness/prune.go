@@ -135,9 +135,8 @@ func (p *pruning) preview(ctx context.Context, r deploy.PruneRequest) (*deploy.P
 		}
 	}
 	preview, err := deploy.Sum(hosts)
-	if err == nil && r.Confirm != "" && !deploy.Confirms(r.Confirm, preview.PreviewID) {
-		return nil, fault.Newf(fault.Conflict, "look at a new preview, and confirm that one",
-			"preview %.12s… is not what would go any more", r.Confirm)
+	if err == nil && r.Confirm != "" {
+		err = deploy.Confirms(r.Confirm, preview.PreviewID)
 	}
 	return preview, err
 }

@@ -52,6 +52,8 @@ func TestPrune(t *testing.T) {
 	require.Len(t, preview.Hosts[0].Orphans, 1)
 	assert.Contains(t, preview.Hosts[0].Orphans[0].Why, "somebody has named it nginx:1.25")
 
+	_, err = ask(deploy.PruneRequest{Confirm: preview.PreviewID[:11]})
+	assert.EqualError(t, err, "confirm is too short")
 	e.load("pi", "homelab/db:nix-22222222222222222222222222222222", "homelab/db:latest")
 	_, err = ask(deploy.PruneRequest{Confirm: preview.PreviewID})
 	assert.Equal(t, fault.Conflict, fault.CodeOf(err))

@@ -79,14 +79,10 @@ func (b *backward) preview(ctx context.Context, r rollout.RollbackRequest) (*rol
 			"a switch of %s was broken off before the step %q", b.standing.Name, entry.Step)
 	}
 	preview, err := b.standing.Back(r.Generation)
-	if err != nil {
-		return nil, err
+	if err == nil && r.Confirm != "" {
+		err = preview.Confirmed(r.Confirm)
 	}
-	if r.Confirm != "" && !preview.Is(r.Confirm) {
-		return nil, fault.Newf(fault.Conflict, "look at a new preview, and confirm that one",
-			"preview %.12s… is not what would happen any more", r.Confirm)
-	}
-	return preview, nil
+	return preview, err
 }
 
 // standingOf finds a service on its host, or on another one.

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -177,8 +176,10 @@ func (d *deployment) preview(ctx context.Context, r rollout.Request, report tool
 		return nil, err
 	}
 	preview.Warnings = append(preview.Warnings, behind...)
-	if r.Confirm != "" && !preview.Is(r.Confirm) {
-		return nil, stale(r.Confirm, preview)
+	if r.Confirm != "" {
+		if err := preview.Confirmed(r.Confirm); err != nil {
+			return nil, err
+		}
 	}
 	d.wanted = map[string]rollout.Wanted{}
 	for _, w := range wanted {
@@ -201,17 +202,6 @@ func (d *deployment) leftBehind(ctx context.Context, reg *registry.Registry, r r
 		}
 	}
 	return d.ledger.leftBehind(ctx, journalOf(d.planner.Source.Root), reg, about, current)
-}
-
-// stale is the error of a confirmation that is not of this preview.
-func stale(confirm string, preview *rollout.Report) error {
-	switch {
-	case strings.HasPrefix(preview.PreviewID, confirm):
-		return fault.New(fault.InvalidArgument, "confirm is too short", "pass the first 12 digits of the previewId, or all")
-	case strings.HasPrefix(preview.PlanID, confirm):
-		return fault.New(fault.InvalidArgument, "confirm is the planId", "pass the previewId that a call without confirm answers")
-	}
-	return fault.Newf(fault.Conflict, "look at a new preview of the same services, and confirm that one", "preview %.12s… is not what would happen any more", confirm)
 }
 
 // evaluate says what services build to, without building.

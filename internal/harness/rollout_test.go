@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -34,21 +33,6 @@ func TestGuarded(t *testing.T) {
 	no := errors.New("no")
 	assert.Equal(t, no, guarded(log, func() error { return no }))
 	assert.NoError(t, guarded(log, func() error { return nil }))
-}
-
-// What was passed for the id of a preview is told where it can be known.
-func TestStale(t *testing.T) {
-	t.Parallel()
-	preview := &rollout.Report{PreviewID: strings.Repeat("a", 64), PlanID: strings.Repeat("b", 64)}
-	for confirm, want := range map[string]fault.Code{
-		"aaaaaaaaaaa":           fault.InvalidArgument,
-		strings.Repeat("b", 64): fault.InvalidArgument,
-		"bbbbbbbbbbbb":          fault.InvalidArgument,
-		"cccccccccccc":          fault.Conflict,
-		"aaaaaaaaaaaac":         fault.Conflict,
-	} {
-		assert.Equal(t, want, fault.CodeOf(stale(confirm, preview)), confirm)
-	}
 }
 
 // What keeps everything from being built is the error of the rollout, and nothing is

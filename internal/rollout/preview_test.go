@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -210,9 +211,7 @@ func TestOrderOfARollout(t *testing.T) {
 	assert.Equal(t, []string{"db", "app"}, r.Todo())
 	assert.Equal(t, Counts{Total: 3, Replace: 2, None: 1}, r.Counts)
 	assert.Equal(t, r.PreviewID, r.Unconfirmed())
-	assert.True(t, r.Is(r.PreviewID[:12]))
-	assert.False(t, r.Is(r.PreviewID[:11]))
-	assert.False(t, r.Is("x"+r.PreviewID[1:]))
+	require.NoError(t, r.Confirmed(r.PreviewID[:12]))
 }
 
 // What an answer leaves out is what there is nothing to tell of, and it is counted.
@@ -261,4 +260,23 @@ func TestSettle(t *testing.T) {
 		assert.Equal(t, c.state, r.State, name)
 		assert.Equal(t, c.counts, r.Counts, name)
 	}
+}
+
+// What was passed for the id of a preview is told where it can be known.
+func TestConfirmed(t *testing.T) {
+	t.Parallel()
+	preview := &Report{PreviewID: strings.Repeat("a", 64), PlanID: strings.Repeat("b", 64)}
+	for confirm, want := range map[string]fault.Code{
+		strings.Repeat("a", 64): "",
+		"aaaaaaaaaaaa":          "",
+		"aaaaaaaaaaa":           fault.InvalidArgument,
+		strings.Repeat("b", 64): fault.InvalidArgument,
+		"bbbbbbbbbbbb":          fault.InvalidArgument,
+		"cccccccccccc":          fault.Conflict,
+		"aaaaaaaaaaaac":         fault.Conflict,
+	} {
+		assert.Equal(t, want, fault.CodeOf(preview.Confirmed(confirm)), confirm)
+	}
+	back := &Report{PreviewID: preview.PreviewID} // without a plan
+	assert.Equal(t, fault.Conflict, fault.CodeOf(back.Confirmed("cccccccccccc")))
 }

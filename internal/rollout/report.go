@@ -4,6 +4,8 @@
 package rollout
 
 import (
+	"strings"
+
 	"homelab/internal/build"
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
@@ -238,8 +240,13 @@ func (r *Report) Unconfirmed() string {
 	return r.PreviewID
 }
 
-// Is says whether an id, or the beginning of one, is that of the preview.
-func (r *Report) Is(id string) bool { return deploy.Confirms(id, r.PreviewID) }
+// Confirmed is [deploy.Confirms] for an id that may be that of the plan by mistake.
+func (r *Report) Confirmed(id string) error {
+	if strings.HasPrefix(r.PlanID, id) && !strings.HasPrefix(r.PreviewID, id) {
+		return fault.New(fault.InvalidArgument, "confirm is the planId", "pass the previewId that a call without confirm answers")
+	}
+	return deploy.Confirms(id, r.PreviewID)
+}
 
 // maxServices bounds the list of services in an answer.
 const maxServices = 100

@@ -16,8 +16,8 @@ func rollback(_ context.Context, r rollout.RollbackRequest, _ tools.Report) (*ro
 	answer := Backward()
 	switch {
 	case r.Confirm == "":
-	case !answer.Is(r.Confirm):
-		return nil, fault.New(fault.Conflict, "that is not what would happen any more", "look at a new preview, and confirm that one")
+	case answer.Confirmed(r.Confirm) != nil:
+		return nil, answer.Confirmed(r.Confirm)
 	default:
 		answer.State, answer.JobID = rollout.Failed, "rollback-20260301-094000000-b2n6"
 		answer.Services[0].Status, answer.Services[0].Problem = rollout.Broken, &build.Problem{
@@ -133,8 +133,8 @@ func prune(_ context.Context, r deploy.PruneRequest, _ tools.Report) (*deploy.Pr
 	switch {
 	case r.Confirm == "":
 		return answer, nil
-	case !deploy.Confirms(r.Confirm, PreviewID):
-		return nil, fault.New(fault.Conflict, "that is not what would go any more", "look at a new preview, and confirm that one")
+	case deploy.Confirms(r.Confirm, PreviewID) != nil:
+		return nil, deploy.Confirms(r.Confirm, PreviewID)
 	}
 	items := pi.Items
 	items[0].Status, items[1].Status = deploy.Pruned, deploy.Pruned

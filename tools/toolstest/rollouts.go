@@ -18,8 +18,8 @@ func deployServices(_ context.Context, r rollout.Request, _ tools.Report) (*roll
 	answer := Preview()
 	switch {
 	case r.Confirm == "" || r.DryRun:
-	case !answer.Is(r.Confirm):
-		return nil, fault.New(fault.Conflict, "that is not what would happen any more", "look at a new preview, and confirm that one")
+	case answer.Confirmed(r.Confirm) != nil:
+		return nil, answer.Confirmed(r.Confirm)
 	case r.Background:
 		answer.State, answer.JobID = rollout.Running, DeployJobID
 	default:
