@@ -16,8 +16,7 @@ import (
 type Record struct {
 	Service    string    `json:"service"`
 	Host       string    `json:"host"`
-	Engine     string    `json:"engine,omitempty"` // its ID
-	Container  string    `json:"container"`        // its ID
+	Container  string    `json:"container"` // its ID
 	Generation int       `json:"generation"`
 	Revision   string    `json:"revision"`          // commit that it was built from; empty: nothing was committed
 	Tree       string    `json:"tree,omitempty"`    // git tree of that
@@ -32,13 +31,13 @@ type Record struct {
 
 // RecordOf is the record of a container: what its labels say, or, when it was found
 // to be what was asked for, those that it would have been given.
-func RecordOf(host, engine, container string, labels map[string]string, at time.Time) Record {
+func RecordOf(host, container string, labels map[string]string, at time.Time) Record {
 	generation, err := strconv.Atoi(labels[LabelGeneration])
 	if err != nil {
 		generation = 0 // not known
 	}
 	return Record{
-		Service: labels[LabelService], Host: host, Engine: engine, Container: container, Generation: generation,
+		Service: labels[LabelService], Host: host, Container: container, Generation: generation,
 		Revision: labels[LabelRevision], Tree: labels[LabelTree], State: labels[LabelState], Edits: labels[LabelEdits],
 		Out: labels[LabelOut], Drv: labels[LabelDrv], Spec: labels[LabelSpec], Version: labels[LabelVersion], At: at.UTC(),
 	}

@@ -26,12 +26,12 @@ func TestLedger(t *testing.T) {
 	assert.False(t, l.Any(is("ha")))
 
 	at := time.Date(2026, 7, 1, 12, 0, 0, 0, time.FixedZone("", 7200))
-	r := deploy.RecordOf("pi", "engine", "id", map[string]string{
+	r := deploy.RecordOf("pi", "id", map[string]string{
 		deploy.LabelService: "ha", deploy.LabelGeneration: "7", deploy.LabelSpec: "spec", deploy.LabelOut: "/nix/store/a", deploy.LabelDrv: "/nix/store/a.drv",
 		deploy.LabelRevision: "rev", deploy.LabelTree: "tree", deploy.LabelState: "dirty", deploy.LabelEdits: "edits", deploy.LabelVersion: "1.2", "other": "x",
 	}, at)
 	want := deploy.Record{
-		Service: "ha", Host: "pi", Engine: "engine", Container: "id", Generation: 7, Revision: "rev", Tree: "tree", State: "dirty", Edits: "edits",
+		Service: "ha", Host: "pi", Container: "id", Generation: 7, Revision: "rev", Tree: "tree", State: "dirty", Edits: "edits",
 		Out: "/nix/store/a", Drv: "/nix/store/a.drv", Spec: "spec", Version: "1.2", At: at.UTC(),
 	}
 	assert.Equal(t, want, r)

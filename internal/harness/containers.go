@@ -83,7 +83,7 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, journal deploy
 		if err != nil {
 			return err
 		}
-		if err := l.record(ctx, engine, w.host, spec, result.Run, labels); err != nil {
+		if err := l.record(w.host, spec, result.Run, labels); err != nil {
 			l.say(w.service + " runs, but this machine has no record of it: " + err.Error())
 		}
 		return nil

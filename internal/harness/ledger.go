@@ -152,7 +152,7 @@ func (h *heard) deployment(d deploy.Deployed, record *deploy.Record) (deployment
 	case h.err != nil, record != nil && record.Container == c.ID:
 		r = *record
 	default:
-		r = deploy.RecordOf(h.host, "", c.ID, c.Labels, time.Time{})
+		r = deploy.RecordOf(h.host, c.ID, c.Labels, time.Time{})
 	}
 	want, err := deploy.NewSpec(d.Name, d.Service, d.Host, "")
 	return plan.Deployment{
@@ -175,15 +175,11 @@ func (h *heard) warning(open []string) plan.Warning {
 }
 
 // record keeps what a run came to: what it was asked for runs, made now or found so.
-func (l *loader) record(ctx context.Context, engine deploy.Engine, host string, spec deploy.Spec, run *deploy.Switched, labels map[string]string) error {
-	platform, err := engine.Platform(ctx)
-	if err != nil {
-		return err
-	}
+func (l *loader) record(host string, spec deploy.Spec, run *deploy.Switched, labels map[string]string) error {
 	labels = maps.Clone(labels)
 	labels[deploy.LabelService], labels[deploy.LabelSpec] = spec.Service, spec.Hash()
 	labels[deploy.LabelGeneration] = strconv.Itoa(run.Generation)
-	return journalOf(l.planner.Source.Root).Write(deploy.RecordOf(host, platform.ID, run.ID, labels, time.Now()))
+	return journalOf(l.planner.Source.Root).Write(deploy.RecordOf(host, run.ID, labels, time.Now()))
 }
 
 // deployed is what is on record about services of the repository at root.

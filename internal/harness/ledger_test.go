@@ -202,7 +202,7 @@ func TestLedgerOfSilentHosts(t *testing.T) {
 
 	old := f.labels("db")
 	old[deploy.LabelRevision] = f.r.Rev("HEAD~1")
-	require.NoError(t, f.journal.Write(deploy.RecordOf("two", "", "d1", old, time.Now())))
+	require.NoError(t, f.journal.Write(deploy.RecordOf("two", "d1", old, time.Now())))
 	silent := f.all()
 	assert.Equal(t, []string{"db rebuild hint", "hostSilent"}, told(silent), "the journal knows")
 	assert.Contains(t, silent.Warnings[0].Message, "what this machine deployed last counts")
@@ -214,7 +214,7 @@ func TestLedgerOfSilentHosts(t *testing.T) {
 	assert.Equal(t, silent.PlanID, p.PlanID, "who told it is no part of the plan")
 
 	// A later run found that what is committed is what runs.
-	require.NoError(t, f.journal.Write(deploy.RecordOf("two", "", "d1", f.labels("db"), time.Now())))
+	require.NoError(t, f.journal.Write(deploy.RecordOf("two", "d1", f.labels("db"), time.Now())))
 	assert.Empty(t, told(f.all()))
 	two.list[0]["Id"] = "d2"
 	assert.Equal(t, []string{"db rebuild hint"}, told(f.all()), "of another container the labels tell")

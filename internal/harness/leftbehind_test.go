@@ -25,7 +25,7 @@ func TestLeftBehind(t *testing.T) {
 	t.Parallel()
 	journal := deploy.Ledger{Dir: filepath.Join(t.TempDir(), "deployed")}
 	record := func(host, service, id string) {
-		require.NoError(t, journal.Write(deploy.RecordOf(host, "", id, map[string]string{deploy.LabelService: service}, time.Now())))
+		require.NoError(t, journal.Write(deploy.RecordOf(host, id, map[string]string{deploy.LabelService: service}, time.Now())))
 	}
 	reg := &registry.Registry{
 		Hosts: map[string]registry.Host{"pi": {Docker: "pi"}, "nas": {Docker: "nas"}, "attic": {Docker: "attic"}},
@@ -118,7 +118,7 @@ func TestPreviewTellsWhatIsLeftBehind(t *testing.T) {
 	assert.Empty(t, deployed().Warnings)
 	planner, err := h.planner(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, journalOf(planner.Source.Root).Write(deploy.RecordOf("two", "", "w1", labels, time.Now())))
+	require.NoError(t, journalOf(planner.Source.Root).Write(deploy.RecordOf("two", "w1", labels, time.Now())))
 	got := deployed()
 	require.Len(t, got.Warnings, 1)
 	assert.Contains(t, got.Warnings[0].Message, "host two goes on running web,")

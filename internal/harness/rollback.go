@@ -160,11 +160,7 @@ func (b *backward) record(ctx context.Context, engine deploy.Containers, s *roll
 	if err != nil || c == nil {
 		return err
 	}
-	platform, err := engine.Platform(ctx)
-	if err != nil {
-		return err
-	}
-	return journalOf(b.planner.Source.Root).Write(deploy.RecordOf(s.Host, platform.ID, c.ID, c.Labels, time.Now()))
+	return journalOf(b.planner.Source.Root).Write(deploy.RecordOf(s.Host, c.ID, c.Labels, time.Now()))
 }
 
 // carryOut has the generation of a preview run.

@@ -284,7 +284,7 @@ func (d *deployment) note(ctx context.Context, r *rollout.Report, tell tools.Rep
 		if err == nil {
 			noted := maps.Clone(w.There.Labels)
 			maps.Copy(noted, labels)
-			err = journalOf(d.planner.Source.Root).Write(deploy.RecordOf(s.Host, "", w.There.ID, noted, time.Now()))
+			err = journalOf(d.planner.Source.Root).Write(deploy.RecordOf(s.Host, w.There.ID, noted, time.Now()))
 		}
 		if err != nil {
 			tell(tools.Progress{Message: s.Name + " is as it is to be, but this machine has no record of it: " + err.Error()})
