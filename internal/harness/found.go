@@ -2,11 +2,11 @@ package harness
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"homelab/internal/deploy"
 	"homelab/internal/engine/dockerhost"
@@ -136,23 +136,18 @@ func (d *deployment) examine(ctx context.Context, reg *registry.Registry, names 
 	return d.ask(ctx, reg, deployed, f, func(ctx context.Context, h *hostAsked) error {
 		ctx, giveUp := context.WithCancelCause(ctx)
 		defer giveUp(nil)
-		var group errgroup.Group
-		group.SetLimit(examinedAtOnce)
-		for _, name := range h.services {
-			group.Go(func() error {
-				differences, err := h.examine(ctx, name, reg.Services[name], f.there[name])
-				if err = inTime(h.name, err); fault.CodeOf(err) == fault.HostUnreachable && !h.answers(ctx) {
-					giveUp(err)
-				}
-				if cause := context.Cause(ctx); err != nil && cause != nil {
-					err = cause
-				}
-				f.differ(name, differences)
-				f.fail(name, err)
-				return nil
-			})
-		}
-		return group.Wait() // never fails
+		sideBySide(h.services, examinedAtOnce, func(_ int, name string) {
+			differences, err := h.examine(ctx, name, reg.Services[name], f.there[name])
+			if err = inTime(h.name, err); fault.CodeOf(err) == fault.HostUnreachable && !h.answers(ctx) {
+				giveUp(err)
+			}
+			if cause := context.Cause(ctx); err != nil && cause != nil {
+				err = cause
+			}
+			f.differ(name, differences)
+			f.fail(name, err)
+		})
+		return nil
 	})
 }
 
@@ -205,24 +200,18 @@ func (d *deployment) ask(ctx context.Context, reg *registry.Registry, names []st
 		host := reg.Services[name].HostOf()
 		byHost[host] = append(byHost[host], name)
 	}
-	var group errgroup.Group
-	group.SetLimit(statusHosts)
-	for host, services := range byHost {
-		group.Go(func() error {
-			h := &hostAsked{name: host, host: reg.AllHosts()[host], services: services}
-			engine, way, done, err := d.dial(ctx, h.host)
-			if err == nil {
-				// What closing a connection says changes no answer.
-				defer func() { _ = done() }()
-				h.engine, h.way = engine, way
-				err = question(ctx, h)
-			}
-			for _, name := range services {
-				f.fail(name, err)
-			}
-			return nil
-		})
-	}
-	_ = group.Wait() // never fails
+	sideBySide(slices.Sorted(maps.Keys(byHost)), hostsAtOnce, func(_ int, host string) {
+		h := &hostAsked{name: host, host: reg.AllHosts()[host], services: byHost[host]}
+		engine, way, done, err := d.dial(ctx, h.host)
+		if err == nil {
+			// What closing a connection says changes no answer.
+			defer func() { _ = done() }()
+			h.engine, h.way = engine, way
+			err = question(ctx, h)
+		}
+		for _, name := range h.services {
+			f.fail(name, err)
+		}
+	})
 	return ctx.Err()
 }

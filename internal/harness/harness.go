@@ -5,13 +5,10 @@ package harness
 
 import (
 	"context"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
 	"homelab/internal/cli"
-	"homelab/internal/deploy"
 	"homelab/internal/engine/dockerhost"
 	"homelab/internal/gitrepo"
 	"homelab/internal/nix"
@@ -121,44 +118,6 @@ func (h *Harness) planner(ctx context.Context) (*plan.Planner, error) {
 	}
 	h.opened = planner
 	return planner, nil
-}
-
-func askEngine(ctx context.Context, host registry.Host) (server dockerhost.Server, err error) {
-	_, err = withEngine(ctx, host, func(e *dockerhost.Engine) error {
-		server, err = e.Server(ctx)
-		return err
-	})
-	return server, err
-}
-
-// listContainers asks the engine of a host for our containers, and says whether it is
-// on this machine.
-func listContainers(ctx context.Context, host registry.Host) (found []dockerhost.Container, local bool, err error) {
-	at, err := withEngine(ctx, host, func(e *dockerhost.Engine) error {
-		found, err = e.Containers(ctx, deploy.LabelService)
-		return err
-	})
-	return found, strings.HasPrefix(at.URL, "unix://"), err
-}
-
-// withEngine asks the engine of a host something, and says where that is.
-func withEngine(ctx context.Context, host registry.Host, ask func(*dockerhost.Engine) error) (at dockerhost.Endpoint, err error) {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		home = "" // then there is no Docker configuration to read
-	}
-	if at, err = dockerhost.Resolve(host, os.Getenv, home); err != nil {
-		return at, err
-	}
-	engine, err := dockerhost.Dial(ctx, at)
-	if err != nil {
-		return at, err
-	}
-	err = ask(engine)
-	if closed := engine.Close(); err == nil {
-		err = closed
-	}
-	return at, err
 }
 
 // Open binds the tools to what the command line was told.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"slices"
 
@@ -108,15 +107,6 @@ func wantedImages(ctx context.Context, jobs *job.Store, planner *plan.Planner, r
 		images = append(images, w)
 	}
 	return images, nil
-}
-
-func hostNames(reg *registry.Registry) []string {
-	names := []string{registry.LocalHost}
-	for name := range reg.Hosts {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }
 
 // builtBy are the services that a job has built, with what came of each.
@@ -327,26 +317,4 @@ func (s *scriptOutput) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
-}
-
-// dial reaches the engine of a host, and gives the way to it besides. Whoever gets
-// it calls done.
-func (h *Harness) dial(ctx context.Context, host registry.Host) (engine deploy.Containers, way *dockerhost.Engine, done func() error, err error) {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		home = "" // then there is no Docker configuration to read
-	}
-	at, err := dockerhost.Resolve(host, os.Getenv, home)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	// Not for as long as the call: a version is brought back after a cancel, too.
-	if way, err = dockerhost.Dial(context.WithoutCancel(ctx), at); err != nil {
-		return nil, nil, nil, err
-	}
-	engine, err = h.engines(way)
-	if err != nil {
-		return nil, nil, nil, errors.Join(err, way.Close())
-	}
-	return engine, way, way.Close, nil
 }

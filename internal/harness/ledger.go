@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"homelab/internal/deploy"
 	"homelab/internal/engine/dockerhost"
 	"homelab/internal/plan"
@@ -20,10 +18,9 @@ import (
 	"homelab/tools"
 )
 
-// How many hosts are asked for their containers at a time, how long all of them have,
-// and how long one that let us wait for nothing is not asked again.
+// How long all hosts have to tell their containers, and how long one that let us wait
+// for nothing is not asked again.
 const (
-	ledgerHosts    = 16
 	ledgerPatience = 15 * time.Second
 	longWait       = time.Second
 	waitedFor      = 5 * time.Second
@@ -104,15 +101,9 @@ func (l *ledger) askAll(ctx context.Context, hosts map[string][]deploy.Deployed)
 	ctx, stop := context.WithTimeout(ctx, ledgerPatience)
 	defer stop()
 	all := make([]heard, len(hosts))
-	var group errgroup.Group
-	group.SetLimit(ledgerHosts)
-	for i, name := range slices.Sorted(maps.Keys(hosts)) {
-		group.Go(func() error {
-			all[i] = l.ask(ctx, name, hosts[name][0].Host)
-			return nil
-		})
-	}
-	_ = group.Wait() // never fails
+	sideBySide(slices.Sorted(maps.Keys(hosts)), hostsAtOnce, func(i int, name string) {
+		all[i] = l.ask(ctx, name, hosts[name][0].Host)
+	})
 	return all
 }
 

@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
 	"homelab/internal/plan"
@@ -29,15 +27,9 @@ func (l *ledger) leftBehind(ctx context.Context, journal deploy.Ledger, reg *reg
 		}
 	}
 	found := make([]*plan.Warning, len(byHost))
-	var group errgroup.Group
-	group.SetLimit(ledgerHosts)
-	for i, name := range slices.Sorted(maps.Keys(byHost)) {
-		group.Go(func() error {
-			found[i] = l.behindOn(ctx, journal, reg, byHost[name], current)
-			return nil
-		})
-	}
-	_ = group.Wait() // never fails
+	sideBySide(slices.Sorted(maps.Keys(byHost)), hostsAtOnce, func(i int, name string) {
+		found[i] = l.behindOn(ctx, journal, reg, byHost[name], current)
+	})
 	warnings := []plan.Warning{}
 	for _, w := range found {
 		if w != nil {

@@ -4,10 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"homelab/internal/build"
 	"homelab/internal/deploy"
@@ -112,26 +109,19 @@ func (p *pruning) hosts(r deploy.PruneRequest) []string {
 
 // preview finds out what would go. With confirm it has to be what was confirmed.
 func (p *pruning) preview(ctx context.Context, r deploy.PruneRequest) (*deploy.PruneReport, error) {
-	var mu sync.Mutex
-	hosts, engines := []deploy.PruneHost{}, map[string]string{} // ID of the engine, by host
-	p.each(p.hosts(r), func(name string) {
+	names := p.hosts(r)
+	hosts, engines := make([]deploy.PruneHost, len(names)), make([]string, len(names)) // IDs
+	sideBySide(names, hostsAtOnce, func(i int, name string) {
 		ctx, stop := context.WithTimeout(ctx, statusPatience)
 		defer stop()
-		host, engine := p.survey(ctx, name, r.Service)
-		mu.Lock()
-		defer mu.Unlock()
-		hosts, engines[name] = append(hosts, host), engine
+		hosts[i], engines[i] = p.survey(ctx, name, r.Service)
 	})
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(hosts, func(a, b deploy.PruneHost) int { return strings.Compare(a.Name, b.Name) })
-	for i := range hosts {
-		for _, first := range hosts[:i] {
-			if engine := engines[first.Name]; engine != "" && engine == engines[hosts[i].Name] {
-				hosts[i] = deploy.PruneHost{Name: hosts[i].Name, Answers: true, SameAs: first.Name, Items: []deploy.PruneItem{}, Orphans: []deploy.PruneItem{}}
-				break
-			}
+	for i, name := range names {
+		if first := slices.Index(engines, engines[i]); first < i && engines[i] != "" {
+			hosts[i] = deploy.PruneHost{Name: name, Answers: true, SameAs: names[first], Items: []deploy.PruneItem{}, Orphans: []deploy.PruneItem{}}
 		}
 	}
 	preview, err := deploy.Sum(hosts)
@@ -139,16 +129,6 @@ func (p *pruning) preview(ctx context.Context, r deploy.PruneRequest) (*deploy.P
 		err = deploy.Confirms(r.Confirm, preview.PreviewID)
 	}
 	return preview, err
-}
-
-// each does something for hosts, side by side.
-func (p *pruning) each(hosts []string, do func(name string)) {
-	var group errgroup.Group
-	group.SetLimit(statusHosts)
-	for _, name := range hosts {
-		group.Go(func() error { do(name); return nil })
-	}
-	_ = group.Wait() // never fails
 }
 
 // survey says what would go on a host, and which engine it has.
@@ -179,24 +159,21 @@ func (p *pruning) survey(ctx context.Context, name, only string) (host deploy.Pr
 
 // carryOut has everything of a preview go, on all hosts side by side.
 func (p *pruning) carryOut(ctx context.Context, r *deploy.PruneReport, say func(string)) {
-	at := map[string]*deploy.PruneHost{}
-	names := []string{}
-	for i := range r.Hosts {
-		if h := &r.Hosts[i]; len(h.Items) > 0 {
-			at[h.Name], names = h, append(names, h.Name)
-		}
-	}
 	var mu sync.Mutex
-	p.each(names, func(name string) {
-		h := at[name]
-		err := p.on(ctx, p.reg.AllHosts()[name], func(engine deploy.Containers) error {
+	sideBySide(r.Hosts, hostsAtOnce, func(i int, _ deploy.PruneHost) {
+		h := &r.Hosts[i]
+		if len(h.Items) == 0 {
+			return
+		}
+		err := p.on(ctx, p.reg.AllHosts()[h.Name], func(engine deploy.Containers) error {
 			deploy.Prune(ctx, engine, h.Items)
 			return nil
 		})
-		mu.Lock()
-		defer mu.Unlock()
-		if say(name + ": done"); err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil {
 			h.Unreached(err)
 		}
+		mu.Lock()
+		defer mu.Unlock()
+		say(h.Name + ": done")
 	})
 }

@@ -1,15 +1,11 @@
 package harness
 
 import (
-	"cmp"
 	"context"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
-	"strings"
-	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"homelab/internal/build"
 	"homelab/internal/deploy"
@@ -45,22 +41,12 @@ func (h *Harness) repair(ctx context.Context, r deploy.RepairRequest, report too
 	if err != nil {
 		return nil, err
 	}
-	var mu sync.Mutex
-	var group errgroup.Group
-	group.SetLimit(deploysAtOnce)
-	for service, entries := range broken {
-		group.Go(func() error {
-			found := h.repairService(ctx, jobs, reg, service, entries, report)
-			mu.Lock()
-			defer mu.Unlock()
-			all.Services = append(all.Services, found...)
-			return nil
-		})
-	}
-	_ = group.Wait() // never fails
-	slices.SortFunc(all.Services, func(a, b deploy.Repaired) int {
-		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Host, b.Host))
+	names := slices.Sorted(maps.Keys(broken))
+	done := make([][]deploy.Repaired, len(names))
+	sideBySide(names, deploysAtOnce, func(i int, service string) {
+		done[i] = h.repairService(ctx, jobs, reg, service, broken[service], report)
 	})
+	all.Services = append(all.Services, slices.Concat(done...)...)
 	return all, nil // also when it was canceled: what was done is done
 }
 

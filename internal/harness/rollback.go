@@ -3,7 +3,6 @@ package harness
 import (
 	"cmp"
 	"context"
-	"errors"
 	"time"
 
 	"homelab/internal/build"
@@ -12,7 +11,6 @@ import (
 	"homelab/internal/job"
 	"homelab/internal/plan"
 	"homelab/internal/rollout"
-	"homelab/registry"
 	"homelab/tools"
 )
 
@@ -125,32 +123,6 @@ func (h *Harness) placeOf(ctx context.Context, service, host string) (rollout.St
 func stand(ctx context.Context, engine deploy.Containers, s *rollout.Standing) error {
 	all, err := engine.List(ctx)
 	s.Current, s.Kept = deploy.Generations(all, s.Name, s.Service.ContainerOf(s.Name))
-	return err
-}
-
-// hostOf is a host of the registry, by name.
-func hostOf(reg *registry.Registry, name string) (registry.Host, error) {
-	host, there := reg.AllHosts()[name]
-	if !there && name != registry.LocalHost {
-		return host, fault.Newf(fault.NotFound, fault.DidYouMean(name, hostNames(reg)), "there is no host %.100q", name)
-	}
-	return host, nil
-}
-
-// on does something with the engine of a host.
-func (h *Harness) on(ctx context.Context, host registry.Host, do func(deploy.Containers) error) error {
-	engine, _, done, err := h.dial(ctx, host)
-	if err != nil {
-		return err
-	}
-	return errors.Join(do(engine), done())
-}
-
-// inTime says which host it is that took too long.
-func inTime(host string, err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fault.Newf(fault.HostUnreachable, "check that the host is up, and what keeps its engine busy", "the engine of host %s does not answer in time", host)
-	}
 	return err
 }
 
