@@ -46,11 +46,13 @@ const (
 
 // NewGate is the gate of a service. The start period of the registry only adds
 // time: no failure before the end counts.
-func NewGate(h *registry.Health) Gate {
+func NewGate(d registry.Deploy) Gate {
+	h := d.Health
 	if h == nil {
-		h = &registry.Health{Kind: "docker"}
+		h = &registry.Health{}
 	}
 	return Gate{
+		Mute: len(d.EnvFiles) > 0,
 		Kind: cmp.Or(h.Kind, "docker"), Port: h.Port, Path: cmp.Or(h.Path, "/"), Status: h.Status, Command: h.Command,
 		Interval: duration(h.Interval, defaultInterval), Timeout: duration(h.Timeout, defaultTimeout) + duration(h.StartPeriod, 0),
 	}
@@ -74,6 +76,8 @@ func (c *Container) gate(otherwise Gate) Gate {
 	}
 	return g
 }
+
+var errGone = fault.New(fault.Conflict, "the new container is gone: something else removed it", "see who else works on that host")
 
 // Pass waits until a container passes that was just started. It fails with
 // [fault.Unhealthy] as soon as the container has ended, and when the time is over.
@@ -102,7 +106,7 @@ func (g Gate) pass(ctx context.Context, e Containers, id string, restarts int) e
 		case err != nil:
 			return err
 		case c == nil:
-			return fault.New(fault.Conflict, "the new container is gone: something else removed it", "see who else works on that host")
+			return errGone
 		case c.State == Exited || c.State == Dead || c.Restarts > restarts || c.State == Restarting:
 			return g.ended(ctx, e, c)
 		case passed && c.State == Running:

@@ -42,8 +42,7 @@ var DefaultCapabilities = []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "N
 func NewSpec(name string, s registry.Service, host registry.Host, image string) (Spec, error) {
 	d := s.Deploy
 	if d == nil {
-		return Spec{}, fault.Newf(fault.Precondition, "say in the registry how it runs: services."+name+".deploy",
-			"%s is only built: it has no container", name)
+		return Spec{}, OnlyBuilt(name)
 	}
 	ports, err := portsOf(d.Ports)
 	if err != nil {
@@ -68,6 +67,11 @@ func NewSpec(name string, s registry.Service, host registry.Host, image string) 
 		Labels:    d.Labels,
 	}
 	return spec.canonical(), nil
+}
+
+// OnlyBuilt is the [fault.Precondition] of a service that is not deployed.
+func OnlyBuilt(service string) error {
+	return fault.New(fault.Precondition, service+" is only built: it has no container", "say in the registry how it runs: services."+service+".deploy")
 }
 
 func portsOf(texts []string) ([]Port, error) {

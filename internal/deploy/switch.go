@@ -90,7 +90,7 @@ func (r *Runner) check(ctx context.Context, e *Entry, spec Spec) error {
 	case err != nil:
 		return err
 	case c == nil:
-		return fault.New(fault.Conflict, "the new container is gone: something else removed it", "see who else works on that host")
+		return errGone
 	case !e.Made:
 		return nil
 	}

@@ -34,10 +34,7 @@ func (h *Harness) dockerRun(ctx context.Context, r deploy.RunRequest, report too
 		return nil, err
 	}
 	return job.Do(ctx, run, func(ctx context.Context) (*deploy.RunReport, bool, error) {
-		l := &loader{Harness: h, builder: h.builder(jobs, planner), planner: planner, total: 1, tell: func(p tools.Progress) {
-			run.Report(job.Progress(p))
-			report(p)
-		}}
+		l := &loader{Harness: h, builder: h.builder(jobs, planner), planner: planner, total: 1, tell: onRecord(run, report)}
 		result, err := l.run(ctx, run.ID, w, switches(jobs))
 		return result, err == nil, err
 	})
@@ -73,11 +70,9 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, journal deploy
 		if result.Image, err = l.send(ctx, engine, w, a); err != nil {
 			return err
 		}
-		gate := deploy.NewGate(w.spec.Deploy.Health)
-		gate.Mute = len(spec.EnvFiles) > 0
 		runner := deploy.Runner{Engine: engine, Host: w.host, Journal: journal, Keep: keepGenerations, Report: l.say}
 		result.Run, err = runner.Run(ctx, deploy.Target{
-			Spec: spec, ImageID: result.Image.ID, Strategy: cmp.Or(w.spec.Deploy.Strategy, deploy.Replace), Gate: gate,
+			Spec: spec, ImageID: result.Image.ID, Strategy: cmp.Or(w.spec.Deploy.Strategy, deploy.Replace), Gate: deploy.NewGate(*w.spec.Deploy),
 			Labels: labels, Over: w.over,
 		})
 		if err != nil {

@@ -56,10 +56,7 @@ func (h *Harness) dockerLoad(ctx context.Context, r deploy.LoadRequest, report t
 		return nil, err
 	}
 	result, err := job.Do(ctx, run, func(ctx context.Context) (*deploy.LoadReport, bool, error) {
-		l := &loader{Harness: h, builder: h.builder(jobs, planner), planner: planner, tell: func(p tools.Progress) {
-			run.Report(job.Progress(p))
-			report(p)
-		}}
+		l := &loader{Harness: h, builder: h.builder(jobs, planner), planner: planner, tell: onRecord(run, report)}
 		result, err := l.all(ctx, run.ID, images)
 		return result, err == nil && result.Code() == "", err
 	})

@@ -91,11 +91,11 @@ func (h *Harness) build(ctx context.Context, r build.Request, report tools.Repor
 		return nil, err
 	}
 	known := func(context.Context) (*plan.Order, error) { return order, nil }
-	return h.runBuild(ctx, jobs, planner, known, r, run, telling(report))
+	return h.runBuild(ctx, jobs, planner, known, r, run, report)
 }
 
 // runBuild carries out a build as a job.
-func (h *Harness) runBuild(ctx context.Context, jobs *job.Store, planner *plan.Planner, orderOf func(context.Context) (*plan.Order, error), r build.Request, run *job.Run, tell func(int, int, string)) (*build.Report, error) {
+func (h *Harness) runBuild(ctx context.Context, jobs *job.Store, planner *plan.Planner, orderOf func(context.Context) (*plan.Order, error), r build.Request, run *job.Run, report tools.Report) (*build.Report, error) {
 	result, err := job.Do(ctx, run, func(ctx context.Context) (*build.Report, bool, error) {
 		order, err := orderOf(ctx)
 		if err != nil {
@@ -105,13 +105,7 @@ func (h *Harness) runBuild(ctx context.Context, jobs *job.Store, planner *plan.P
 		if err != nil {
 			return nil, false, err
 		}
-		result, err := h.builder(jobs, planner).Build(ctx, order, r, build.Watch{
-			Logs: logs,
-			Report: func(done, total int, message string) {
-				run.Report(job.Progress{Done: done, Total: total, Message: message})
-				tell(done, total, message)
-			},
-		})
+		result, err := h.builder(jobs, planner).Build(ctx, order, r, build.Watch{Logs: logs, Report: telling(onRecord(run, report))})
 		if result != nil {
 			result.JobID = run.ID
 		}
@@ -129,6 +123,19 @@ func (h *Harness) runBuild(ctx context.Context, jobs *job.Store, planner *plan.P
 
 func (h *Harness) builder(jobs *job.Store, planner *plan.Planner) *build.Builder {
 	return &build.Builder{Nix: builders{h.nix}, Roots: filepath.Join(jobs.Dir, "roots"), Cache: planner.Source.CacheDir}
+}
+
+// onRecord tells how far a job is, and keeps it with the job.
+func onRecord(run *job.Run, report tools.Report) tools.Report {
+	return func(p tools.Progress) {
+		run.Report(job.Progress(p))
+		report(p)
+	}
+}
+
+// messages tells words alone.
+func messages(report tools.Report) func(string) {
+	return func(message string) { report(tools.Progress{Message: message}) }
 }
 
 func telling(report tools.Report) func(done, total int, message string) {
@@ -175,7 +182,7 @@ func (h *Harness) work(ctx context.Context, id string) error {
 		return run.Fail(err)
 	}
 	planned := func(ctx context.Context) (*plan.Order, error) { return planner.Order(ctx, r.Plan(), r.PlanID) }
-	_, err = h.runBuild(ctx, jobs, planner, planned, r, run, func(int, int, string) {})
+	_, err = h.runBuild(ctx, jobs, planner, planned, r, run, func(tools.Progress) {})
 	return err
 }
 
@@ -193,7 +200,7 @@ func (h *Harness) jobGet(ctx context.Context, r job.GetRequest, report tools.Rep
 		return nil, err
 	}
 	j, err := jobs.Wait(ctx, r, func(p job.Progress) {
-		report(tools.Progress{Done: p.Done, Total: p.Total, Message: p.Message})
+		report(tools.Progress(p))
 	})
 	if err != nil {
 		return nil, err

@@ -49,10 +49,7 @@ func (h *Harness) prune(ctx context.Context, r deploy.PruneRequest, report tools
 			return nil, false, err
 		}
 		result.JobID = run.ID
-		p.carryOut(ctx, result, func(message string) {
-			run.Report(job.Progress{Message: message})
-			report(tools.Progress{Message: message})
-		})
+		p.carryOut(ctx, result, messages(onRecord(run, report)))
 		if result.Settle(); ctx.Err() != nil {
 			result.State = "canceled"
 			return result, false, &fault.Error{Code: fault.Canceled, Message: "the pruning was canceled", Hint: "prune again: what is gone is gone", Err: ctx.Err()}

@@ -96,10 +96,7 @@ func (h *Harness) repairService(ctx context.Context, jobs *job.Store, reg *regis
 	_, err = job.Do(ctx, run, func(ctx context.Context) (*deploy.RepairReport, bool, error) {
 		for i := range done {
 			done[i].JobID = run.ID
-			h.repairEntry(ctx, switches(jobs), reg, &done[i], func(message string) {
-				run.Report(job.Progress{Message: message})
-				report(tools.Progress{Message: message})
-			})
+			h.repairEntry(ctx, switches(jobs), reg, &done[i], messages(onRecord(run, report)))
 		}
 		result := &deploy.RepairReport{Services: done, Problems: []build.Problem{}}
 		if result.Code() != "" {

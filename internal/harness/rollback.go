@@ -42,10 +42,7 @@ func (h *Harness) rollback(ctx context.Context, r rollout.RollbackRequest, repor
 			return nil, false, err
 		}
 		result.JobID = run.ID
-		err = b.carryOut(ctx, result, func(message string) {
-			run.Report(job.Progress{Message: message})
-			report(tools.Progress{Message: message})
-		})
+		err = b.carryOut(ctx, result, messages(onRecord(run, report)))
 		return result, err == nil && result.Code() == "", err
 	})
 	if result != nil && result.State == rollout.Canceled {
@@ -112,7 +109,7 @@ func (h *Harness) placeOf(ctx context.Context, service, host string) (rollout.St
 	}
 	s := rollout.Standing{Name: name, Service: loaded.Registry.Services[name]}
 	if s.Service.Deploy == nil {
-		return none, fault.New(fault.Precondition, name+" is only built: it has no container", "say in the registry how it runs: services."+name+".deploy")
+		return none, deploy.OnlyBuilt(name)
 	}
 	s.Host = cmp.Or(host, s.Service.HostOf())
 	s.At, err = hostOf(loaded.Registry, s.Host)
@@ -143,11 +140,9 @@ func (b *backward) carryOut(ctx context.Context, r *rollout.Report, say func(str
 		if err != nil {
 			return err
 		}
-		gate := deploy.NewGate(b.standing.Service.Deploy.Health)
-		gate.Mute = len(spec.EnvFiles) > 0
 		return b.on(ctx, b.standing.At, func(engine deploy.Containers) error {
 			runner := deploy.Runner{Engine: engine, Host: s.Host, Journal: b.journal, Keep: keepGenerations, Report: say}
-			if s.Run, err = runner.Rollback(ctx, deploy.Target{Spec: spec, Gate: gate}, s.To.Generation); err != nil {
+			if s.Run, err = runner.Rollback(ctx, deploy.Target{Spec: spec, Gate: deploy.NewGate(*b.standing.Service.Deploy)}, s.To.Generation); err != nil {
 				return err
 			}
 			if failed := b.record(ctx, engine, s); failed != nil {

@@ -85,10 +85,7 @@ func (d *deployment) previewing(r rollout.Request) previewing {
 // do carries out, as a job, what was confirmed.
 func (d *deployment) do(ctx context.Context, preview previewing, run *job.Run, report tools.Report) (*rollout.Report, error) {
 	result, err := job.Do(ctx, run, func(ctx context.Context) (*rollout.Report, bool, error) {
-		tell := func(p tools.Progress) {
-			run.Report(job.Progress(p))
-			report(p)
-		}
+		tell := onRecord(run, report)
 		// Again, now that nobody else of this repository can move anything.
 		result, err := preview(ctx, tell)
 		if err != nil {

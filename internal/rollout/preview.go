@@ -122,7 +122,7 @@ func (w Wanted) preview(head plan.Side) (Service, identity, error) {
 		s.Downtime = Restart
 	}
 	id.Action, id.Out, id.Drv, id.Spec = s.Action, w.Built.Out, w.Built.Drv, spec.Hash()
-	id.Gate, id.Strategy, id.Config = deploy.NewGate(w.Service.Deploy.Health), strategy, s.Config
+	id.Gate, id.Strategy, id.Config = deploy.NewGate(*w.Service.Deploy), strategy, s.Config
 	if w.There != nil {
 		id.Container, id.Running = w.There.ID, s.From.Running
 	}
@@ -145,7 +145,7 @@ func versionOf(c *deploy.Container) *Version {
 func (w Wanted) problem() error {
 	switch p := w.Built.Problem; {
 	case w.Service.Deploy == nil:
-		return fault.New(fault.Precondition, w.Name+" is only built: it has no container", "say in the registry how it runs: services."+w.Name+".deploy")
+		return deploy.OnlyBuilt(w.Name)
 	case w.Plan.Decision == plan.Blocked:
 		return fault.New(fault.Precondition, w.Plan.Problem.Message, w.Plan.Problem.Hint)
 	case p != nil:
