@@ -10,7 +10,6 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
-	"golang.org/x/sync/errgroup"
 
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
@@ -56,23 +55,11 @@ func (e *Engine) List(ctx context.Context) ([]deploy.Container, error) {
 	if err != nil {
 		return nil, e.explain(ctx, "docker ps", err)
 	}
-	found := make([]*deploy.Container, len(list))
-	group, inGroup := errgroup.WithContext(ctx)
-	group.SetLimit(maxAsked)
-	for at, summary := range list {
-		group.Go(func() (err error) {
-			found[at], err = e.Container(inGroup, summary.ID)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
+	containers, err := each(ctx, list, func(ctx context.Context, c container.Summary) (*deploy.Container, error) {
+		return e.Container(ctx, c.ID)
+	})
+	if err != nil {
 		return nil, err
-	}
-	containers := []deploy.Container{}
-	for _, c := range found {
-		if c != nil { // removed just now
-			containers = append(containers, *c)
-		}
 	}
 	slices.SortFunc(containers, func(a, b deploy.Container) int { return strings.Compare(a.Name, b.Name) })
 	return containers, nil

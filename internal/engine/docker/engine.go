@@ -146,9 +146,6 @@ func named(names []string) []string {
 	return out
 }
 
-// maxAsked is how many images are asked about at a time.
-const maxAsked = 8
-
 // Images is part of [deploy.Engine]. The list does not tell layers, so each image
 // is asked about.
 func (e *Engine) Images(ctx context.Context) ([]deploy.HostImage, error) {
@@ -156,25 +153,31 @@ func (e *Engine) Images(ctx context.Context) ([]deploy.HostImage, error) {
 	if err != nil {
 		return nil, e.explain(ctx, "docker image ls", err)
 	}
-	found := make([]*deploy.HostImage, len(list))
+	return each(ctx, list, func(ctx context.Context, i image.Summary) (*deploy.HostImage, error) { return e.Image(ctx, i.ID) })
+}
+
+// each asks about each of a list, and leaves out what is not there any more.
+func each[L, T any](ctx context.Context, list []L, ask func(context.Context, L) (*T, error)) ([]T, error) {
+	const atOnce = 8
+	found := make([]*T, len(list))
 	group, inGroup := errgroup.WithContext(ctx)
-	group.SetLimit(maxAsked)
-	for at, summary := range list {
+	group.SetLimit(atOnce)
+	for at, one := range list {
 		group.Go(func() (err error) {
-			found[at], err = e.Image(inGroup, summary.ID)
+			found[at], err = ask(inGroup, one)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	images := []deploy.HostImage{}
-	for _, i := range found {
-		if i != nil { // removed just now
-			images = append(images, *i)
+	all := []T{}
+	for _, one := range found {
+		if one != nil {
+			all = append(all, *one)
 		}
 	}
-	return images, nil
+	return all, nil
 }
 
 // Tag is part of [deploy.Engine].

@@ -24,7 +24,7 @@ type Bridged struct {
 func StartEngineWithBridge(t testing.TB) Bridged {
 	t.Helper()
 	socket := startEngine(t, "", "--bip", "10.231.7.1/24")
-	raw, err := os.ReadFile(filepath.Join(filepath.Dir(socket), "pid"))
+	raw, err := os.ReadFile(beside(socket, pidFile))
 	require.NoError(t, err)
 	b := Bridged{Socket: socket, net: fmt.Sprintf("/proc/%s/ns/net", strings.TrimSpace(string(raw)))}
 	b.Inside(t, func() { err = loopbackUp() })

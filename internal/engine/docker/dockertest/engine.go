@@ -55,7 +55,7 @@ func startEngine(t testing.TB, data string, bridge ...string) string {
 		data = in("data")
 	}
 
-	options := append([]string{"--data-root", data, "--exec-root", in("exec"), "--pidfile", in("pid"),
+	options := append([]string{"--data-root", data, "--exec-root", in("exec"), "--pidfile", in(pidFile),
 		"--host", "unix://" + in("docker.sock"), "--iptables=false"}, bridge...)
 	write(t, in(optionsFile), strings.Join(options, "\n"), 0o600)
 	// One that was killed leaves its containerd.
@@ -71,19 +71,22 @@ func startEngine(t testing.TB, data string, bridge ...string) string {
 // Files of an engine, beside its socket.
 const (
 	optionsFile   = "options" // that it was started with, one a line
+	pidFile       = "pid"
 	containerdPid = "exec/containerd/containerd.pid"
 )
+
+func beside(socket, file string) string { return filepath.Join(filepath.Dir(socket), file) }
 
 // serve starts an engine by a command that puts it where it belongs, and waits until
 // it answers.
 func serve(t testing.TB, socket, name string, args ...string) {
 	t.Helper()
-	options, err := os.ReadFile(filepath.Join(filepath.Dir(socket), optionsFile))
+	options, err := os.ReadFile(beside(socket, optionsFile))
 	require.NoError(t, err)
 	args = append(append(args, tool(t, "dockerd", "docker.io")), strings.Split(string(options), "\n")...)
 	engine := start(t, command.Cmd{Name: name, Args: args})
 	// Asked to end by its own process alone: it still has containers to stop.
-	t.Cleanup(func() { stop(t, engine, filepath.Join(filepath.Dir(socket), "pid")) })
+	t.Cleanup(func() { stop(t, engine, beside(socket, pidFile)) })
 	waitFor(t, engine, "the Docker engine", func(ctx context.Context) bool { return ping(ctx, socket) })
 }
 
@@ -107,7 +110,7 @@ func ping(ctx context.Context, socket string) bool {
 // again, with all that it had; its containers have not ended by then.
 func Kill(t testing.TB, socket string) (revive func()) {
 	t.Helper()
-	pid := pidIn(t, filepath.Join(filepath.Dir(socket), "pid"))
+	pid := pidIn(t, beside(socket, pidFile))
 	require.NotZero(t, pid)
 	// What holds a namespace open keeps it: the engine has to come back to its own.
 	args := []string{}
@@ -121,7 +124,7 @@ func Kill(t testing.TB, socket string) (revive func()) {
 	return func() {
 		// Its containerd dies with it, and may stay on as a zombie, which the next
 		// engine would take for alive.
-		require.NoError(t, os.Remove(filepath.Join(filepath.Dir(socket), containerdPid)))
+		require.NoError(t, os.Remove(beside(socket, containerdPid)))
 		serve(t, socket, tool(t, "nsenter", "util-linux"), args...)
 	}
 }
@@ -131,7 +134,7 @@ func Kill(t testing.TB, socket string) (revive func()) {
 func Crash(t testing.TB, socket string) {
 	t.Helper()
 	Kill(t, socket)
-	pid := pidIn(t, filepath.Join(filepath.Dir(socket), "exec/containerd/containerd.pid"))
+	pid := pidIn(t, beside(socket, containerdPid))
 	require.NotZero(t, pid)
 	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
 }
@@ -149,8 +152,8 @@ func pidIn(t testing.TB, file string) int {
 	return pid
 }
 
-// stop ends a server that wrote its process id into pidFile, and waits.
-func stop(t testing.TB, server *command.Pipe, pidFile string) {
+// stop ends a server that wrote its process id into a file, and waits.
+func stop(t testing.TB, server *command.Pipe, file string) {
 	const patience = 30 * time.Second
 	defer func() { assert.NoError(t, server.Close()) }()
 	select {
@@ -158,7 +161,7 @@ func stop(t testing.TB, server *command.Pipe, pidFile string) {
 		return // it failed to start, or died
 	default:
 	}
-	pid := pidIn(t, pidFile)
+	pid := pidIn(t, file)
 	require.NotZero(t, pid)
 	if err := syscall.Kill(pid, syscall.SIGTERM); !errors.Is(err, syscall.ESRCH) {
 		require.NoError(t, err)
