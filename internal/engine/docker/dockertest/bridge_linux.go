@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,9 +23,8 @@ type Bridged struct {
 func StartEngineWithBridge(t testing.TB) Bridged {
 	t.Helper()
 	socket := startEngine(t, "", "--bip", "10.231.7.1/24")
-	raw, err := os.ReadFile(beside(socket, pidFile))
-	require.NoError(t, err)
-	b := Bridged{Socket: socket, net: fmt.Sprintf("/proc/%s/ns/net", strings.TrimSpace(string(raw)))}
+	b := Bridged{Socket: socket, net: fmt.Sprintf("/proc/%d/ns/net", engineAt(t, socket).init)}
+	var err error
 	b.Inside(t, func() { err = loopbackUp() })
 	require.NoError(t, err)
 	return b

@@ -4,16 +4,17 @@
 package dockertest
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,8 +25,28 @@ import (
 	"homelab/internal/command"
 )
 
+// engine is a Docker engine and the namespaces that it runs in.
+type engine struct {
+	dir     string // what it keeps, and its socket
+	options []string
+	// init is the first process in the namespaces, seen from here: whatever was
+	// started in them dies with it, whoever its parent is by then.
+	init   int
+	server *command.Pipe
+}
+
+// engines has what was started, by socket.
+var engines sync.Map
+
+func engineAt(t testing.TB, socket string) *engine {
+	t.Helper()
+	e, ok := engines.Load(socket)
+	require.True(t, ok, "no engine was started at %s", socket)
+	return e.(*engine)
+}
+
 // StartEngine starts a Docker engine and returns the path of its socket. The
-// engine has its own mount and network namespaces and keeps everything in a
+// engine has its own mount, network and process namespaces and keeps everything in a
 // temporary folder, so it shares nothing with an engine of the machine; its
 // containers have no network but loopback. It ends with the test.
 func StartEngine(t testing.TB) string {
@@ -50,44 +71,57 @@ func startEngine(t testing.TB, data string, bridge ...string) string {
 	dir, err := os.MkdirTemp("", "dockerd-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	in := func(name string) string { return filepath.Join(dir, name) }
+	e := &engine{dir: dir}
 	if data == "" {
-		data = in("data")
+		data = e.in("data")
 	}
-
-	options := append([]string{"--data-root", data, "--exec-root", in("exec"), "--pidfile", in(pidFile),
-		"--host", "unix://" + in("docker.sock"), "--iptables=false"}, bridge...)
-	write(t, in(optionsFile), strings.Join(options, "\n"), 0o600)
-	// One that was killed leaves its containerd.
-	t.Cleanup(func() {
-		if pid := pidIn(t, in(containerdPid)); pid != 0 {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-	})
-	serve(t, in("docker.sock"), tool(t, "unshare", "util-linux"), "--net", "--mount")
-	return in("docker.sock")
+	socket := e.in("docker.sock")
+	e.options = append([]string{"--data-root", data, "--exec-root", e.in("exec"), "--pidfile", e.in("pid"),
+		"--host", "unix://" + socket, "--iptables=false"}, bridge...)
+	t.Cleanup(func() { leavesNothing(t, dir) })
+	e.enclose(t)
+	e.serve(t)
+	engines.Store(socket, e)
+	t.Cleanup(func() { engines.Delete(socket) })
+	return socket
 }
 
-// Files of an engine, beside its socket.
-const (
-	optionsFile   = "options" // that it was started with, one a line
-	pidFile       = "pid"
-	containerdPid = "exec/containerd/containerd.pid"
-)
+func (e *engine) in(name string) string { return filepath.Join(e.dir, name) }
 
-func beside(socket, file string) string { return filepath.Join(filepath.Dir(socket), file) }
-
-// serve starts an engine by a command that puts it where it belongs, and waits until
-// it answers.
-func serve(t testing.TB, socket, name string, args ...string) {
+// enclose makes the namespaces. They go when their first process does, which reads
+// until the test's process closes its end, or dies; meanwhile it buries orphans.
+func (e *engine) enclose(t testing.TB) {
 	t.Helper()
-	options, err := os.ReadFile(beside(socket, optionsFile))
+	keeper := start(t, command.Cmd{Name: tool(t, "unshare", "util-linux"), Args: []string{
+		"--net", "--mount", "--mount-proc", "--pid", "--fork", "--kill-child",
+		"sh", "-c", "exec 3<&0; cat <&3 & echo ready; wait",
+	}})
+	t.Cleanup(func() {
+		require.NoError(t, keeper.CloseWrite())
+		ended(t, keeper, "what the engine ran in")
+	})
+	ready := make([]byte, len("ready"))
+	_, err := io.ReadFull(keeper, ready)
 	require.NoError(t, err)
-	args = append(append(args, tool(t, "dockerd", "docker.io")), strings.Split(string(options), "\n")...)
-	engine := start(t, command.Cmd{Name: name, Args: args})
+	e.init = childOf(t, keeper.PID)
+}
+
+// serve starts the engine in its namespaces, and waits until it answers.
+func (e *engine) serve(t testing.TB) {
+	t.Helper()
+	args := append([]string{"--target", strconv.Itoa(e.init), "--net", "--mount", "--pid", tool(t, "dockerd", "docker.io")}, e.options...)
+	server := start(t, command.Cmd{Name: tool(t, "nsenter", "util-linux"), Args: args})
+	e.server = server
 	// Asked to end by its own process alone: it still has containers to stop.
-	t.Cleanup(func() { stop(t, engine, beside(socket, pidFile)) })
-	waitFor(t, engine, "the Docker engine", func(ctx context.Context) bool { return ping(ctx, socket) })
+	t.Cleanup(func() {
+		select {
+		case <-server.Done(): // it failed to start, or was killed
+		default:
+			signal(t, childOf(t, server.PID), syscall.SIGTERM)
+		}
+		ended(t, server, "the Docker engine")
+	})
+	waitFor(t, server, "the Docker engine", func(ctx context.Context) bool { return ping(ctx, e.in("docker.sock")) })
 }
 
 func ping(ctx context.Context, socket string) bool {
@@ -110,65 +144,61 @@ func ping(ctx context.Context, socket string) bool {
 // again, with all that it had; its containers have not ended by then.
 func Kill(t testing.TB, socket string) (revive func()) {
 	t.Helper()
-	pid := pidIn(t, beside(socket, pidFile))
-	require.NotZero(t, pid)
-	// What holds a namespace open keeps it: the engine has to come back to its own.
-	args := []string{}
-	for option, name := range map[string]string{"--net": "net", "--mount": "mnt"} {
-		namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", pid, name))
-		require.NoError(t, err)
-		t.Cleanup(func() { assert.NoError(t, namespace.Close()) })
-		args = append(args, fmt.Sprintf("%s=/proc/%d/fd/%d", option, os.Getpid(), namespace.Fd()))
-	}
-	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	e := engineAt(t, socket)
+	signal(t, childOf(t, e.server.PID), syscall.SIGKILL)
+	ended(t, e.server, "the Docker engine")
 	return func() {
-		// Its containerd dies with it, and may stay on as a zombie, which the next
-		// engine would take for alive.
-		require.NoError(t, os.Remove(beside(socket, containerdPid)))
-		serve(t, socket, tool(t, "nsenter", "util-linux"), args...)
+		// Its containerd dies with it, but not at once: the next engine would take
+		// it for alive.
+		require.NoError(t, os.Remove(e.in("exec/containerd/containerd.pid")))
+		e.serve(t)
 	}
 }
 
-// Crash is Kill for the engine's containerd as well, as when the machine goes down:
+// Crash kills the engine and all that it started, as when the machine goes down:
 // another engine can then start with the same data.
 func Crash(t testing.TB, socket string) {
 	t.Helper()
-	Kill(t, socket)
-	pid := pidIn(t, beside(socket, containerdPid))
-	require.NotZero(t, pid)
-	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	e := engineAt(t, socket)
+	signal(t, e.init, syscall.SIGKILL)
+	ended(t, e.server, "the Docker engine")
 }
 
-// pidIn is the process id in a file; 0 when there is no such file.
-func pidIn(t testing.TB, file string) int {
+// childOf is the only child of a process.
+func childOf(t testing.TB, parent int) int {
 	t.Helper()
-	raw, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	require.NoError(t, err)
+	for _, process := range processes {
+		raw, _ := os.ReadFile(filepath.Join(process, "stat")) // none: it ended meanwhile
+		// PID (NAME) STATE PARENT …, where the name may be anything.
+		fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
+			pid, err := strconv.Atoi(filepath.Base(process))
+			require.NoError(t, err)
+			return pid
+		}
 	}
-	require.NoError(t, err)
-	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
-	require.NoError(t, err)
-	return pid
+	t.Fatalf("process %d has no child", parent)
+	return 0
 }
 
-// stop ends a server that wrote its process id into a file, and waits.
-func stop(t testing.TB, server *command.Pipe, file string) {
-	const patience = 30 * time.Second
-	defer func() { assert.NoError(t, server.Close()) }()
-	select {
-	case <-server.Done():
-		return // it failed to start, or died
-	default:
-	}
-	pid := pidIn(t, file)
-	require.NotZero(t, pid)
-	if err := syscall.Kill(pid, syscall.SIGTERM); !errors.Is(err, syscall.ESRCH) {
+// signal sends a signal to a process; one that is over needs none.
+func signal(t testing.TB, pid int, s syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, s); !errors.Is(err, syscall.ESRCH) {
 		require.NoError(t, err)
 	}
+}
+
+// ended waits for a process that was told to end.
+func ended(t testing.TB, p *command.Pipe, what string) {
+	t.Helper()
+	const patience = 30 * time.Second
 	select {
-	case <-server.Done():
+	case <-p.Done():
 	case <-time.After(patience):
-		t.Errorf("process %d did not end in %s", pid, patience)
+		t.Errorf("%s did not end in %s", what, patience)
 	}
+	assert.NoError(t, p.Close())
 }
