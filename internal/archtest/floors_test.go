@@ -51,6 +51,7 @@ var floors = map[string]floor{
 	"internal/durable":    {0, "writes bytes, knows nothing of them"},
 	"internal/cache":      {0, "keeps bytes, knows nothing of them"},
 	"internal/nar":        {0, "knows trees, not whose they are"},
+	"internal/tree":       {0, "knows entries of folders, not where they come from or go"},
 	"internal/command":    {0, "runs commands for every adapter"},
 	"internal/fault":      {0, "the error value of every floor"},
 	"internal/lazy":       {0, "puts off work, knows nothing of it"},

@@ -33,7 +33,6 @@ const (
 // that was written can be read.
 const (
 	maxPath     = 16 << 10 // bytes of a path
-	maxName     = 255      // bytes of a component of a path
 	maxDepth    = 256      // components of a path
 	maxRecords  = 1 << 20  // bytes of what an entry has in its extended header
 	maxExtents  = 16 << 10 // of a sparse file

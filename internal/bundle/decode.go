@@ -6,6 +6,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"homelab/internal/tree"
 )
 
 // errEnd is the end of the tar: two blocks of zeros.
@@ -143,7 +145,7 @@ func (h *header) take(key, value string) (err error) {
 		if !found {
 			return fmt.Errorf("unknown")
 		}
-		h.xattrs = append(h.xattrs, xattr{xattrName.Replace(name), value})
+		h.xattrs = append(h.xattrs, tree.Xattr{Name: xattrName.Replace(name), Value: value})
 	}
 	return err
 }
@@ -169,8 +171,8 @@ func (h *header) check() error {
 		return badHeader("%.300q has a target that it cannot have: %.300q", h.path, h.link)
 	}
 	for _, x := range h.xattrs {
-		if !isCaptured(x.name) || h.kind == symlink || h.kind == hardlink {
-			return badHeader("%.300q has the attribute %.100q, which no bundle holds", h.path, x.name)
+		if !tree.IsCaptured(x.Name) || h.kind == symlink || h.kind == hardlink {
+			return badHeader("%.300q has the attribute %.100q, which no bundle holds", h.path, x.Name)
 		}
 	}
 	return nil
@@ -189,8 +191,8 @@ func checkPath(path string) error {
 		switch {
 		case name == "" || name == "." || name == "..":
 			return badHeader("the path %.300q leads elsewhere", path)
-		case len(name) > maxName:
-			return badHeader("the path %.300q… has a name of more than %d bytes", path, maxName)
+		case len(name) > tree.MaxName:
+			return badHeader("the path %.300q… has a name of more than %d bytes", path, tree.MaxName)
 		}
 		depth++
 	}
@@ -234,14 +236,14 @@ func (h *header) readMap(in io.Reader, raw []byte) ([]byte, error) {
 		if err != nil {
 			return raw, orCut(err, bad)
 		}
-		e := extent{offset, length}
-		if offset < end || i > 0 && offset == end || length < 0 || length > h.size-offset || offset%blockSize != 0 && length > 0 || length%blockSize != 0 && e.end() != h.size {
+		e := tree.Extent{Offset: offset, Length: length}
+		if offset < end || i > 0 && offset == end || length < 0 || length > h.size-offset || offset%blockSize != 0 && length > 0 || length%blockSize != 0 && e.End() != h.size {
 			return raw, bad
 		}
 		if length > 0 {
 			h.extents = append(h.extents, e)
 		}
-		end = e.end()
+		end = e.End()
 	}
 	if len(raw)-start > (at-start)+blockSize {
 		return raw, bad

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"homelab/internal/tree"
 )
 
 // Forger writes bundles that Write would not: whatever entries, with an index
@@ -40,7 +42,7 @@ func (f Forged) header() *header {
 		h.sparse, h.size, h.extents = true, f.Size, nil
 	}
 	if f.Xattr != "" {
-		h.xattrs = []xattr{{f.Xattr, "value"}}
+		h.xattrs = []tree.Xattr{{Name: f.Xattr, Value: "value"}}
 	}
 	return h
 }
@@ -140,7 +142,7 @@ func ParseHeader(data []byte) (Parsed, int, error) {
 	}
 	p := Parsed{h.path, h.link, byte(h.kind), h.mode, h.uid, h.gid, time.Unix(h.mtime.sec, h.mtime.nsec), h.size, h.sparse, map[string]string{}}
 	for _, x := range h.xattrs {
-		p.Xattrs[x.name] = x.value
+		p.Xattrs[x.Name] = x.Value
 	}
 	return p, len(raw), nil
 }
@@ -149,19 +151,19 @@ func ParseHeader(data []byte) (Parsed, int, error) {
 func EncodeHeader(p Parsed) []byte {
 	h := &header{path: p.Path, link: p.Link, kind: kind(p.Kind), mode: p.Mode, uid: p.UID, gid: p.GID, size: p.Size, mtime: moment{p.Time.Unix(), int64(p.Time.Nanosecond())}}
 	for name, value := range p.Xattrs {
-		h.xattrs = append(h.xattrs, xattr{name, value})
+		h.xattrs = append(h.xattrs, tree.Xattr{Name: name, Value: value})
 	}
 	return h.encode()
 }
 
 // Thin stores small holes until a bundle can tell of the rest.
 func Thin(offsets []int64, length int64) (count int, stored int64) {
-	var extents []extent
+	var extents []tree.Extent
 	for _, at := range offsets {
-		extents = append(extents, extent{at, length})
+		extents = append(extents, tree.Extent{Offset: at, Length: length})
 	}
 	for _, e := range thin(extents) {
-		count, stored = count+1, stored+e.length
+		count, stored = count+1, stored+e.Length
 	}
 	return count, stored
 }
@@ -182,7 +184,7 @@ func FixChecksums(data []byte) {
 // CaptureLate captures a file of a folder when something has happened to it
 // since the walk saw it.
 func CaptureLate(folder *os.File, name string, meanwhile func()) error {
-	stat, err := statAt(int(folder.Fd()), name)
+	stat, err := tree.Stat(int(folder.Fd()), name)
 	if err != nil {
 		return err
 	}

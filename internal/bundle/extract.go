@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"homelab/internal/fault"
+	"homelab/internal/tree"
 )
 
 // Extraction says where items go.
@@ -110,7 +111,7 @@ func (e *extractor) check() error {
 
 func free(parent *os.File, name string) error {
 	if name != "." {
-		if _, err := statAt(int(parent.Fd()), name); err != unix.ENOENT {
+		if _, err := tree.Stat(int(parent.Fd()), name); err != unix.ENOENT {
 			if err == nil {
 				err = unix.EEXIST
 			}
@@ -197,19 +198,19 @@ func (e *extractor) folder(parent int, name, path string, h *header) error {
 			return err
 		}
 	}
-	fd, err := openAt(parent, name, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := tree.Open(parent, name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
 	e.open = append(e.open, opened{fd, h, path})
 	if path == "" {
-		return dropACL(fd)
+		return tree.DropACL(fd)
 	}
 	return nil
 }
 
 func (e *extractor) file(parent int, name string, h *header, content io.Reader) error {
-	fd, err := openAt(parent, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL)
+	fd, err := tree.Open(parent, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL)
 	if err != nil {
 		return err
 	}
@@ -230,10 +231,10 @@ func (e *extractor) file(parent int, name string, h *header, content io.Reader) 
 func (e *extractor) fill(fd int, h *header, content io.Reader) error {
 	buffer := e.reader.buf
 	for _, part := range h.data() {
-		for at := part.offset; at < part.end(); {
-			n, err := io.ReadFull(content, buffer[:min(int64(len(buffer)), part.end()-at)])
+		for at := part.Offset; at < part.End(); {
+			n, err := io.ReadFull(content, buffer[:min(int64(len(buffer)), part.End()-at)])
 			if err == nil {
-				err = writeAt(fd, buffer[:n], at)
+				err = tree.WriteAt(fd, buffer[:n], at)
 			}
 			if err != nil {
 				return err
@@ -265,10 +266,10 @@ func (e *extractor) finish(fd int, h *header) error {
 		return err
 	}
 	for _, x := range h.xattrs {
-		if x.name == capability && !e.Privileged {
+		if x.Name == tree.Capability && !e.Privileged {
 			stripped = true
-		} else if err := setXattr(fd, x); err != nil {
-			return fmt.Errorf("%s: %w", x.name, err)
+		} else if err := tree.SetXattr(fd, x); err != nil {
+			return fmt.Errorf("%s: %w", x.Name, err)
 		}
 	}
 	if stripped {
@@ -299,8 +300,7 @@ func (e *extractor) finishAt(parent int, name string, h *header) error {
 }
 
 func setTime(parent int, name string, h *header) error {
-	time := unix.Timespec{Sec: h.mtime.sec, Nsec: h.mtime.nsec}
-	return unix.UtimesNanoAt(parent, name, []unix.Timespec{time, time}, unix.AT_SYMLINK_NOFOLLOW)
+	return tree.SetTime(parent, name, h.mtime.sec, h.mtime.nsec)
 }
 
 // hardlink gives another name to a file that was made before. The way to it is
@@ -309,7 +309,7 @@ func (e *extractor) hardlink(parent int, name string, h *header) error {
 	at := e.open[0].fd
 	names := strings.Split(h.link, "/")[2:]
 	for _, step := range names[:len(names)-1] {
-		fd, err := openAt(at, step, unix.O_RDONLY|unix.O_DIRECTORY)
+		fd, err := tree.Open(at, step, unix.O_RDONLY|unix.O_DIRECTORY)
 		if err != nil {
 			return err
 		}
@@ -317,7 +317,7 @@ func (e *extractor) hardlink(parent int, name string, h *header) error {
 		at = fd
 	}
 	target := names[len(names)-1]
-	stat, err := statAt(at, target)
+	stat, err := tree.Stat(at, target)
 	if err != nil {
 		return err
 	}
@@ -352,7 +352,7 @@ func (e *extractor) sync() error {
 		if parent == nil {
 			continue
 		}
-		if err := syncAll(int(parent.Fd())); err != nil {
+		if err := tree.SyncAll(int(parent.Fd())); err != nil {
 			return extractFailed(e.Targets[i].Root.Name(), err)
 		}
 	}

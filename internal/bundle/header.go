@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"homelab/internal/tree"
 )
 
 // kind is the type of an entry, as tar spells it.
@@ -33,8 +35,8 @@ type header struct {
 	link     string // of a symbolic link its target; of a hard link the path of an entry before it
 	size     int64  // of a file, with its holes
 	sparse   bool
-	extents  []extent // of a sparse file: what is stored of it
-	xattrs   []xattr  // by name
+	extents  []tree.Extent // of a sparse file: what is stored of it
+	xattrs   []tree.Xattr  // by name
 }
 
 // moment is a time as file systems have it: seconds since 1970, and what is to
@@ -44,13 +46,6 @@ type moment struct {
 	nsec int64
 }
 
-// extent is a part of a file that holds data.
-type extent struct{ offset, length int64 }
-
-func (e extent) end() int64 { return e.offset + e.length }
-
-type xattr struct{ name, value string }
-
 // stored is how many bytes of content follow the header.
 func (h *header) stored() int64 {
 	if !h.sparse {
@@ -58,15 +53,15 @@ func (h *header) stored() int64 {
 	}
 	var n int64
 	for _, e := range h.extents {
-		n += e.length
+		n += e.Length
 	}
 	return n
 }
 
 // data lists what is stored of a file.
-func (h *header) data() []extent {
+func (h *header) data() []tree.Extent {
 	if !h.sparse {
-		return []extent{{0, h.size}}
+		return []tree.Extent{{Length: h.size}}
 	}
 	return h.extents
 }
@@ -136,7 +131,7 @@ func (h *header) records() []byte {
 		all["mtime"] = h.mtime.String()
 	}
 	for _, x := range h.xattrs {
-		all[xattrRecord+xattrKey.Replace(x.name)] = x.value
+		all[xattrRecord+xattrKey.Replace(x.Name)] = x.Value
 	}
 	keys := make([]string, 0, len(all))
 	for key := range all {
@@ -188,14 +183,14 @@ func (m moment) String() string {
 // a number a line. A hole at the end is an extent of no length behind it.
 func (h *header) encodeMap() []byte {
 	extents := h.extents
-	if len(extents) == 0 || extents[len(extents)-1].end() < h.size {
-		extents = append(slices.Clip(extents), extent{h.size, 0})
+	if len(extents) == 0 || extents[len(extents)-1].End() < h.size {
+		extents = append(slices.Clip(extents), tree.Extent{Offset: h.size})
 	}
 	text := strconv.AppendInt(nil, int64(len(extents)), 10)
 	text = append(text, '\n')
 	for _, e := range extents {
-		text = append(strconv.AppendInt(text, e.offset, 10), '\n')
-		text = append(strconv.AppendInt(text, e.length, 10), '\n')
+		text = append(strconv.AppendInt(text, e.Offset, 10), '\n')
+		text = append(strconv.AppendInt(text, e.Length, 10), '\n')
 	}
 	return pad(text)
 }

@@ -9,6 +9,7 @@ import (
 
 	"homelab/internal/fault"
 	"homelab/internal/hint"
+	"homelab/internal/tree"
 )
 
 // node is a folder, a file or a link that is captured.
@@ -46,7 +47,7 @@ func (w *walker) walk(root *os.Root, name, path string) error {
 	}
 	defer parent.Close()
 	fd := int(parent.Fd())
-	stat, err := statAt(fd, name)
+	stat, err := tree.Stat(fd, name)
 	if err == unix.ENOENT {
 		return fault.Newf(fault.NotFound, "check the name of the volume or path", "there is no %.300q in %s to capture", name, root.Name())
 	}
@@ -99,7 +100,7 @@ func (w *walker) node(folderFD int, name, path string, stat *unix.Stat_t) error 
 // folder visits a folder and what is in it. When an entry comes, goes or is
 // replaced meanwhile, its times change.
 func (w *walker) folder(n node) error {
-	fd, err := openAt(n.folder, n.name, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := tree.Open(n.folder, n.name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return captureFailed(n.path, err)
 	}
@@ -122,7 +123,7 @@ func (w *walker) folder(n node) error {
 		if w.exclude != nil && len(w.exclude.Match(path[w.base:])) > 0 {
 			continue
 		}
-		stat, err := statAt(fd, name)
+		stat, err := tree.Stat(fd, name)
 		if err != nil {
 			return captureFailed(path, err)
 		}
@@ -135,8 +136,8 @@ func (w *walker) folder(n node) error {
 
 // unchanged fails when what is open is not what the walk saw.
 func unchanged(n node, fd int) error {
-	var now unix.Stat_t
-	if err := retry(func() error { return unix.Fstat(fd, &now) }); err != nil {
+	now, err := tree.StatOpen(fd)
+	if err != nil {
 		return captureFailed(n.path, err)
 	}
 	saw := n.stat
@@ -144,4 +145,26 @@ func unchanged(n node, fd int) error {
 		return changed(n.path)
 	}
 	return nil
+}
+
+// extentsOf lists what of a file holds data, as far as a bundle can tell.
+func extentsOf(fd int, stat *unix.Stat_t) (extents []tree.Extent, sparse bool, err error) {
+	extents, sparse, err = tree.Extents(fd, stat)
+	return thin(extents), sparse, err
+}
+
+// thin stores the smallest holes when there are more than a bundle can tell of.
+func thin(extents []tree.Extent) []tree.Extent {
+	for least := int64(8 << 10); len(extents) > maxExtents; least *= 2 {
+		kept := extents[:1]
+		for _, e := range extents[1:] {
+			if last := &kept[len(kept)-1]; e.Offset-last.End() < least {
+				last.Length = e.End() - last.Offset
+			} else {
+				kept = append(kept, e)
+			}
+		}
+		extents = kept
+	}
+	return extents
 }

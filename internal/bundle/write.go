@@ -16,6 +16,7 @@ import (
 
 	"homelab/internal/fault"
 	"homelab/internal/hint"
+	"homelab/internal/tree"
 )
 
 // Order says what a bundle is to hold.
@@ -119,7 +120,7 @@ func (w *writer) measure() error {
 			}
 			h := header{size: n.stat.Size}
 			if n.stat.Blocks*512 < n.stat.Size {
-				fd, err := openAt(n.folder, n.name, unix.O_RDONLY)
+				fd, err := tree.Open(n.folder, n.name, unix.O_RDONLY)
 				if err != nil {
 					return captureFailed(n.path, err)
 				}
@@ -259,9 +260,9 @@ func (w *writer) entry(n node) (*header, error) {
 		return h, w.file(n, h)
 	case symlink:
 		h.mode = 0o777
-		h.link, err = readLinkAt(n.folder, n.name)
+		h.link, err = tree.ReadLink(n.folder, n.name)
 	case folder:
-		h.xattrs, err = xattrsOf(n.open)
+		h.xattrs, err = tree.Xattrs(n.open)
 	}
 	if err != nil {
 		return nil, captureFailed(n.path, err)
@@ -275,7 +276,7 @@ func (w *writer) entry(n node) (*header, error) {
 }
 
 func (w *writer) file(n node, h *header) error {
-	fd, err := openAt(n.folder, n.name, unix.O_RDONLY)
+	fd, err := tree.Open(n.folder, n.name, unix.O_RDONLY)
 	if err != nil {
 		return captureFailed(n.path, err)
 	}
@@ -285,7 +286,7 @@ func (w *writer) file(n node, h *header) error {
 	}
 	h.size = n.stat.Size
 	if h.extents, h.sparse, err = extentsOf(fd, n.stat); err == nil {
-		h.xattrs, err = xattrsOf(fd)
+		h.xattrs, err = tree.Xattrs(fd)
 	}
 	if err != nil {
 		return captureFailed(n.path, err)
@@ -308,17 +309,13 @@ func (w *writer) file(n node, h *header) error {
 }
 
 // copy writes what an extent of an open file holds.
-func (w *writer) copy(path string, fd int, e extent) error {
-	for at := e.offset; at < e.end(); {
+func (w *writer) copy(path string, fd int, e tree.Extent) error {
+	for at := e.Offset; at < e.End(); {
 		if err := w.ctx.Err(); err != nil {
 			return err
 		}
-		part := w.buffer[:min(int64(len(w.buffer)), e.end()-at)]
-		var n int
-		err := retry(func() (err error) {
-			n, err = unix.Pread(fd, part, at)
-			return err
-		})
+		part := w.buffer[:min(int64(len(w.buffer)), e.End()-at)]
+		n, err := tree.ReadAt(fd, part, at)
 		if err != nil {
 			return captureFailed(path, err)
 		}

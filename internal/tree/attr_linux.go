@@ -1,4 +1,4 @@
-package bundle
+package tree
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// xattrsOf reads the extended attributes of what is open.
-func xattrsOf(fd int) ([]xattr, error) {
+// Xattrs reads the extended attributes of what is open.
+func Xattrs(fd int) ([]Xattr, error) {
 	list, err := whole(func(into []byte) (int, error) { return unix.Flistxattr(fd, into) })
 	if errors.Is(err, unix.ENOTSUP) || err == nil && len(list) == 0 {
 		return nil, nil
@@ -19,16 +19,16 @@ func xattrsOf(fd int) ([]xattr, error) {
 	}
 	names := strings.Split(strings.TrimSuffix(string(list), "\x00"), "\x00")
 	slices.Sort(names)
-	var found []xattr
+	var found []Xattr
 	for _, name := range names {
-		if !isCaptured(name) {
+		if !IsCaptured(name) {
 			continue
 		}
 		value, err := whole(func(into []byte) (int, error) { return unix.Fgetxattr(fd, name, into) })
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, xattr{name, string(value)})
+		found = append(found, Xattr{name, string(value)})
 	}
 	return found, nil
 }
@@ -48,10 +48,10 @@ func whole(ask func([]byte) (int, error)) ([]byte, error) {
 	}
 }
 
-func setXattr(fd int, x xattr) error { return unix.Fsetxattr(fd, x.name, []byte(x.value), 0) }
+func SetXattr(fd int, x Xattr) error { return unix.Fsetxattr(fd, x.Name, []byte(x.Value), 0) }
 
-// dropACL takes away what a folder would hand on to everything in it.
-func dropACL(fd int) error {
+// DropACL takes away what a folder would hand on to everything in it.
+func DropACL(fd int) error {
 	for _, name := range []string{aclDefault, aclAccess} {
 		err := unix.Fremovexattr(fd, name)
 		if err != nil && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) {
@@ -61,5 +61,5 @@ func dropACL(fd int) error {
 	return nil
 }
 
-// syncAll waits until everything of the file system is on the disk.
-func syncAll(fd int) error { return unix.Syncfs(fd) }
+// SyncAll waits until everything of the file system is on the disk.
+func SyncAll(fd int) error { return unix.Syncfs(fd) }
