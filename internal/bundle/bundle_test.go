@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -15,7 +16,10 @@ import (
 
 	"homelab/internal/bundle"
 	"homelab/internal/fault"
+	"homelab/internal/tree/treetest"
 )
+
+var created = time.Date(2026, 3, 4, 5, 6, 7, 8, time.UTC)
 
 // root opens a folder until the test ends.
 func root(t *testing.T, path string) *os.Root {
@@ -74,10 +78,10 @@ func extract(t *testing.T, data []byte, into string, x bundle.Extraction, trust 
 
 func TestEverythingComesBack(t *testing.T) {
 	tree, into := t.TempDir(), t.TempDir()
-	nasty(t, tree)
-	want := attributesOf(t, tree)
-	beyond(t, tree)
-	times(t, tree, 1_300_000_000, 20)
+	treetest.Nasty(t, tree)
+	want := treetest.Read(t, tree)
+	treetest.Beyond(t, tree)
+	treetest.Times(t, tree, 1_300_000_000, 20)
 	data, written := write(t, order(t, tree))
 
 	report, err := verify(t, data, bundle.Trust{})
@@ -93,7 +97,7 @@ func TestEverythingComesBack(t *testing.T) {
 	extracted, err := extract(t, data, into, bundle.Extraction{Privileged: true, Sync: true}, bundle.Trust{})
 	require.NoError(t, err)
 	assert.Equal(t, bundle.Extracted{Report: *report, Placed: report.Entries}, *extracted)
-	got := attributesOf(t, filepath.Join(into, "0"))
+	got := treetest.Read(t, filepath.Join(into, "0"))
 	for path, a := range want {
 		assert.Equal(t, a, got[path], "%q", path)
 		delete(got, path)
@@ -103,28 +107,28 @@ func TestEverythingComesBack(t *testing.T) {
 	again, _ := write(t, order(t, filepath.Join(into, "0")))
 	reread, err := verify(t, again, bundle.Trust{})
 	require.NoError(t, err)
-	assert.Equal(t, want, attributesOf(t, filepath.Join(into, "0")), "reading changes nothing")
+	assert.Equal(t, want, treetest.Read(t, filepath.Join(into, "0")), "reading changes nothing")
 	assert.Equal(t, report.Totals.Bytes, reread.Totals.Bytes)
 }
 
 func TestPrivilegesAreStripped(t *testing.T) {
 	tree, into := t.TempDir(), t.TempDir()
-	nasty(t, tree)
+	treetest.Nasty(t, tree)
 	data, _ := write(t, order(t, tree))
 	extracted, err := extract(t, data, into, bundle.Extraction{}, bundle.Trust{})
 	require.NoError(t, err)
 	assert.Equal(t, int64(3), extracted.Stripped)
-	got := attributesOf(t, filepath.Join(into, "0"))
-	assert.Equal(t, uint32(unix.S_IFREG|0o755), got["modes/setuid"].mode)
-	assert.Equal(t, uint32(unix.S_IFREG|0o755), got["modes/setgid"].mode)
-	assert.Equal(t, uint32(unix.S_IFDIR|0o3777), got["modes"].mode, "on a folder they mean something else")
-	assert.NotContains(t, got["xattrs"].xattrs, "security.capability")
-	assert.Contains(t, got["xattrs"].xattrs, "user.mime")
+	got := treetest.Read(t, filepath.Join(into, "0"))
+	assert.Equal(t, uint32(unix.S_IFREG|0o755), got["modes/setuid"].Mode)
+	assert.Equal(t, uint32(unix.S_IFREG|0o755), got["modes/setgid"].Mode)
+	assert.Equal(t, uint32(unix.S_IFDIR|0o3777), got["modes"].Mode, "on a folder they mean something else")
+	assert.NotContains(t, got["xattrs"].Xattrs, "security.capability")
+	assert.Contains(t, got["xattrs"].Xattrs, "user.mime")
 }
 
 func TestSameTreeSameBundle(t *testing.T) {
 	tree := t.TempDir()
-	nasty(t, tree)
+	treetest.Nasty(t, tree)
 	one, _ := write(t, order(t, tree))
 	two, _ := write(t, order(t, tree))
 	assert.Equal(t, one, two)
@@ -157,7 +161,7 @@ func TestManifestTellsWhatIsInside(t *testing.T) {
 	into := t.TempDir()
 	_, err = extract(t, data, into, bundle.Extraction{}, bundle.Trust{})
 	require.NoError(t, err)
-	assert.Equal(t, attributesOf(t, filepath.Join(file, "one.conf")), attributesOf(t, filepath.Join(into, "1")), "an item that is a file")
+	assert.Equal(t, treetest.Read(t, filepath.Join(file, "one.conf")), treetest.Read(t, filepath.Join(into, "1")), "an item that is a file")
 	assert.NoFileExists(t, filepath.Join(into, "0/a.tmp"))
 	assert.NoDirExists(t, filepath.Join(into, "0/cache"))
 }
@@ -166,18 +170,18 @@ func TestItemsGoWhereTheyAreSent(t *testing.T) {
 	one, two := t.TempDir(), t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(one, "1"), nil, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(two, "2"), nil, 0o600))
-	times(t, two, 1000, 1)
+	treetest.Times(t, two, 1000, 1)
 	data, _ := write(t, order(t, one, two))
 	r, err := bundle.Open(bytes.NewReader(data), bundle.Trust{})
 	require.NoError(t, err)
 	defer r.Close()
 	into := t.TempDir()
-	require.NoError(t, unix.Setxattr(into, "system.posix_acl_default", acl(99), 0))
+	require.NoError(t, unix.Setxattr(into, "system.posix_acl_default", treetest.ACL(99), 0))
 	extracted, err := r.Extract(t.Context(), bundle.Extraction{Targets: []bundle.Target{{}, {Root: root(t, into), Name: "."}}})
 	require.NoError(t, err)
 	assert.Equal(t, int64(2), extracted.Placed)
 	assert.Equal(t, int64(4), extracted.Entries)
-	assert.Equal(t, attributesOf(t, two), attributesOf(t, into), "into the folder itself, without what it would hand on")
+	assert.Equal(t, treetest.Read(t, two), treetest.Read(t, into), "into the folder itself, without what it would hand on")
 }
 
 func TestTargetsAreCheckedBeforeTheFirstByte(t *testing.T) {
@@ -195,13 +199,13 @@ func TestTargetsAreCheckedBeforeTheFirstByte(t *testing.T) {
 		into := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(into, "taken"), []byte("old"), 0o600))
 		require.NoError(t, os.Symlink("nowhere", filepath.Join(into, "dangles")))
-		before := attributesOf(t, into)
+		before := treetest.Read(t, into)
 		r, err := bundle.Open(bytes.NewReader(data), bundle.Trust{})
 		require.NoError(t, err)
 		target := root(t, into)
 		_, err = r.Extract(t.Context(), bundle.Extraction{Targets: []bundle.Target{{target, "good"}, {target, name}}})
 		assert.Equal(t, want, fault.CodeOf(err), "%q: %v", name, err)
-		assert.Equal(t, before, attributesOf(t, into))
+		assert.Equal(t, before, treetest.Read(t, into))
 		r.Close()
 	}
 }

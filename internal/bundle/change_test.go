@@ -15,6 +15,7 @@ import (
 
 	"homelab/internal/bundle"
 	"homelab/internal/fault"
+	"homelab/internal/tree/treetest"
 )
 
 // What changes while it is captured is a conflict that names it, and no bundle.
@@ -73,8 +74,8 @@ func TestChangesWhileCapturing(t *testing.T) {
 // settle gives a tree times of the past, as it has when nobody writes: within a
 // tick of the clock a file system shows no change.
 func settle(t *testing.T, tree string) {
-	for path := range attributesOf(t, tree) {
-		times(t, filepath.Join(tree, path), 1_000_000_000, 0)
+	for path := range treetest.Read(t, tree) {
+		treetest.Times(t, filepath.Join(tree, path), 1_000_000_000, 0)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"homelab/internal/bundle"
 	"homelab/internal/fault"
+	"homelab/internal/tree/treetest"
 )
 
 // sealedBundle is a bundle of several frames, and the key that opens it.
@@ -29,7 +30,7 @@ func sealedBundle(t *testing.T, encrypted bool) ([]byte, bundle.Trust) {
 	for _, name := range []string{"a", "b", "c"} {
 		require.NoError(t, os.WriteFile(filepath.Join(tree, name), []byte(strings.Repeat(name, 1000)), 0o600))
 	}
-	sparse(t, filepath.Join(tree, "sparse"), 1<<20, 8192)
+	treetest.Sparse(t, filepath.Join(tree, "sparse"), 1<<20, 8192)
 	o := order(t, tree)
 	var trust bundle.Trust
 	if encrypted {

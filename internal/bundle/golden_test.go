@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"homelab/internal/bundle"
+	"homelab/internal/tree/treetest"
 )
 
 // Bundles of all versions can be read for ever. What is in testdata was written
@@ -41,7 +42,7 @@ func TestGoldenBundles(t *testing.T) {
 			tree := t.TempDir()
 			require.NoError(t, unix.Rmdir(tree))
 			goldenTree(t, tree)
-			assert.Equal(t, attributesOf(t, tree), attributesOf(t, filepath.Join(into, "0")))
+			assert.Equal(t, treetest.Read(t, tree), treetest.Read(t, filepath.Join(into, "0")))
 		})
 	}
 }
@@ -65,8 +66,8 @@ chown -h 1000:100 hello link
 chown 4294967294:70000 sub
 `)
 	require.NoError(t, unix.Setxattr(filepath.Join(tree, "hello"), "user.key", []byte("value"), 0))
-	for path := range attributesOf(t, tree) {
-		times(t, filepath.Join(tree, path), 1_600_000_000, 123_456_789)
+	for path := range treetest.Read(t, tree) {
+		treetest.Times(t, filepath.Join(tree, path), 1_600_000_000, 123_456_789)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"homelab/internal/bundle"
 	"homelab/internal/fault"
+	"homelab/internal/tree/treetest"
 )
 
 // shell runs what a person would type.
@@ -45,7 +46,7 @@ func content(t *testing.T, path string) []byte {
 // A person with age, zstd and tar gets everything back, and can check it.
 func TestByHand(t *testing.T) {
 	tree, work := t.TempDir(), t.TempDir()
-	nasty(t, tree)
+	treetest.Nasty(t, tree)
 	key := keygen(t, "ed25519")
 	shell(t, work, "age-keygen -o key.txt 2>key.log && age-keygen -y key.txt >key.pub")
 	recipient, err := bundle.ParseRecipient(string(content(t, filepath.Join(work, "key.pub"))))
@@ -63,7 +64,7 @@ func TestByHand(t *testing.T) {
 	for line := range strings.Lines(said) {
 		assert.Regexp(t, `implausibly old time stamp|in the future`, line, "tar has nothing else to complain of")
 	}
-	want, got := attributesOf(t, tree), attributesOf(t, filepath.Join(work, "restored/items/0"))
+	want, got := treetest.Read(t, tree), treetest.Read(t, filepath.Join(work, "restored/items/0"))
 	for path, a := range want {
 		assert.Equal(t, a, got[path], "%q", path)
 		delete(got, path)

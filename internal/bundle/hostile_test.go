@@ -14,6 +14,7 @@ import (
 
 	"homelab/internal/bundle"
 	"homelab/internal/fault"
+	"homelab/internal/tree/treetest"
 )
 
 type entries = []bundle.Forged
@@ -154,10 +155,10 @@ func refused(t *testing.T, data []byte, want string) {
 	into := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(into, "target"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(into, "outside"), []byte("untouched"), 0o600))
-	before := attributesOf(t, into)
+	before := treetest.Read(t, into)
 	_, err = extract(t, data, filepath.Join(into, "target"), bundle.Extraction{Privileged: true}, bundle.Trust{})
 	require.ErrorContains(t, err, want)
-	after := attributesOf(t, into)
+	after := treetest.Read(t, into)
 	for path := range after {
 		if path != "target" && strings.HasPrefix(path, "target") {
 			delete(after, path)

@@ -1,4 +1,6 @@
-package bundle_test
+// Package treetest makes trees with everything that is easily lost, and reads what
+// trees have, for tests.
+package treetest
 
 import (
 	"crypto/sha256"
@@ -6,34 +8,33 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
 
-// attributes is everything that a bundle keeps of an entry.
-type attributes struct {
-	mode    uint32
-	uid     uint32
-	gid     uint32
-	mtime   string
-	size    int64
-	content string // of a file its digest, of a link its target
-	same    string // the first path of the same file, if it has several
-	holes   string // of a sparse file where its data is
-	xattrs  map[string]string
+// Attributes is everything that is kept of an entry.
+type Attributes struct {
+	Mode     uint32
+	UID, GID uint32
+	Time     string // of its last change
+	Size     int64
+	Content  string // of a file its digest, of a link its target
+	Same     string // the first path of the same file, if it has several
+	Holes    string // of a sparse file where its data is
+	Xattrs   map[string]string
 }
 
-// attributesOf reads a tree.
-func attributesOf(t *testing.T, root string) map[string]attributes {
+// Read reads a tree.
+func Read(t *testing.T, root string) map[string]Attributes {
 	t.Helper()
-	all, names := map[string]attributes{}, map[uint64]string{}
+	all, names := map[string]Attributes{}, map[uint64]string{}
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -46,22 +47,22 @@ func attributesOf(t *testing.T, root string) map[string]attributes {
 		if err := unix.Lstat(path, &stat); err != nil {
 			return err
 		}
-		a := attributes{
-			mode: uint32(stat.Mode), uid: stat.Uid, gid: stat.Gid, mtime: fmt.Sprint(stat.Mtim.Sec, ".", stat.Mtim.Nsec),
-			xattrs: xattrsOf(t, path),
+		a := Attributes{
+			Mode: uint32(stat.Mode), UID: stat.Uid, GID: stat.Gid, Time: fmt.Sprint(stat.Mtim.Sec, ".", stat.Mtim.Nsec),
+			Xattrs: xattrsOf(t, path),
 		}
 		switch entry.Type() {
 		case 0:
-			a.size, a.holes = stat.Size, holesOf(t, path, &stat)
-			a.content = digestOf(t, path, a.holes)
+			a.Size, a.Holes = stat.Size, holesOf(t, path, &stat)
+			a.Content = digestOf(t, path, a.Holes)
 			if first, known := names[stat.Ino]; known && stat.Nlink > 1 {
-				a.same = first
+				a.Same = first
 			}
 			if names[stat.Ino] == "" {
 				names[stat.Ino] = relative
 			}
 		case fs.ModeSymlink:
-			a.content, err = os.Readlink(path)
+			a.Content, err = os.Readlink(path)
 		}
 		all[relative] = a
 		return err
@@ -130,8 +131,8 @@ func digestOf(t *testing.T, path, holes string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// nasty fills a folder with everything that is easily lost.
-func nasty(t *testing.T, root string) {
+// Nasty fills a folder with everything that is easily lost.
+func Nasty(t *testing.T, root string) {
 	t.Helper()
 	write := func(name, content string) string {
 		path := filepath.Join(root, name)
@@ -169,26 +170,26 @@ func nasty(t *testing.T, root string) {
 	require.NoError(t, unix.Setxattr(attributed, "user.a=b%3D", []byte("\x00\n=\xff"), 0))
 	require.NoError(t, unix.Setxattr(attributed, "security.capability", capabilities(), 0))
 	require.NoError(t, unix.Setxattr(filepath.Join(root, "a"), "user.folder", []byte("y"), 0))
-	require.NoError(t, unix.Setxattr(write("acl/file", "acl"), "system.posix_acl_access", acl(1234), 0))
-	require.NoError(t, unix.Setxattr(filepath.Join(root, "acl"), "system.posix_acl_default", acl(4321), 0))
+	require.NoError(t, unix.Setxattr(write("acl/file", "acl"), "system.posix_acl_access", ACL(1234), 0))
+	require.NoError(t, unix.Setxattr(filepath.Join(root, "acl"), "system.posix_acl_default", ACL(4321), 0))
 
-	sparse(t, filepath.Join(root, "sparse"), 1<<20, 0, 256<<10, 700<<10)
-	sparse(t, filepath.Join(root, "hole-only"), 1<<20)
-	sparse(t, filepath.Join(root, "hole-at-start"), 1<<20, 1<<20-4096)
-	sparse(t, filepath.Join(root, "nine-gigabytes-\xe9-"+strings.Repeat("s", 100)), 9<<30+5, 4096, 8<<30+8192)
+	Sparse(t, filepath.Join(root, "sparse"), 1<<20, 0, 256<<10, 700<<10)
+	Sparse(t, filepath.Join(root, "hole-only"), 1<<20)
+	Sparse(t, filepath.Join(root, "hole-at-start"), 1<<20, 1<<20-4096)
+	Sparse(t, filepath.Join(root, "nine-gigabytes-\xe9-"+strings.Repeat("s", 100)), 9<<30+5, 4096, 8<<30+8192)
 
 	require.NoError(t, os.MkdirAll(filepath.Join(root, "void/void"), 0o700))
-	times(t, filepath.Join(root, "plain.txt"), 1_600_000_000, 123_456_789)
-	times(t, filepath.Join(root, "a"), 1_500_000_000, 1)
-	times(t, filepath.Join(root, "empty"), -2, 500_000_000)
-	times(t, filepath.Join(root, "void/void"), 10_000_000_000, 0)
-	times(t, filepath.Join(root, "void"), 0, 0)
-	times(t, filepath.Join(root, "link"), 1_400_000_000, 999_999_999)
-	times(t, root, 1_300_000_000, 20)
+	Times(t, filepath.Join(root, "plain.txt"), 1_600_000_000, 123_456_789)
+	Times(t, filepath.Join(root, "a"), 1_500_000_000, 1)
+	Times(t, filepath.Join(root, "empty"), -2, 500_000_000)
+	Times(t, filepath.Join(root, "void/void"), 10_000_000_000, 0)
+	Times(t, filepath.Join(root, "void"), 0, 0)
+	Times(t, filepath.Join(root, "link"), 1_400_000_000, 999_999_999)
+	Times(t, root, 1_300_000_000, 20)
 }
 
-// beyond adds what is noted only.
-func beyond(t *testing.T, root string) {
+// Beyond adds what is noted only.
+func Beyond(t *testing.T, root string) {
 	require.NoError(t, unix.Mkfifo(filepath.Join(root, "fifo"), 0o600))
 	require.NoError(t, unix.Mknod(filepath.Join(root, "null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
 	socket, err := net.Listen("unix", filepath.Join(root, "socket"))
@@ -196,8 +197,8 @@ func beyond(t *testing.T, root string) {
 	t.Cleanup(func() { socket.Close() })
 }
 
-// sparse makes a file of a size with a block of data at each offset.
-func sparse(t *testing.T, path string, size int64, offsets ...int64) {
+// Sparse makes a file of a size with a block of data at each offset.
+func Sparse(t *testing.T, path string, size int64, offsets ...int64) {
 	f, err := os.Create(path)
 	require.NoError(t, err)
 	defer f.Close()
@@ -209,13 +210,13 @@ func sparse(t *testing.T, path string, size int64, offsets ...int64) {
 	require.NoError(t, f.Sync())
 }
 
-func times(t *testing.T, path string, sec, nsec int64) {
+func Times(t *testing.T, path string, sec, nsec int64) {
 	at := unix.Timespec{Sec: sec, Nsec: nsec}
 	require.NoError(t, unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW))
 }
 
-// acl lets a user read: see posix_acl_xattr.h of Linux.
-func acl(user uint32) []byte {
+// ACL lets a user read: see posix_acl_xattr.h of Linux.
+func ACL(user uint32) []byte {
 	text := binary.LittleEndian.AppendUint32(nil, 2)
 	const none = 0xffffffff
 	for _, e := range []struct {
@@ -236,4 +237,40 @@ func capabilities() []byte {
 	return append(text, make([]byte, 12)...)
 }
 
-var created = time.Date(2026, 3, 4, 5, 6, 7, 8, time.UTC)
+// Grow fills a folder at random. Its names sort in ways that a slash does not.
+func Grow(t *testing.T, random *rand.Rand, folder string, depth int) {
+	var files []string
+	for range random.IntN(6) {
+		name := make([]byte, 1+random.IntN(3))
+		for i := range name {
+			name[i] = "ab.-\xff\x01~ 0"[random.IntN(9)]
+		}
+		path := filepath.Join(folder, string(name))
+		if _, err := os.Lstat(path); err == nil || string(name) == "." || string(name) == ".." {
+			continue
+		}
+		switch kind := random.IntN(6); {
+		case kind == 0 && depth > 0:
+			require.NoError(t, os.Mkdir(path, 0o700))
+			Grow(t, random, path, depth-1)
+		case kind == 1:
+			require.NoError(t, os.Symlink(fmt.Sprint("../", random.IntN(9)), path))
+		case kind == 2 && len(files) > 0:
+			require.NoError(t, os.Link(files[random.IntN(len(files))], path))
+			continue
+		case kind == 3:
+			Sparse(t, path, random.Int64N(1<<20), random.Int64N(1<<20))
+			files = append(files, path)
+		default:
+			content := make([]byte, random.IntN(3000)>>random.IntN(12))
+			require.NoError(t, os.WriteFile(path, content, 0o600))
+			files = append(files, path)
+		}
+		require.NoError(t, unix.Lchown(path, random.IntN(1<<22), random.IntN(1<<22)))
+		if info, err := os.Lstat(path); err == nil && info.Mode().Type() != os.ModeSymlink {
+			require.NoError(t, unix.Chmod(path, uint32(random.IntN(1<<12))|0o700))
+		}
+		Times(t, path, random.Int64N(1<<33), random.Int64N(1e9))
+	}
+	Times(t, folder, random.Int64N(1<<33), random.Int64N(1e9))
+}

@@ -1,0 +1,29 @@
+package tree
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stamps says whether every write to a file of this file system gives it a new
+// time before it returns, also a write through a memory map, if it is the first
+// to its page since the last sync. It is known of these; tmpfs does not do it, NFS
+// and FUSE hear late of what others write, overlayfs depends on what is below.
+func Stamps(fd int) bool {
+	var stat unix.Statfs_t
+	if err := Retry(func() error { return unix.Fstatfs(fd, &stat) }); err != nil {
+		return false
+	}
+	return slices.Contains([]int64{unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC}, int64(stat.Type))
+}
+
+// Punch makes a part of a file a hole; what is behind its end stays as it is.
+func Punch(fd int, e Extent) error {
+	return Retry(func() error {
+		return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, e.Offset, e.Length)
+	})
+}
+
+// RemoveXattr takes an attribute away.
+func RemoveXattr(fd int, name string) error { return unix.Fremovexattr(fd, name) }

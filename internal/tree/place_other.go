@@ -1,0 +1,14 @@
+//go:build !linux
+
+package tree
+
+import "golang.org/x/sys/unix"
+
+// Stamps is known of no file system of other systems.
+func Stamps(int) bool { return false }
+
+// Punch cannot.
+func Punch(int, Extent) error { return unix.ENOTSUP }
+
+// RemoveXattr has nothing to remove: none are found here.
+func RemoveXattr(int, string) error { return unix.ENOTSUP }
