@@ -44,18 +44,20 @@ var floors = map[string]floor{
 
 	"registry":        {1, "the vocabulary that everything above speaks"},
 	"internal/bundle": {1, "knows files and archives, nothing of services, engines or stores"},
+	"internal/mirror": {1, "knows trees and streams, nothing of services, engines or how a stream gets there"},
 
-	"internal/strictjson": {0, "knows JSON, not what it says"},
-	"internal/hint":       {0, "knows paths, not what they are for"},
-	"internal/image":      {0, "knows images, not who makes or takes them"},
-	"internal/durable":    {0, "writes bytes, knows nothing of them"},
-	"internal/cache":      {0, "keeps bytes, knows nothing of them"},
-	"internal/nar":        {0, "knows trees, not whose they are"},
-	"internal/tree":       {0, "knows entries of folders, not where they come from or go"},
-	"internal/command":    {0, "runs commands for every adapter"},
-	"internal/fault":      {0, "the error value of every floor"},
-	"internal/lazy":       {0, "puts off work, knows nothing of it"},
-	"schemas":             {0, "embedded bytes"},
+	"internal/strictjson":    {0, "knows JSON, not what it says"},
+	"internal/hint":          {0, "knows paths, not what they are for"},
+	"internal/image":         {0, "knows images, not who makes or takes them"},
+	"internal/durable":       {0, "writes bytes, knows nothing of them"},
+	"internal/cache":         {0, "keeps bytes, knows nothing of them"},
+	"internal/nar":           {0, "knows trees, not whose they are"},
+	"internal/tree":          {0, "knows entries of folders, not where they come from or go"},
+	"internal/tree/treetest": {0, "trees for tests"},
+	"internal/command":       {0, "runs commands for every adapter"},
+	"internal/fault":         {0, "the error value of every floor"},
+	"internal/lazy":          {0, "puts off work, knows nothing of it"},
+	"schemas":                {0, "embedded bytes"},
 }
 
 // siblings are the imports within a floor that are allowed.

@@ -1,0 +1,157 @@
+package mirror
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"homelab/internal/fault"
+	"homelab/internal/hint"
+)
+
+// Tree is what is copied.
+type Tree struct {
+	Root    *os.Root
+	Name    string   // of a folder or file in Root; empty or ".": Root itself
+	Exclude []string // what of it is left out, spelled like hints
+}
+
+// Source reads a tree and sends it.
+type Source struct {
+	conn    io.ReadWriteCloser
+	in      frameReader
+	out     frameWriter
+	meter   meter
+	trust   trust
+	name    string
+	parent  *os.File  // the folder that the tree is in
+	without *hint.Set // nil: nothing
+	top     *node     // what the sink has; nil: nothing yet
+	failed  error
+}
+
+// NewSource begins a copy. The stream is the source's from then on: a pass that
+// fails closes it.
+func NewSource(conn io.ReadWriteCloser, t Tree) (*Source, error) {
+	s := &Source{conn: conn, name: cmp.Or(t.Name, "."), trust: trust{clock: clock}}
+	if strings.Contains(s.name, "/") || s.name == ".." {
+		return nil, fault.Newf(fault.InvalidArgument, "", "%q is not a name in %s", s.name, t.Root.Name())
+	}
+	if len(t.Exclude) > 0 {
+		set, err := hint.Compile(t.Exclude)
+		if err != nil {
+			return nil, fault.Newf(fault.InvalidArgument, "correct it in the registry", "exclude: %w", err)
+		}
+		s.without = set
+	}
+	parent, err := t.Root.Open(".")
+	if err != nil {
+		return nil, readFailed(t.Root.Name(), err)
+	}
+	s.parent, s.meter.to = parent, conn
+	s.in.from = bufio.NewReader(conn)
+	s.out.to = bufio.NewWriterSize(&s.meter, 4*blockSize)
+	return s, s.out.put(frameHello, []byte(hello))
+}
+
+// Close closes the stream. The sink keeps what it has.
+func (s *Source) Close() error { return errors.Join(s.conn.Close(), s.parent.Close()) }
+
+// Pass sends what has changed, and waits until the sink has applied it. After a
+// failure the copy is of no use, and the source neither.
+//
+// With final, whatever changes meanwhile is a [fault.Conflict].
+func (s *Source) Pass(ctx context.Context, final bool) (*Report, error) {
+	if s.failed != nil {
+		return nil, s.failed
+	}
+	report, err := s.pass(ctx, final)
+	if err != nil {
+		s.failed = err
+		_ = s.conn.Close() // the failure says more
+	}
+	return report, err
+}
+
+// Serve does the passes that the sink asks for, until it closes the stream.
+func (s *Source) Serve(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { _ = s.conn.Close() })()
+	for {
+		var a ask
+		if err := s.in.hear(frameAsk, &a); err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return cmp.Or(ctx.Err(), err)
+		}
+		if _, err := s.Pass(ctx, a.Final); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Source) pass(ctx context.Context, final bool) (*Report, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// Whoever cancels, and a sink that fails, ends a write that waits.
+	defer context.AfterFunc(ctx, func() { _ = s.conn.Close() })()
+	answer := make(chan error, 1)
+	var got applied
+	go func() {
+		err := cut(s.in.hear(frameApplied, &got))
+		if err != nil {
+			cancel(err)
+		}
+		answer <- err
+	}()
+	begun, sent, busy := time.Now(), s.out.sent, s.meter.busy
+	p := &pass{Source: s, final: final, placed: map[inode]placed{}}
+	p.ctx, p.stop = context.WithCancel(ctx)
+	defer p.stop()
+	p.report = Report{Final: final, Noted: []Skipped{}}
+	err := p.run()
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if err == nil {
+		p.report.Seconds = time.Since(begun).Seconds()
+		p.report.Sent = s.out.sent - sent
+		p.report.Send = (s.meter.busy - busy).Seconds()
+		err = s.out.say(frameDone, &p.report)
+	} else if ctx.Err() == nil {
+		_ = s.out.say(frameFailed, tellable(err)) // this failure says more than one of telling it
+	}
+	if err != nil && ctx.Err() == nil {
+		_ = s.conn.Close()
+	}
+	waited := time.Now()
+	theirs := <-answer
+	if cause := context.Cause(ctx); cause != nil {
+		return nil, cause
+	}
+	if err = cmp.Or(err, theirs); err != nil {
+		return nil, err
+	}
+	p.report.Stripped, p.report.Unowned = got.Stripped, got.Unowned
+	p.report.Send += time.Since(waited).Seconds()
+	p.report.Seconds = time.Since(begun).Seconds()
+	return &p.report, nil
+}
+
+// meter is what the stream is written through.
+type meter struct {
+	to   io.Writer
+	busy time.Duration
+}
+
+func (m *meter) Write(data []byte) (int, error) {
+	begun := time.Now()
+	n, err := m.to.Write(data)
+	m.busy += time.Since(begun)
+	return n, err
+}
