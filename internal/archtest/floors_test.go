@@ -32,6 +32,7 @@ var floors = map[string]floor{
 	"internal/engine/dockerhost":        {3, "an adapter: nobody else knows how an engine is reached"},
 	"internal/engine/docker":            {3, "an adapter: nobody else knows the Docker API"},
 	"internal/engine/docker/dockertest": {3, "engines for tests"},
+	"internal/store/dir":                {3, "an adapter: state does not know where its files are"},
 
 	"internal/deploy":            {2, "a domain: it knows an engine of its own making, no adapter"},
 	"internal/rollout":           {2, "a domain: it decides what happens to services, and knows no engine"},
@@ -41,6 +42,9 @@ var floors = map[string]floor{
 	"internal/job":    {2, "a domain: it keeps records of work and knows none"},
 	"internal/plan":   {2, "a domain: it knows the registry and interfaces of its own, no adapter"},
 	"internal/doctor": {2, "a domain: it runs probes and knows none"},
+
+	"internal/state":           {2, "a domain: it knows stores of its own making, no adapter"},
+	"internal/state/statetest": {2, "the suites that every store passes, for tests"},
 
 	"registry":        {1, "the vocabulary that everything above speaks"},
 	"internal/bundle": {1, "knows files and archives, nothing of services, engines or stores"},
@@ -74,6 +78,7 @@ var siblings = []struct{ from, to, why string }{
 	{"internal/deploy", "internal/plan", "what runs is held against what a plan says there is to do"},
 	{"internal/deploy", "internal/build", "what is loaded is what was built"},
 	{"internal/deploy/deploytest", "internal/deploy", "the suite is that of its engine"},
+	{"internal/state/statetest", "internal/state", "the suites are those of its stores"},
 	{"internal/build", "internal/plan", "what is built is what a plan decided"},
 	{"internal/strictjson", "internal/fault", "a name that is not known is answered with near ones"},
 	{"internal/hint", "internal/fault", "a hint that cannot be understood is a fault with its remedy"},
