@@ -126,7 +126,7 @@ let
     backup = optional types.str "For people who make a bundle.";
     restore = optional types.str "For people who restore a bundle.";
     downtimeBudget = optional types.str "Longest acceptable outage; left out: 60s.";
-    stores = list types.str "Where bundles go: an absolute path, s3://bucket/prefix or sftp://user@host/path.";
+    stores = list types.str "Where bundles go: an absolute path, s3://bucket/prefix, sftp://user@host/path or restic:repository.";
     retention = optional retention "Which bundles are kept.";
   };
 

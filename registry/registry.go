@@ -139,7 +139,7 @@ type State struct {
 	Backup         string      `json:"backup,omitempty" jsonschema_description:"For people who make a bundle."`
 	Restore        string      `json:"restore,omitempty" jsonschema_description:"For people who restore a bundle."`
 	DowntimeBudget string      `json:"downtimeBudget,omitempty" jsonschema_description:"Longest acceptable outage; left out: 60s."`
-	Stores         []string    `json:"stores,omitempty" jsonschema_description:"Where bundles go: an absolute path, s3://bucket/prefix or sftp://user@host/path."`
+	Stores         []string    `json:"stores,omitempty" jsonschema_description:"Where bundles go: an absolute path, s3://bucket/prefix, sftp://user@host/path or restic:repository."`
 	Retention      *Retention  `json:"retention,omitempty" jsonschema_description:"Which bundles are kept."`
 }
 

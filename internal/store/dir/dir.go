@@ -54,7 +54,8 @@ func (f *Folder) Put(ctx context.Context, name string, content io.Reader) error 
 	if err != nil {
 		return explain(f.path, err)
 	}
-	err = fill(ctx, temp, content)
+	read := state.NewContent(ctx, content)
+	err = fill(temp, read)
 	if err == nil {
 		err = publish(at, path.Base(temp.Name()), file)
 	}
@@ -63,7 +64,10 @@ func (f *Folder) Put(ctx context.Context, name string, content io.Reader) error 
 	}
 	if err != nil {
 		_ = at.Remove(path.Base(temp.Name())) // else a later Put does
-		if errors.Is(err, fs.ErrExist) {
+		switch {
+		case read.Err != nil:
+			return read.Err
+		case errors.Is(err, fs.ErrExist):
 			return taken(f.path, name)
 		}
 		return explain(f.path, err)
@@ -140,24 +144,15 @@ func isStill(at *os.Root, file *os.File) bool {
 	return err == nil && os.SameFile(open, named)
 }
 
-func fill(ctx context.Context, temp *os.File, content io.Reader) error {
-	buffer := make([]byte, 1<<20)
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := content.Read(buffer)
-		if _, failed := temp.Write(buffer[:n]); failed != nil {
-			return failed
-		}
-		if err == io.EOF {
-			return temp.Sync()
-		}
-		if err != nil {
-			return contentError{err}
-		}
+func fill(temp *os.File, content *state.Content) error {
+	if _, err := io.CopyBuffer(onlyWriter{temp}, content, make([]byte, 1<<20)); err != nil {
+		return err
 	}
+	return temp.Sync()
 }
+
+// onlyWriter keeps a file from choosing a smaller buffer.
+type onlyWriter struct{ io.Writer }
 
 // publish gives a temporary file its name, which must be free, and waits until
 // that lasts.

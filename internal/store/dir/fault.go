@@ -10,11 +10,6 @@ import (
 	"homelab/internal/fault"
 )
 
-// contentError is a failure of what is stored, not of the store.
-type contentError struct{ error }
-
-func (e contentError) Unwrap() error { return e.error }
-
 func taken(path, name string) error {
 	return fault.Newf(fault.Conflict, "nothing is written over what is kept: call again for a new one", "%s has %s already", path, name)
 }
@@ -29,10 +24,7 @@ func (f *Folder) missing(name string, err error) error {
 
 func explain(path string, err error) error {
 	var known *fault.Error
-	var content contentError
 	switch {
-	case errors.As(err, &content):
-		return content.error
 	case errors.As(err, &known), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
