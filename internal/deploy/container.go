@@ -101,6 +101,10 @@ type Containers interface {
 	// Stop asks a container to end, and kills it when it has not after grace; one
 	// that does not run stays as it is.
 	Stop(ctx context.Context, id string, grace time.Duration) error
+	// Pause has a container that runs stand still, and Unpause go on; one that does
+	// already stays as it is.
+	Pause(ctx context.Context, id string) error
+	Unpause(ctx context.Context, id string) error
 	// Remove removes a container that does not run, and keeps its volumes; one
 	// that is gone is no error.
 	Remove(ctx context.Context, id string) error

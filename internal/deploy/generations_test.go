@@ -68,7 +68,7 @@ func TestPausedIsLeftAlone(t *testing.T) {
 		t := y.t
 		y.must("v1")
 		y.must("v2")
-		y.engine.Pause(y.named("web").ID)
+		require.NoError(t, y.engine.Pause(t.Context(), y.named("web").ID))
 		_, err := y.run("v3")
 		assert.Equal(t, fault.Conflict, fault.CodeOf(err))
 		assert.ErrorContains(t, err, "container web is paused")

@@ -69,6 +69,14 @@ func (p patient) Stop(ctx context.Context, id string, grace time.Duration) error
 	return done(ctx, grace+killPatience, func(ctx context.Context) error { return p.Containers.Stop(ctx, id, grace) })
 }
 
+func (p patient) Pause(ctx context.Context, id string) error {
+	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.Pause(ctx, id) })
+}
+
+func (p patient) Unpause(ctx context.Context, id string) error {
+	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.Unpause(ctx, id) })
+}
+
 func (p patient) Remove(ctx context.Context, id string) error {
 	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.Remove(ctx, id) })
 }

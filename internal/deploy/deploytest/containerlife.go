@@ -162,6 +162,34 @@ func (m *Memory) Remove(ctx context.Context, id string) error {
 	return nil
 }
 
+// Pause is part of [deploy.Containers].
+func (m *Memory) Pause(ctx context.Context, id string) error {
+	return m.turn(ctx, id, "pause", deploy.Running, deploy.Paused)
+}
+
+// Unpause is part of [deploy.Containers].
+func (m *Memory) Unpause(ctx context.Context, id string) error {
+	return m.turn(ctx, id, "unpause", deploy.Paused, deploy.Running)
+}
+
+// turn has a container do something else than it does.
+func (m *Memory) turn(ctx context.Context, id, call string, from, to deploy.State) error {
+	unlock, err := m.enter(ctx, call)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	c, err := m.own(id)
+	switch {
+	case err != nil || c.State == to:
+		return err
+	case c.State != from:
+		return refuseAs(fault.Conflict, "container %s is not %s", id, from)
+	}
+	c.State = to
+	return nil
+}
+
 // Rename is part of [deploy.Containers].
 func (m *Memory) Rename(ctx context.Context, id, name string) error {
 	unlock, err := m.enter(ctx, "rename")

@@ -67,13 +67,6 @@ func (m *Memory) Crash() {
 	}
 }
 
-// Pause pauses a container that runs.
-func (m *Memory) Pause(id string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.containers[id].State = deploy.Paused
-}
-
 // End has the program of a container end as soon as it is started, from now on.
 func (m *Memory) End(id string) {
 	m.mu.Lock()

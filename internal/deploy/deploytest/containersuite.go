@@ -53,6 +53,7 @@ func RunContainers(t *testing.T, open func(t *testing.T) deploy.Containers, lab 
 	t.Run("one that is deaf is killed", s.deaf)
 	t.Run("one that ends", s.ends)
 	t.Run("one that is restarted over and over", s.restarts)
+	t.Run("one that stands still", s.pauses)
 	t.Run("health", s.health)
 	t.Run("a program for another processor", s.foreign)
 	t.Run("names", s.names)
@@ -153,6 +154,7 @@ func (s *containerSuite) changes(ctx context.Context, ref string) map[string]err
 	_, _, exec := s.Exec(ctx, ref, []string{"true"})
 	return map[string]error{
 		"start": s.Start(ctx, ref), "stop": s.Stop(ctx, ref, 0), "rename": s.Rename(ctx, ref, "suite-renamed"),
+		"pause": s.Pause(ctx, ref), "unpause": s.Unpause(ctx, ref),
 		"restart": s.SetRestart(ctx, ref, "no"), "exec": exec,
 	}
 }

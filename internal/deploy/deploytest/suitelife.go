@@ -82,6 +82,25 @@ func (s *containerSuite) restarts(t *testing.T) {
 	failed(t, s.SetRestart(t.Context(), id, "sometimes"), fault.Precondition)
 }
 
+func (s *containerSuite) pauses(t *testing.T) {
+	ctx := t.Context()
+	id := s.create(t, s.spec("suite-pauses", "runs"))
+	refusal(t, s.Pause(ctx, id), fault.Conflict, "is not running")
+	require.NoError(t, s.Start(ctx, id))
+	require.NoError(t, s.Unpause(ctx, id), "it goes on already")
+	for range 2 {
+		require.NoError(t, s.Pause(ctx, id))
+		assert.Equal(t, deploy.Paused, s.found(t, id).State)
+	}
+	for range 2 {
+		require.NoError(t, s.Unpause(ctx, id))
+		assert.Equal(t, deploy.Running, s.found(t, id).State)
+	}
+	require.NoError(t, s.Pause(ctx, id))
+	require.NoError(t, s.Stop(ctx, id, 0), "it need not go on to be stopped")
+	refusal(t, s.Unpause(ctx, s.exits(t, id).ID), fault.Conflict, "is not paused")
+}
+
 func (s *containerSuite) health(t *testing.T) {
 	c := s.started(t, s.spec("suite-none", "runs"))
 	assert.Empty(t, c.Health)

@@ -120,6 +120,25 @@ func seconds(d time.Duration) int {
 	return int((max(d, 0) + time.Second - 1) / time.Second)
 }
 
+// Pause is part of [deploy.Containers].
+func (e *Engine) Pause(ctx context.Context, id string) error {
+	return e.turn(ctx, id, "docker pause", deploy.Paused, e.api.ContainerPause)
+}
+
+// Unpause is part of [deploy.Containers].
+func (e *Engine) Unpause(ctx context.Context, id string) error {
+	return e.turn(ctx, id, "docker unpause", deploy.Running, e.api.ContainerUnpause)
+}
+
+// turn has a container do something else than it does.
+func (e *Engine) turn(ctx context.Context, id, doing string, to deploy.State, call func(context.Context, string) error) error {
+	c, err := e.own(ctx, doing, id)
+	if err != nil || c.State == to {
+		return err
+	}
+	return e.trouble(ctx, doing, c, call(ctx, c.ID))
+}
+
 // Remove is part of [deploy.Containers].
 func (e *Engine) Remove(ctx context.Context, id string) error {
 	const doing = "docker rm"

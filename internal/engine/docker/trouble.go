@@ -57,7 +57,7 @@ var troubles = []struct {
 	{words: []string{"gathering device information"}, code: fault.Precondition, hint: "plug the device in, or correct the devices of the service in the registry"},
 	{words: []string{"network "}, and: " not found", code: fault.NotFound, hint: "look what is there: docker network ls; or correct deploy.networks"},
 	{words: []string{"cannot remove a running container", "cannot remove container"}, code: fault.Conflict, hint: "stop it first"},
-	{words: []string{"is not running"}, code: fault.Conflict, hint: "see why it ended: its logs"},
+	{words: []string{"is not running", "is not paused"}, code: fault.Conflict, hint: "see why it ended: its logs"},
 }
 
 // portTaken names the port, which engines of each version word in another way.
