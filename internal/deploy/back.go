@@ -79,7 +79,7 @@ func (r *Runner) works(ctx context.Context, done *restored) error {
 	if done.again == nil {
 		return nil
 	}
-	return done.again.gate(NewGate(registry.Deploy{})).Pass(ctx, r.engine(), done.again.ID)
+	return done.again.Gate(NewGate(registry.Deploy{})).Pass(ctx, r.engine(), done.again.ID)
 }
 
 // patiently does again what an engine did not answer: it may be on its way back, and

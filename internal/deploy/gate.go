@@ -67,9 +67,9 @@ func duration(text string, otherwise time.Duration) time.Duration {
 	return d
 }
 
-// gate is what a container had to pass when it was made, as its label tells; otherwise
+// Gate is what a container had to pass when it was made, as its label tells; otherwise
 // when it does not.
-func (c *Container) gate(otherwise Gate) Gate {
+func (c *Container) Gate(otherwise Gate) Gate {
 	var g Gate
 	if err := json.Unmarshal([]byte(c.Labels[LabelGate]), &g); err != nil || g.Kind == "" || g.Interval <= 0 || g.Timeout <= 0 {
 		return otherwise

@@ -3,8 +3,6 @@ package deploy
 import (
 	"encoding/json"
 	"errors"
-	"io/fs"
-	"os"
 	"time"
 
 	"homelab/internal/durable"
@@ -41,12 +39,14 @@ type Entry struct {
 type Journal struct{ Dir string }
 
 // Write keeps an entry, in place of an earlier one of the same service.
-func (j Journal) Write(e *Entry) error { return place{e.Host, e.Service}.write(j.Dir, e) }
+func (j Journal) Write(e *Entry) error {
+	return durable.Place{Host: e.Host, Service: e.Service}.Write(j.Dir, e)
+}
 
 // Read returns the entry of a service; nil when nothing is under way.
 func (j Journal) Read(host, service string) (*Entry, error) {
-	at := place{host, service}
-	content, err := at.read(j.Dir)
+	at := durable.Place{Host: host, Service: service}
+	content, err := at.Read(j.Dir)
 	if content == nil || err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (j Journal) Read(host, service string) (*Entry, error) {
 		err = errors.New("it is not about that service and host")
 	}
 	if err != nil {
-		return nil, fault.Newf(fault.Internal, "look at it, and at the containers of the service, then remove it", "the journal %s cannot be read: %w", at.file(j.Dir), err)
+		return nil, fault.Newf(fault.Internal, "look at it, and at the containers of the service, then remove it", "the journal %s cannot be read: %w", at.File(j.Dir), err)
 	}
 	return e, nil
 }
@@ -65,9 +65,9 @@ func (j Journal) Read(host, service string) (*Entry, error) {
 // What cannot be read is among the errors, and hides nothing of the others.
 func (j Journal) Entries() ([]Entry, []error) {
 	entries := []Entry{}
-	found, failed := places(j.Dir)
+	found, failed := durable.Places(j.Dir)
 	for _, at := range found {
-		switch e, err := j.Read(at.host, at.service); {
+		switch e, err := j.Read(at.Host, at.Service); {
 		case err != nil:
 			failed = append(failed, err)
 		case e != nil:
@@ -79,8 +79,5 @@ func (j Journal) Entries() ([]Entry, []error) {
 
 // Remove forgets the entry of a service: it is over.
 func (j Journal) Remove(host, service string) error {
-	if err := os.Remove(place{host, service}.file(j.Dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return durable.Explain(err)
-	}
-	return nil
+	return durable.Place{Host: host, Service: service}.Remove(j.Dir)
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"homelab/internal/durable"
 	"homelab/internal/fault"
 )
 
@@ -48,10 +49,14 @@ func RecordOf(host, container string, labels map[string]string, at time.Time) Re
 type Ledger struct{ Dir string }
 
 // Path is the file of a record.
-func (l Ledger) Path(host, service string) string { return place{host, service}.file(l.Dir) }
+func (l Ledger) Path(host, service string) string {
+	return durable.Place{Host: host, Service: service}.File(l.Dir)
+}
 
 // Write keeps a record, in place of an earlier one of the same service.
-func (l Ledger) Write(r Record) error { return place{r.Host, r.Service}.write(l.Dir, r) }
+func (l Ledger) Write(r Record) error {
+	return durable.Place{Host: r.Host, Service: r.Service}.Write(l.Dir, r)
+}
 
 // Read returns the record of a service; nil when there is none. A file that cannot
 // be read is an error, which is no reason to stop: the labels say the same.
@@ -59,8 +64,8 @@ func (l Ledger) Read(host, service string) (*Record, error) {
 	if l.Dir == "" {
 		return nil, nil
 	}
-	at := place{host, service}
-	content, err := at.read(l.Dir)
+	at := durable.Place{Host: host, Service: service}
+	content, err := at.Read(l.Dir)
 	if content == nil || err != nil {
 		return nil, err
 	}
@@ -69,21 +74,21 @@ func (l Ledger) Read(host, service string) (*Record, error) {
 		err = errors.New("it is no record of that service")
 	}
 	if err != nil {
-		return nil, fault.Newf(fault.Internal, "remove it: the next deployment writes it anew", "the record %s cannot be read: %w", at.file(l.Dir), err)
+		return nil, fault.Newf(fault.Internal, "remove it: the next deployment writes it anew", "the record %s cannot be read: %w", at.File(l.Dir), err)
 	}
 	return r, nil
 }
 
 // Any says whether one of some services is on record, on whichever host.
 func (l Ledger) Any(services func(name string) bool) bool {
-	return slices.ContainsFunc(l.places(), func(at place) bool { return services(at.service) })
+	return slices.ContainsFunc(l.places(), func(at durable.Place) bool { return services(at.Service) })
 }
 
 // Records are all records, by host and service, but for those that cannot be read.
 func (l Ledger) Records() []Record {
 	records := []Record{}
 	for _, at := range l.places() {
-		if r, err := l.Read(at.host, at.service); err == nil && r != nil {
+		if r, err := l.Read(at.Host, at.Service); err == nil && r != nil {
 			records = append(records, *r)
 		}
 	}
@@ -91,10 +96,10 @@ func (l Ledger) Records() []Record {
 }
 
 // places are where something is on record. What cannot be read says nothing.
-func (l Ledger) places() []place {
+func (l Ledger) places() []durable.Place {
 	if l.Dir == "" {
 		return nil
 	}
-	found, _ := places(l.Dir)
+	found, _ := durable.Places(l.Dir)
 	return found
 }

@@ -168,7 +168,7 @@ func (r *Runner) Rollback(ctx context.Context, t Target, generation int) (*Switc
 	if c == nil {
 		return nil, fault.Newf(fault.NotFound, "it has "+there.generations(), "%s has no generation %d on host %s", t.Spec.Service, generation, r.Host)
 	}
-	t.Gate = c.gate(t.Gate)
+	t.Gate = c.Gate(t.Gate)
 	e, err := r.entry(ctx, t, there, down)
 	if err != nil {
 		return nil, err

@@ -1,5 +1,5 @@
-// Package durable writes files that a crash leaves whole: the old content or
-// the new one, never a part.
+// Package durable writes files that a crash leaves whole, the old content or the new
+// one and never a part, and takes locks that a crash lets go of.
 package durable
 
 import (

@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,36 +25,7 @@ func (s *Store) claims(ctx context.Context) (unlock func(), err error) {
 			return nil, durable.Explain(err)
 		}
 	}
-	file, err := os.OpenFile(filepath.Join(s.Dir, "claims.lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, durable.Explain(err)
-	}
-	if err := waitFor(ctx, file); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return func() { _ = file.Close() }, nil // nothing was written: it only lets go of the lock
-}
-
-// waitFor takes the lock on a file when nobody has it.
-func waitFor(ctx context.Context, file *os.File) error {
-	for {
-		if err := flock(file, unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the lock %s: %w", file.Name(), context.Cause(ctx))
-		case <-time.After(lockPoll):
-		}
-	}
-}
-
-func flock(file *os.File, how int) error {
-	for {
-		if err := unix.Flock(int(file.Fd()), how); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
+	return durable.Lock(ctx, filepath.Join(s.Dir, "claims.lock"))
 }
 
 // repair settles a job whose process died: whoever can take its lock knows that
@@ -68,7 +37,7 @@ func (s *Store) repair(id string) error {
 	}
 	if err == nil {
 		defer file.Close()
-		err := flock(file, unix.LOCK_EX|unix.LOCK_NB)
+		err := durable.Flock(file, unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil // alive
 		}
@@ -144,7 +113,7 @@ func (s *Store) hold(j *Job, input []byte) (*os.File, error) {
 	if err != nil {
 		return nil, durable.Explain(err)
 	}
-	if err := flock(file, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := durable.Flock(file, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil

@@ -39,12 +39,8 @@ type Store struct {
 // one begins.
 const keep = 100
 
-// How often is looked at what another process may change: a file, and a lock
-// that is held for a moment.
-const (
-	poll     = 150 * time.Millisecond
-	lockPoll = 5 * time.Millisecond
-)
+// poll is how often is looked at what another process may change.
+const poll = 150 * time.Millisecond
 
 // patience is how long the end of a job waits for the lock, which also a job that
 // was canceled needs.

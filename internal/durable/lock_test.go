@@ -1,0 +1,56 @@
+package durable_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/durable"
+	"homelab/internal/fault"
+)
+
+func TestLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	unlock, err := durable.Lock(t.Context(), path)
+	require.NoError(t, err)
+	brief, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer stop()
+	_, err = durable.Lock(brief, path)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.ErrorContains(t, err, path)
+	unlock()
+	unlock, err = durable.Lock(t.Context(), path)
+	require.NoError(t, err)
+	unlock()
+
+	_, err = durable.Lock(t.Context(), filepath.Join(path, "below a file"))
+	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+}
+
+func TestPlaces(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "journal")
+	found, failed := durable.Places(dir)
+	assert.Empty(t, found)
+	assert.Empty(t, failed)
+	web, db := durable.Place{Host: "pi", Service: "web"}, durable.Place{Host: "nas", Service: "db"}
+	for _, p := range []durable.Place{web, db} {
+		content, err := p.Read(dir)
+		require.NoError(t, err)
+		assert.Nil(t, content)
+		require.NoError(t, p.Remove(dir))
+		require.NoError(t, p.Write(dir, p))
+	}
+	content, err := web.Read(dir)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"Host":"pi","Service":"web"}`, string(content))
+	found, failed = durable.Places(dir)
+	assert.Equal(t, []durable.Place{db, web}, found)
+	assert.Empty(t, failed)
+	require.NoError(t, db.Remove(dir))
+	found, _ = durable.Places(dir)
+	assert.Equal(t, []durable.Place{web}, found)
+}
