@@ -139,7 +139,7 @@ let
 
   quiesce = record {
     kind = optional (types.enum [ "none" "stop" "pause" "exec" "http" "dump" "snapshot" ]) "What freezes the service; left out: stop.";
-    preset = optional types.str "A ready-made recipe; this or kind.";
+    preset = optional (types.enum [ "grafana" "home-assistant" "postgresql" "prometheus" "sqlite" ]) "A ready-made recipe; this or kind.";
     freeze = list types.str "exec and dump: command and arguments; http: method and URL.";
     thaw = list types.str "Undoes freeze; dump needs none.";
     timeout = optional types.str "Longest time of a freeze.";

@@ -13,7 +13,6 @@ func (v *validation) quiesce(at strictjson.Path, q *Quiesce) {
 	if q.Kind != "" && q.Preset != "" {
 		v.report(at.Key("preset"), q.Preset, flawf("keep one of them", "a preset brings its own kind"))
 	}
-	v.field(at, "preset", q.Preset, nameFlaw)
 	freeze, thaw := at.Key("freeze"), at.Key("thaw")
 	switch q.Kind {
 	case "exec":

@@ -155,7 +155,7 @@ type StateItem struct {
 // Quiesce makes state consistent while it is captured.
 type Quiesce struct {
 	Kind    string   `json:"kind,omitempty" jsonschema:"enum=none,enum=stop,enum=pause,enum=exec,enum=http,enum=dump,enum=snapshot" jsonschema_description:"What freezes the service; left out: stop."`
-	Preset  string   `json:"preset,omitempty" jsonschema_description:"A ready-made recipe; this or kind."`
+	Preset  string   `json:"preset,omitempty" jsonschema:"enum=grafana,enum=home-assistant,enum=postgresql,enum=prometheus,enum=sqlite" jsonschema_description:"A ready-made recipe; this or kind."`
 	Freeze  []string `json:"freeze,omitempty" jsonschema_description:"exec and dump: command and arguments; http: method and URL."`
 	Thaw    []string `json:"thaw,omitempty" jsonschema_description:"Undoes freeze; dump needs none."`
 	Timeout string   `json:"timeout,omitempty" jsonschema_description:"Longest time of a freeze."`

@@ -36,6 +36,7 @@ var floors = map[string]floor{
 	"internal/store/sftp":               {3, "an adapter: state does not know how a NAS is reached"},
 
 	"internal/deploy":            {2, "a domain: it knows an engine of its own making, no adapter"},
+	"internal/quiesce":           {2, "a domain: it knows what rests and wakes, not what is captured meanwhile"},
 	"internal/rollout":           {2, "a domain: it decides what happens to services, and knows no engine"},
 	"internal/deploy/deploytest": {2, "an engine in memory, for tests"},
 
@@ -76,6 +77,7 @@ var siblings = []struct{ from, to, why string }{
 	{"internal/rollout", "internal/build", "what is deployed is what was built"},
 	{"internal/rollout", "internal/deploy", "what is deployed is compared with what runs"},
 	{"internal/rollout", "internal/plan", "what is deployed is what a plan decided"},
+	{"internal/quiesce", "internal/deploy", "what is put to rest is a container that was deployed"},
 	{"internal/deploy", "internal/plan", "what runs is held against what a plan says there is to do"},
 	{"internal/deploy", "internal/build", "what is loaded is what was built"},
 	{"internal/deploy/deploytest", "internal/deploy", "the suite is that of its engine"},

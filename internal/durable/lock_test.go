@@ -28,7 +28,7 @@ func TestLock(t *testing.T) {
 	unlock()
 
 	_, err = durable.Lock(t.Context(), filepath.Join(path, "below a file"))
-	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+	assert.Equal(t, fault.Conflict, fault.CodeOf(err))
 }
 
 func TestPlaces(t *testing.T) {

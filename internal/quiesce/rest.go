@@ -1,0 +1,164 @@
+package quiesce
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"homelab/internal/deploy"
+	"homelab/internal/durable"
+	"homelab/internal/fault"
+)
+
+// Quiescer puts services of one host to rest. One service is put to rest by one at a
+// time: the caller sees to that.
+type Quiescer struct {
+	Engine  deploy.Containers
+	Host    string
+	Journal Journal
+	// Watch starts a process that outlives this one: when this one ends, or closes
+	// done, and when the limit of the entry is over, it calls [Quiescer.Wake]. Nil:
+	// nobody watches.
+	Watch  func(e *Entry) (done func(), err error)
+	Report func(message string) // may be nil
+}
+
+// Rest is a service that is at rest, until it is woken.
+type Rest struct {
+	q         *Quiescer
+	entry     *Entry // nil: there is nothing to wake
+	container *deploy.Container
+	unwatch   func()
+	began     time.Time
+
+	// Reached is how the service came to rest: the kind of the method; none when it
+	// could not, and the method is tolerant; stop when it did not run anyway.
+	Reached Kind
+	// Problem is why it could not be put to rest, where that is tolerated.
+	Problem error
+}
+
+// Begin puts a service to rest, whose container is c; nil: it has none. It may be
+// at rest for no longer than the limit. After an error it is as it was.
+func (q *Quiescer) Begin(ctx context.Context, service string, c *deploy.Container, m Method, limit time.Duration) (*Rest, error) {
+	r := &Rest{q: q, container: c, unwatch: func() {}, Reached: m.Kind, began: time.Now()}
+	switch {
+	case c == nil || !c.Runs():
+		r.Reached = Stop
+		return r, nil
+	case c.State == deploy.Paused:
+		r.Reached = Pause // by somebody else, who lets it go on
+		return r, nil
+	case m.Kind == None:
+		return r, nil
+	}
+	if err := q.begin(ctx, r, service, m, limit); err != nil {
+		return nil, err
+	}
+	err := q.freeze(ctx, c, m)
+	if err == nil || errors.Is(err, deploy.ErrRefused) { // nothing is on its way any more
+		r.entry.Asked = true
+		err = errors.Join(err, q.Journal.Write(r.entry))
+	}
+	if err == nil {
+		return r, nil
+	}
+	if woken := r.Wake(ctx); woken != nil {
+		return nil, fault.Newf(fault.RollbackFailed, fault.Of(woken).Hint, "%s could not be put to rest (%w), nor woken: %w", service, err, woken)
+	}
+	if m.Tolerant && ctx.Err() == nil {
+		r.Reached, r.Problem = None, err
+		return r, nil
+	}
+	return nil, err
+}
+
+// begin writes the entry, and has it watched.
+func (q *Quiescer) begin(ctx context.Context, r *Rest, service string, m Method, limit time.Duration) error {
+	platform, err := q.Engine.Platform(ctx)
+	if err != nil {
+		return err
+	}
+	e := &Entry{
+		Service: service, Host: q.Host, Container: r.container.ID, Engine: platform.ID, Method: m, Limit: limit,
+		Token: rand.Text(), Begun: time.Now().UTC(),
+	}
+	unlock, err := q.Journal.lock(ctx, q.Host, service)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	before, err := q.Journal.Read(q.Host, service)
+	if err != nil {
+		return err
+	}
+	if before != nil {
+		return fault.Newf(fault.Conflict, "run homelab deploy repair", "%s was put to rest before, and not woken", service)
+	}
+	if err := q.Journal.Write(e); err != nil {
+		return err
+	}
+	r.entry = e
+	if q.Watch == nil {
+		return nil
+	}
+	unwatch, err := q.Watch(e)
+	if err != nil {
+		return fmt.Errorf("start the watchdog of %s: %w", service, removed(q.Journal, e, err))
+	}
+	r.unwatch = unwatch
+	return nil
+}
+
+// removed forgets an entry after err.
+func removed(j Journal, e *Entry, err error) error {
+	if failed := (durable.Place{Host: e.Host, Service: e.Service}).Remove(j.Dir); failed != nil {
+		return fmt.Errorf("%w; %w", err, failed)
+	}
+	return err
+}
+
+// Still fails with [fault.Conflict] unless the service has been at rest since it was
+// put there: somebody may have started it, and the watchdog have woken it.
+func (r *Rest) Still(ctx context.Context) error {
+	if r.entry != nil {
+		e, err := r.q.Journal.Read(r.entry.Host, r.entry.Service)
+		if err != nil {
+			return err
+		}
+		if e == nil || e.Token != r.entry.Token {
+			return fault.Newf(fault.Timeout, "give state.downtimeBudget more time", "%s was woken after %s: that is how long it may be at rest", r.entry.Service, r.entry.Limit)
+		}
+	}
+	if r.container == nil || !r.Reached.rests() {
+		return nil
+	}
+	c, err := r.q.Engine.Container(ctx, r.container.ID)
+	if err != nil {
+		return err
+	}
+	if r.Reached == Stop && (c == nil || !c.Runs() && c.Started.Equal(r.container.Started)) {
+		return nil
+	}
+	if r.Reached != Stop && c != nil && c.State == deploy.Paused && c.Started.Equal(r.container.Started) {
+		return nil
+	}
+	return fault.Newf(fault.Conflict, "see who else works on that host, then try again", "somebody has woken container %s meanwhile", r.container.Name)
+}
+
+// Wake wakes the service, whatever became of ctx, and waits until it is healthy. When
+// it was woken before it does nothing.
+func (r *Rest) Wake(ctx context.Context) error {
+	defer r.unwatch()
+	if r.entry == nil {
+		return nil
+	}
+	_, err := r.q.Wake(context.WithoutCancel(ctx), r.entry.Service, r.entry.Token)
+	r.entry = nil
+	return err
+}
+
+// Seconds is how long ago the service was asked to rest.
+func (r *Rest) Seconds() float64 { return time.Since(r.began).Seconds() }

@@ -1,0 +1,122 @@
+package quiesce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"homelab/internal/deploy"
+	"homelab/internal/durable"
+	"homelab/internal/fault"
+	"homelab/registry"
+)
+
+// An engine that is restarted meanwhile comes back within engineReturns: it is asked
+// every enginePause.
+const (
+	engineReturns = time.Minute
+	enginePause   = time.Second
+)
+
+// Wake wakes a service that was put to rest and not woken: its process ended, or stands
+// still. With a token only of that rest. It says what it did; nothing when there was
+// nothing to wake.
+func (q *Quiescer) Wake(ctx context.Context, service, token string) (string, error) {
+	unlock, err := q.Journal.lock(ctx, q.Host, service)
+	if err != nil {
+		return "", err
+	}
+	e, err := q.Journal.Read(q.Host, service)
+	if err != nil || e == nil || token != "" && e.Token != token {
+		unlock()
+		return "", err
+	}
+	c, what, err := q.patiently(ctx, e)
+	if err == nil {
+		err = durable.Place{Host: e.Host, Service: e.Service}.Remove(q.Journal.Dir)
+	}
+	unlock()
+	if err != nil {
+		f := fault.Of(err)
+		return "", &fault.Error{
+			Code: fault.RollbackFailed, Err: err, Hint: "mend what is in the way, then run homelab deploy repair: it tries again",
+			Message: fmt.Sprintf("%s is at rest (%s), and cannot be woken: %s", e.Service, e.Method.Kind, f.Message),
+		}
+	}
+	if c == nil {
+		return what, nil
+	}
+	if err := c.Gate(deploy.NewGate(registry.Deploy{})).Pass(ctx, q.Engine, c.ID); err != nil {
+		return what, fmt.Errorf("%s was woken: %w", e.Service, err)
+	}
+	return what, nil
+}
+
+// patiently thaws, and does again what an engine did not answer: it may be on its way
+// back.
+func (q *Quiescer) patiently(ctx context.Context, e *Entry) (started *deploy.Container, what string, err error) {
+	for began := time.Now(); ; {
+		started, what, err = q.thaw(ctx, e)
+		code := fault.CodeOf(err)
+		silent := code == fault.EngineUnavailable || code == fault.HostUnreachable || errors.Is(err, context.DeadlineExceeded)
+		if !silent || time.Since(began) >= engineReturns || ctx.Err() != nil {
+			return started, what, err
+		}
+		q.say("waiting for the engine, to wake %s: %v", e.Service, err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(enginePause):
+		}
+	}
+}
+
+// thaw undoes a freeze, as far as it came. It returns the container when it was started.
+func (q *Quiescer) thaw(ctx context.Context, e *Entry) (started *deploy.Container, what string, err error) {
+	ctx, stop := context.WithTimeout(ctx, e.Method.Timeout+callPatience)
+	defer stop()
+	platform, err := q.Engine.Platform(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if platform.ID != e.Engine {
+		return nil, "", fault.Newf(fault.Precondition, "reach the engine that it runs on, or remove "+durable.Place{Host: e.Host, Service: e.Service}.File(q.Journal.Dir)+" when that is gone for good",
+			"%s rests on another engine than host %s leads to now", e.Service, e.Host)
+	}
+	c, err := q.Engine.Container(ctx, e.Container)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case c == nil:
+		return nil, "its container is gone", nil
+	}
+	switch e.Method.Kind {
+	case Stop:
+		return q.start(ctx, e, c)
+	case Pause, Snapshot:
+		if c.State == deploy.Paused {
+			return nil, "it goes on", q.Engine.Unpause(ctx, c.ID)
+		}
+		return nil, "it goes on already", nil
+	}
+	if c.State != deploy.Running {
+		return nil, "it has ended by itself", nil
+	}
+	if len(e.Method.Thaw) == 0 {
+		return nil, "there is nothing to undo", nil
+	}
+	return nil, "it was thawed", q.call(ctx, c, e.Method, e.Method.Thaw)
+}
+
+// start has a container run again. When it is not known whether it was stopped, the
+// request may still be on its way: then it is stopped first, which waits for that.
+func (q *Quiescer) start(ctx context.Context, e *Entry, c *deploy.Container) (*deploy.Container, string, error) {
+	if !e.Asked && c.Runs() {
+		if err := q.Engine.Stop(ctx, c.ID, c.Spec.StopGrace); err != nil {
+			return nil, "", err
+		}
+	} else if c.Runs() {
+		return nil, "it runs already", nil
+	}
+	return c, "it runs again", q.Engine.Start(ctx, c.ID)
+}
