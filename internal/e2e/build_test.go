@@ -30,11 +30,7 @@ func (l *lab) building() *lab { return l.with("HOMELAB_SYSTEM=" + system) }
 // build builds with --json and returns the answer, whatever its exit status.
 func (l *lab) build(args ...string) (build.Report, int) {
 	l.t.Helper()
-	result := l.homelab(append([]string{"build", "--json"}, args...)...)
-	var report build.Report
-	require.NoError(l.t, json.Unmarshal(result.Stdout, &report), "%s", result.Stderr)
-	toolstest.Fits(l.t, "build", result.Stdout)
-	return report, result.Exit
+	return graded[build.Report](l, "build", append([]string{"build"}, args...)...)
 }
 
 // unique is a line that no other run writes, so that there is something to build.

@@ -17,21 +17,23 @@ import (
 	"homelab/internal/job"
 	"homelab/internal/plan"
 	"homelab/internal/rollout"
-	"homelab/tools/toolstest"
 )
 
-// onPi is a lab whose services run on an engine that is reached through ssh, and the
-// socket of that.
-func onPi(t *testing.T) (l *lab, socket string) {
+// Services of the example, by the ports that they publish.
+const homeAssistant, prometheus, grafana = "8123", "9090", "3000"
+
+// onPi is a lab with services, by their ports, on an engine that is reached through
+// ssh, and the socket of that.
+func onPi(t *testing.T, ports ...string) (l *lab, socket string) {
 	t.Helper()
 	host := dockertest.StartEngineWithBridge(t)
 	ssh := host.StartSSH(t)
 	l = newLab(t).building().with("PATH=" + ssh.Bin + ":" + os.Getenv("PATH"))
 	l.replace("registry.nix", "ssh://homelab@pi.lan", ssh.URL(host.Socket))
 	l.replace("registry.nix", `system = "aarch64-linux";`, `system = "`+system+`";`)
-	for _, port := range []string{"8123", "9090", "3000"} {
-		ports := `ports = [ "` + port + `:` + port + `" ];`
-		l.replace("registry.nix", ports, `host = "pi"; `+ports)
+	for _, port := range ports {
+		publishes := `ports = [ "` + port + `:` + port + `" ];`
+		l.replace("registry.nix", publishes, `host = "pi"; `+publishes)
 	}
 	l.commit()
 	return l, host.Socket
@@ -40,11 +42,7 @@ func onPi(t *testing.T) (l *lab, socket string) {
 // deploys calls deploy, and returns its answer and exit status.
 func (l *lab) deploys(args ...string) (rollout.Report, int) {
 	l.t.Helper()
-	result := l.homelab(append([]string{"deploy", "--json"}, args...)...)
-	var r rollout.Report
-	require.NoError(l.t, json.Unmarshal(result.Stdout, &r), "%s", result.Stderr)
-	toolstest.Fits(l.t, "deploy", result.Stdout)
-	return r, result.Exit
+	return graded[rollout.Report](l, "deploy", append([]string{"deploy"}, args...)...)
 }
 
 func actions(r rollout.Report) map[string]rollout.Action {
@@ -67,7 +65,7 @@ func statuses(r rollout.Report) map[string]rollout.Status {
 // that fails takes along only those that depend on it.
 func TestDeploy(t *testing.T) {
 	t.Parallel()
-	l, _ := onPi(t)
+	l, _ := onPi(t, homeAssistant, prometheus, grafana)
 	first, exit := l.deploys()
 	require.Zero(t, exit)
 	assert.Equal(t, rollout.Previewed, first.State)
@@ -145,8 +143,7 @@ func TestDeploy(t *testing.T) {
 // What is in the way of one service is no reason to leave the others alone.
 func TestDeployWithSomethingInTheWay(t *testing.T) {
 	t.Parallel()
-	l, _ := onPi(t)
-	l.replace("registry.nix", `host = "pi"; ports = [ "8123:8123" ];`, `ports = [ "8123:8123" ];`)
+	l, _ := onPi(t, prometheus, grafana)
 	r, exit := l.deploys("ha", "prom")
 	assert.Zero(t, exit)
 	assert.Equal(t, map[string]rollout.Action{"home-assistant": rollout.Blocked, "prometheus": rollout.Create}, actions(r))
@@ -168,7 +165,7 @@ func TestDeployWithSomethingInTheWay(t *testing.T) {
 // what somebody has stopped is left alone.
 func TestDeployMendsWhatDrifted(t *testing.T) {
 	t.Parallel()
-	l, socket := onPi(t)
+	l, socket := onPi(t, homeAssistant, prometheus, grafana)
 	docker := func(args ...string) {
 		result := l.run("docker", append([]string{"--host", "unix://" + socket}, args...)...)
 		require.Zero(t, result.Exit, "%s", result.Stderr)

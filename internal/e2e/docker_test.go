@@ -15,16 +15,11 @@ import (
 	"homelab/internal/deploy/deploytest"
 	"homelab/internal/engine/docker/dockertest"
 	"homelab/internal/fault"
-	"homelab/tools/toolstest"
 )
 
 func (l *lab) load(args ...string) (deploy.LoadReport, int) {
 	l.t.Helper()
-	result := l.homelab(append([]string{"docker", "load", "--json"}, args...)...)
-	var report deploy.LoadReport
-	require.NoError(l.t, json.Unmarshal(result.Stdout, &report), "%s", result.Stderr)
-	toolstest.Fits(l.t, "docker_load", result.Stdout)
-	return report, result.Exit
+	return graded[deploy.LoadReport](l, "docker_load", append([]string{"docker", "load"}, args...)...)
 }
 
 // What was built is on a real engine afterwards, once, and what it had before is

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,32 +14,15 @@ import (
 
 	"homelab/internal/command"
 	"homelab/internal/deploy"
-	"homelab/internal/engine/docker/dockertest"
 	"homelab/internal/fault"
 	"homelab/internal/rollout"
-	"homelab/tools/toolstest"
 )
-
-// answered runs homelab with --json; its answer is what the tool promises.
-func answered[T any](l *lab, tool string, args ...string) T {
-	l.t.Helper()
-	raw := l.json(args...)
-	toolstest.Fits(l.t, tool, raw)
-	var report T
-	require.NoError(l.t, json.Unmarshal(raw, &report))
-	return report
-}
 
 // Versions follow each other on a host: what they say, the way back, what is left of
 // them, and what a crash leaves.
 func TestVersionsOnAHost(t *testing.T) {
 	t.Parallel()
-	host := dockertest.StartEngineWithBridge(t)
-	ssh := host.StartSSH(t)
-	l := newLab(t).building().with("PATH=" + ssh.Bin + ":" + os.Getenv("PATH"))
-	l.replace("registry.nix", "ssh://homelab@pi.lan", ssh.URL(host.Socket))
-	l.replace("registry.nix", `system = "aarch64-linux";`, `system = "`+system+`";`)
-	l.replace("registry.nix", `ports = [ "8123:8123" ];`, `ports = [ "8123:8123" ]; host = "pi";`)
+	l, socket := onPi(t, homeAssistant)
 	l.replace("registry.nix", `path = "/manifest.json"; interval = "500ms"; timeout = "30s";`, `path = "/manifest.json"; interval = "100ms"; timeout = "5s";`)
 	l.replace("modules/oci/init.sh", "httpd -f -p", "httpd -f -v -p") // so that it says something
 	l.commit()
@@ -89,7 +71,7 @@ func TestVersionsOnAHost(t *testing.T) {
 	// What nothing needs goes: the images of generations that are gone.
 	docker := func(args ...string) command.Result {
 		t.Helper()
-		return l.with("DOCKER_HOST=unix://"+host.Socket).run("docker", args...)
+		return l.with("DOCKER_HOST=unix://"+socket).run("docker", args...)
 	}
 	pin := func(out string) string { return "homelab/home-assistant:nix-" + filepath.Base(out)[:32] }
 	unused := answered[deploy.PruneReport](l, "docker_prune", "docker", "prune", "--host", "pi")

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -13,7 +12,6 @@ import (
 
 	"homelab/internal/command"
 	"homelab/internal/deploy"
-	"homelab/internal/engine/docker/dockertest"
 	"homelab/internal/fault"
 )
 
@@ -21,13 +19,7 @@ import (
 // in the middle, the next one repairs what it has left.
 func TestTwoRunsAtOnceAndAKilledOne(t *testing.T) {
 	t.Parallel()
-	host := dockertest.StartEngineWithBridge(t)
-	ssh := host.StartSSH(t)
-	l := newLab(t).building().with("PATH=" + ssh.Bin + ":" + os.Getenv("PATH"))
-	l.replace("registry.nix", "ssh://homelab@pi.lan", ssh.URL(host.Socket))
-	l.replace("registry.nix", `system = "aarch64-linux";`, `system = "`+system+`";`)
-	l.replace("registry.nix", `ports = [ "8123:8123" ];`, `ports = [ "8123:8123" ]; host = "pi";`)
-	l.commit()
+	l, _ := onPi(t, homeAssistant)
 	built, exit := l.build("ha")
 	require.Zero(t, exit)
 	first := l.runs("ha")

@@ -13,6 +13,7 @@ import (
 	"homelab/internal/command"
 	"homelab/internal/nix"
 	"homelab/internal/plan"
+	"homelab/tools/toolstest"
 )
 
 // lab is the example homelab in a repository of its own, with one commit.
@@ -92,6 +93,24 @@ func (l *lab) json(args ...string) []byte {
 	result := l.homelab(append(args, "--json")...)
 	require.Zero(l.t, result.Exit, "%s", result.Stderr)
 	return result.Stdout
+}
+
+// answered runs homelab with --json; it must succeed, and its answer is what the tool
+// promises.
+func answered[T any](l *lab, tool string, args ...string) T {
+	l.t.Helper()
+	answer, exit := graded[T](l, tool, args...)
+	require.Zero(l.t, exit)
+	return answer
+}
+
+// graded is answered with the exit status, which says what the answer comes to.
+func graded[T any](l *lab, tool string, args ...string) (answer T, exit int) {
+	l.t.Helper()
+	result := l.homelab(append(args, "--json")...)
+	require.NoError(l.t, json.Unmarshal(result.Stdout, &answer), "%s", result.Stderr)
+	toolstest.Fits(l.t, tool, result.Stdout)
+	return answer, result.Exit
 }
 
 func (l *lab) plan(args ...string) plan.Plan {

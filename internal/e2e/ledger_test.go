@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,13 +14,7 @@ import (
 // and how it is configured.
 func TestPlanOfWhatRuns(t *testing.T) {
 	t.Parallel()
-	host := dockertest.StartEngineWithBridge(t)
-	ssh := host.StartSSH(t)
-	l := newLab(t).building().with("PATH=" + ssh.Bin + ":" + os.Getenv("PATH"))
-	l.replace("registry.nix", "ssh://homelab@pi.lan", ssh.URL(host.Socket))
-	l.replace("registry.nix", `system = "aarch64-linux";`, `system = "`+system+`";`)
-	l.replace("registry.nix", `ports = [ "8123:8123" ];`, `ports = [ "8123:8123" ]; host = "pi";`)
-	l.commit()
+	l, socket := onPi(t, homeAssistant)
 	const scenes, builder = "services/home-assistant/scenes.yaml", "services/home-assistant/default.nix"
 	told := func(args ...string) []string {
 		t.Helper()
@@ -98,7 +91,7 @@ func TestPlanOfWhatRuns(t *testing.T) {
 
 	// Without its engine the journal tells the same.
 	answered := l.plan()
-	dockertest.Kill(t, host.Socket)
+	dockertest.Kill(t, socket)
 	silent := l.plan()
 	assert.Equal(t, answered.PlanID, silent.PlanID)
 	assert.Len(t, silent.Warnings, len(answered.Warnings)+1)

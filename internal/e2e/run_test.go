@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,41 +9,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"homelab/internal/deploy"
-	"homelab/internal/engine/docker/dockertest"
 	"homelab/internal/fault"
 	"homelab/internal/plan"
-	"homelab/tools/toolstest"
 )
 
 func (l *lab) runs(args ...string) deploy.RunReport {
 	l.t.Helper()
-	raw := l.json(append([]string{"docker", "run"}, args...)...)
-	var report deploy.RunReport
-	require.NoError(l.t, json.Unmarshal(raw, &report))
-	toolstest.Fits(l.t, "docker_run", raw)
-	return report
+	return answered[deploy.RunReport](l, "docker_run", append([]string{"docker", "run"}, args...)...)
 }
 
 func (l *lab) status(args ...string) deploy.StatusReport {
 	l.t.Helper()
-	raw := l.json(append([]string{"status"}, args...)...)
-	var report deploy.StatusReport
-	require.NoError(l.t, json.Unmarshal(raw, &report))
-	toolstest.Fits(l.t, "status", raw)
-	return report
+	return answered[deploy.StatusReport](l, "status", append([]string{"status"}, args...)...)
 }
 
 // The example runs on another host, next versions take its place, and one that does
 // not come up leaves the one before.
 func TestDockerRun(t *testing.T) {
 	t.Parallel()
-	host := dockertest.StartEngineWithBridge(t)
-	ssh := host.StartSSH(t)
-	l := newLab(t).building().with("PATH=" + ssh.Bin + ":" + os.Getenv("PATH"))
-	l.replace("registry.nix", "ssh://homelab@pi.lan", ssh.URL(host.Socket))
-	l.replace("registry.nix", `system = "aarch64-linux";`, `system = "`+system+`";`)
-	l.replace("registry.nix", `ports = [ "8123:8123" ];`, `ports = [ "8123:8123" ]; host = "pi";`)
-	l.commit()
+	l, socket := onPi(t, homeAssistant)
 	const scenes = "services/home-assistant/scenes.yaml"
 
 	built, exit := l.build("ha")
@@ -76,10 +59,10 @@ func TestDockerRun(t *testing.T) {
 	assert.Positive(t, second.Run.Downtime)
 	assert.Equal(t, 1, second.Image.Reused)
 
-	l.replace("registry.nix", `ports = [ "8123:8123" ]; host = "pi";`, `ports = [ "8124:8123" ]; host = "pi";`)
+	l.replace("registry.nix", `ports = [ "8123:8123" ];`, `ports = [ "8124:8123" ];`)
 	drifted := l.status().Services[1]
 	assert.Equal(t, []deploy.Difference{{Field: "ports", Want: "8124:8123/tcp", Is: "8123:8123/tcp"}}, drifted.Drift)
-	l.replace("registry.nix", `ports = [ "8124:8123" ]; host = "pi";`, `ports = [ "8123:8123" ]; host = "pi";`)
+	l.replace("registry.nix", `ports = [ "8124:8123" ];`, `ports = [ "8123:8123" ];`)
 
 	// A version that never answers.
 	l.replace("services/home-assistant/default.nix", `/manifest.json`, `/nothing.json`)
@@ -101,9 +84,9 @@ func TestDockerRun(t *testing.T) {
 
 	// What is harmless as it is written, and is the engine's socket on the host.
 	link := filepath.Join(t.TempDir(), "harmless")
-	require.NoError(t, os.Symlink(host.Socket, link))
+	require.NoError(t, os.Symlink(socket, link))
 	l.replace("registry.nix", `host = "pi";`, `host = "pi"; mounts = [ { source = "`+link+`"; target = "/x"; } ];`)
 	denied := l.fails("docker", "run", "ha")
 	assert.Equal(t, string(fault.Denied), denied.Code)
-	assert.Contains(t, denied.Message, "which leads to \""+host.Socket)
+	assert.Contains(t, denied.Message, "which leads to \""+socket)
 }
