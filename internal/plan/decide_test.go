@@ -1,18 +1,13 @@
 package plan_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,64 +16,7 @@ import (
 	"homelab/internal/fault"
 	"homelab/internal/gitrepo/gittest"
 	"homelab/internal/plan"
-	"homelab/registry"
 )
-
-const lock = `{
-  "nodes": {
-    "root": {"inputs": {"nixpkgs": "nixpkgs", "home-manager": "home-manager", "agenix": "agenix"}},
-    "nixpkgs": {"locked": {"rev": "NIXPKGS"}},
-    "agenix": {"locked": {"rev": "AGENIX"}},
-    "home-manager": {"inputs": {"nixpkgs": ["nixpkgs"], "utils": "utils"}, "locked": {"rev": "HM"}},
-    "utils": {"locked": {"rev": "UTILS"}}
-  },
-  "root": "root", "version": 7
-}`
-
-// withInputs gives ha the inputs home-manager, prom those of agenix, and leaves
-// grafana to the global hint on flake.lock.
-func withInputs(t *testing.T) *gittest.Repo {
-	r := newHomelab(t)
-	text := strings.Replace(homelab, `{"path": "lib"}`, `{"path": "flake.lock"}`, 1)
-	text = strings.Replace(text, `"aliases": ["home"],`, `"inputs": ["home-manager"],`, 1)
-	text = strings.Replace(text, `"hints": ["services/prom"]`, `"hints": ["services/prom"], "inputs": ["agenix"]`, 1)
-	r.Write("homelab.json", strings.Replace(text, `"dependsOn": ["prom"],`, ``, 1))
-	r.Write("flake.lock", lock)
-	r.Commit("inputs")
-	return r
-}
-
-func TestFlakeInputs(t *testing.T) {
-	t.Parallel()
-	grafana := "grafana rebuild\n  global M flake.lock flake.lock\n"
-	cases := []struct {
-		name, from, to string
-		moved          []plan.InputChange
-		want           string
-	}{
-		{"an input's input", "UTILS", "x", []plan.InputChange{{Name: "home-manager", Status: "M"}},
-			grafana + "ha rebuild\n  input M flake.lock home-manager\n"},
-		{"what an input follows", "NIXPKGS", "x", []plan.InputChange{{Name: "home-manager", Status: "M"}, {Name: "nixpkgs", Status: "M"}},
-			grafana + "ha rebuild\n  input M flake.lock home-manager\n"},
-		{"only formatting", `"version": 7`, `"version":  7`, []plan.InputChange{}, grafana},
-		{"another one", "AGENIX", "x", []plan.InputChange{{Name: "agenix", Status: "M"}},
-			grafana + "prom rebuild\n  input M flake.lock agenix\n"},
-		{"one less", `, "agenix": "agenix"`, ``, []plan.InputChange{{Name: "agenix", Status: "D"}},
-			grafana + "prom rebuild\n  input M flake.lock agenix\nwarning unknownInput\n"},
-		{"not JSON", `"version"`, `version`, []plan.InputChange{{Name: "agenix", Status: "D"}, {Name: "home-manager", Status: "D"}, {Name: "nixpkgs", Status: "D"}},
-			grafana + "ha rebuild\n  input M flake.lock home-manager\nprom rebuild\n  input M flake.lock agenix\nwarning lockUnreadable\n"},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			r := withInputs(t)
-			r.Write("flake.lock", strings.Replace(lock, c.from, c.to, 1))
-			got := ask(t, r, plan.Request{})
-			assert.Equal(t, c.want, strings.ReplaceAll(brief(got), "warning registryFallback\n", ""))
-			assert.Equal(t, c.moved, got.InputChanges)
-		})
-	}
-}
 
 func TestGlobalHints(t *testing.T) {
 	t.Parallel()
@@ -106,58 +44,6 @@ func TestGlobalHints(t *testing.T) {
 		{Hint: "lib", Services: []string{}, Count: 2, Files: []plan.File{{Path: "lib/prom-1.nix", Status: "M"}, {Path: "lib/prom-2.nix", Status: "M"}}},
 		{Hint: "modules/**", Services: []string{"prom"}, ServiceCount: 1, Count: 1, Files: []plan.File{{Path: "modules/x/y.nix", Status: "M"}}},
 	}, got.GlobalChanges, "said once")
-}
-
-func TestTargets(t *testing.T) {
-	t.Parallel()
-	r := newHomelab(t)
-	r.Write("homelab.json", strings.NewReplacer(
-		`"x86_64-linux": "packages.x86_64-linux.ha"`, `"x86_64-linux": "packages.x86_64-linux.ha", "aarch64-linux": "packages.aarch64-linux.ha"`,
-		`"services": {`, `"hosts": {"nas": {"system": "riscv64-linux"}, "pi": {}}, "services": {`,
-		`"hints": ["services/prom"]`, `"hints": ["services/prom"], "deploy": {"host": "nas"}`,
-	).Replace(homelab))
-	edit(r)
-	environment := map[string]string{}
-	p := planner(t, r)
-	p.Getenv = func(name string) string { return environment[name] }
-	target := func(system string) plan.Target {
-		t.Helper()
-		got, err := p.Plan(t.Context(), plan.Request{System: system})
-		require.NoError(t, err)
-		return got.Services[1].Target
-	}
-	const x86, arm = "packages.x86_64-linux.ha", "packages.aarch64-linux.ha"
-	assert.Equal(t, plan.Target{System: "x86_64-linux", Attr: x86, DecidedBy: "machine"}, target(""))
-	p.SystemOf = func(context.Context, string, registry.Host) (string, error) { return "aarch64-linux", nil }
-	assert.Equal(t, plan.Target{System: "aarch64-linux", Attr: arm, DecidedBy: "daemon"}, target(""))
-	environment["HOMELAB_SYSTEM"] = "x86_64-linux"
-	assert.Equal(t, plan.Target{System: "x86_64-linux", Attr: x86, DecidedBy: "HOMELAB_SYSTEM"}, target(""))
-	environment["NIX_HOME_TARGET"] = "aarch64-linux"
-	assert.Equal(t, plan.Target{System: "aarch64-linux", Attr: arm, DecidedBy: "NIX_HOME_TARGET"}, target(""))
-	environment["NIX_HOME_TARGET"] = ".#legacyPackages.armv7l-linux.special"
-	assert.Equal(t, plan.Target{System: "armv7l-linux", Attr: "legacyPackages.armv7l-linux.special", DecidedBy: "NIX_HOME_TARGET"}, target(""))
-	assert.Equal(t, plan.Target{System: "x86_64-linux", Attr: x86, DecidedBy: "argument"}, target("x86_64-linux"))
-	environment = map[string]string{}
-
-	got, err := p.Plan(t.Context(), plan.Request{Services: []string{"prom"}})
-	require.NoError(t, err)
-	assert.Equal(t, plan.Blocked, got.Services[0].Decision)
-	assert.Equal(t, plan.Target{System: "riscv64-linux", DecidedBy: "host"}, got.Services[0].Target)
-	assert.Equal(t, "prom has no target for riscv64-linux (chosen by host); it has: x86_64-linux", got.Services[0].Problem.Message)
-
-	for variable, value := range map[string]string{"HOMELAB_SYSTEM": "bogus", "NIX_HA_TARGET": "aarch64-lnux"} {
-		environment = map[string]string{variable: value}
-		_, err = p.Plan(t.Context(), plan.Request{})
-		assert.Equal(t, fault.InvalidArgument, fault.CodeOf(err))
-		assert.ErrorContains(t, err, variable)
-	}
-	environment = map[string]string{}
-
-	p.SystemOf = func(context.Context, string, registry.Host) (string, error) { return "", errors.New("no answer") }
-	got, err = p.Plan(t.Context(), plan.Request{})
-	require.NoError(t, err)
-	assert.Equal(t, "machine", got.Services[1].Target.DecidedBy)
-	assert.Contains(t, brief(got), "warning hostSystemAssumed")
 }
 
 // An answer is bounded, however many services have one thing wrong.
@@ -215,64 +101,6 @@ func TestAnswersAreBounded(t *testing.T) {
 	assert.Equal(t, many, list.GlobalCount)
 }
 
-// manyHosts is a registry of n services on hosts of their own.
-func manyHosts(n int) string {
-	hosts, services := make([]string, n), make([]string, n)
-	for i := range n {
-		hosts[i] = fmt.Sprintf(`"h%03d": {"docker": "ssh://h%03d"}`, i, i)
-		services[i] = fmt.Sprintf(`"s%03d": {"build": {"targets": {"x86_64-linux": "a"}}, "hints": ["s"], "deploy": {"host": "h%03d"}}`, i, i)
-	}
-	return fmt.Sprintf(`{"version": 1, "hosts": {%s}, "services": {%s}}`, strings.Join(hosts, ","), strings.Join(services, ","))
-}
-
-func TestManyHostsAreAskedAFewAtATime(t *testing.T) {
-	t.Parallel()
-	r := newHomelab(t)
-	r.Write("homelab.json", manyHosts(100))
-	p := planner(t, r)
-	var now, most, asked atomic.Int32
-	p.SystemOf = func(context.Context, string, registry.Host) (string, error) {
-		asked.Add(1)
-		for n := now.Add(1); ; {
-			seen := most.Load()
-			if n <= seen || most.CompareAndSwap(seen, n) {
-				break
-			}
-		}
-		time.Sleep(time.Millisecond)
-		now.Add(-1)
-		return "", errors.New("connection refused\nand more")
-	}
-	got, err := p.Plan(t.Context(), plan.Request{})
-	require.NoError(t, err)
-	assert.EqualValues(t, 100, asked.Load())
-	assert.LessOrEqual(t, most.Load(), int32(16))
-	assert.Greater(t, most.Load(), int32(1), "side by side")
-	assert.Equal(t, []plan.Warning{{
-		Code:    "hostSystemAssumed",
-		Message: "the Docker engines of 100 hosts (h000, h001, h002, h003, h004 and 95 more) did not say what runs there (connection refused): assumed x86_64-linux, as this machine",
-		Hint:    "start them, or set hosts.h000.system in the registry, or pass system",
-	}}, slices.DeleteFunc(got.Warnings, func(w plan.Warning) bool { return w.Code != "hostSystemAssumed" }))
-}
-
-// Hosts that never answer do not hold up the plan for longer than this.
-func TestHostsHaveSoMuchTime(t *testing.T) {
-	r := newHomelab(t)
-	p := planner(t, r)
-	p.SystemOf = func(ctx context.Context, _ string, _ registry.Host) (string, error) {
-		<-ctx.Done()
-		return "", ctx.Err()
-	}
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		got, err := p.Get(t.Context(), plan.GetRequest{Name: "ha"})
-		require.NoError(t, err)
-		assert.Equal(t, 30*time.Second, time.Since(start))
-		require.Len(t, got.Warnings, 1)
-		assert.Equal(t, "the Docker engine of host local did not say what runs there (all hosts together have 30s to answer): assumed x86_64-linux, as this machine", got.Warnings[0].Message)
-	})
-}
-
 // The id depends on content, and on nothing else of place or time.
 func TestPlanID(t *testing.T) {
 	t.Parallel()
@@ -302,59 +130,6 @@ func TestPlanIDOfStagedContent(t *testing.T) {
 		return ask(t, r, plan.Request{}).PlanID
 	}
 	assert.NotEqual(t, stage("a"), stage("b"))
-}
-
-// An input that the flake never had may be anything, so it counts as moved
-// whenever the lock file changes.
-func TestUnknownInputMovesWithTheLock(t *testing.T) {
-	t.Parallel()
-	r := withInputs(t)
-	text, err := os.ReadFile(r.Path("homelab.json"))
-	require.NoError(t, err)
-	r.Write("homelab.json", strings.NewReplacer(`["home-manager"]`, `["nowhere"]`, `["agenix"]`, `["agenix/nowhere"]`).Replace(string(text)))
-	r.Commit("unknown inputs")
-	r.Write("flake.lock", strings.Replace(lock, "UTILS", "x", 1))
-	assert.Equal(t, want(`
-		grafana rebuild
-		  global M flake.lock flake.lock
-		ha rebuild
-		  input M flake.lock nowhere
-		prom rebuild
-		  input M flake.lock agenix/nowhere
-		warning unknownInput
-		warning unknownInput
-	`), brief(ask(t, r, plan.Request{})))
-}
-
-// Paths of inputs that lead through each other twice at every step end soon.
-func TestTangledLock(t *testing.T) {
-	t.Parallel()
-	inputs, back := []string{}, []string{}
-	const deep = 60
-	for i := range deep {
-		inputs = append(inputs, fmt.Sprintf(`"l%02d": ["l%02d", "s%02d"]`, i, i+1, i+1))
-		back = append(back, fmt.Sprintf(`"s%02d": ["l%02d"]`, i+1, i+1))
-	}
-	inputs = append(inputs, fmt.Sprintf(`"l%02d": "N"`, deep))
-	tangled := func(rev string) string {
-		return fmt.Sprintf(`{"root": "root", "nodes": {"root": {"inputs": {%s}}, "N": {"inputs": {%s}, "locked": {"rev": %q}}}}`,
-			strings.Join(inputs, ","), strings.Join(back, ","), rev)
-	}
-	r := withInputs(t)
-	r.Write("flake.lock", tangled("one"))
-	r.Commit("tangled")
-	r.Write("flake.lock", tangled("two"))
-	assert.NotEmpty(t, ask(t, r, plan.Request{}).InputChanges)
-}
-
-// A lock file whose inputs follow themselves is not valid, and no reason to hang.
-func TestLockThatFollowsItself(t *testing.T) {
-	t.Parallel()
-	r := withInputs(t)
-	follows := strings.Replace(lock, `"agenix": "agenix"`, `"agenix": ["agenix", "self"]`, 1)
-	r.Write("flake.lock", follows)
-	got := ask(t, r, plan.Request{})
-	assert.Equal(t, []plan.InputChange{{Name: "agenix", Status: "D"}}, got.InputChanges)
 }
 
 func TestDependencyChains(t *testing.T) {
