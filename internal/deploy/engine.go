@@ -27,8 +27,9 @@ type Engine interface {
 	// Load reads an archive to its end, and the engine's answer to its end. A
 	// failure of the archive's reader comes back as it is. The engine takes an
 	// archive whole or not at all, but a nil error is no proof: look for the
-	// image.
-	Load(ctx context.Context, archive io.Reader) error
+	// image. Names are those that the archive gives: with an archive that is not
+	// taken they lead to nothing of it.
+	Load(ctx context.Context, archive io.Reader, names ...string) error
 
 	// Tag gives an image one more name, REPOSITORY:TAG. When another image had
 	// it, the name moves.

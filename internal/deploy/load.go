@@ -228,7 +228,7 @@ func (l *loading) send(ctx context.Context, without int, verify bool) error {
 		_ = writer.CloseWithError(err) // never fails; nil is the end
 		written <- err
 	}()
-	err := l.Load(ctx, reader)
+	err := l.Load(ctx, reader, t.Names...)
 	stop()
 	_ = reader.CloseWithError(errStopped) // never fails: it frees the writer when the engine hung up
 	failed := <-written

@@ -172,7 +172,7 @@ func (m *Memory) name(i *deploy.HostImage, name string) {
 }
 
 // Load is part of [deploy.Engine].
-func (m *Memory) Load(ctx context.Context, archive io.Reader) error {
+func (m *Memory) Load(ctx context.Context, archive io.Reader, _ ...string) error {
 	m.loads++
 	if err := errors.Join(ctx.Err(), m.asked("load")); err != nil {
 		return err

@@ -164,7 +164,7 @@ func send(ctx context.Context, e deploy.Engine, p deploy.Platform, archive []byt
 	if err != nil {
 		return err
 	}
-	return e.Load(ctx, &out)
+	return e.Load(ctx, &out, t.Names...)
 }
 
 // Opener gives the bytes of an archive.

@@ -13,7 +13,7 @@ import (
 
 // Load is part of [deploy.Engine]. The API answers 200 before it has looked at
 // the archive, and tells what came of it in a stream of JSON.
-func (e *Engine) Load(ctx context.Context, archive io.Reader) error {
+func (e *Engine) Load(ctx context.Context, archive io.Reader, names ...string) error {
 	const doing = "docker load"
 	// An archive that cannot be read to its end looks like a connection that broke.
 	source := &watched{from: archive}
@@ -30,20 +30,29 @@ func (e *Engine) Load(ctx context.Context, archive io.Reader) error {
 		var said struct{ Error, Stream string }
 		err := decoder.Decode(&said)
 		line, _, _ := strings.Cut(said.Stream, "\n")
-		broken, unpacks := strings.CutPrefix(line, "Error unpacking image ")
 		switch {
-		case err == nil && unpacks: // all that containerd's store says; the name leads to what it could not unpack
-			broken, _, _ = strings.Cut(broken, ": ")
-			_, err := e.Untag(ctx, broken)
-			return errors.Join(e.refusal(doing, errors.New(line)), err)
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return e.explain(ctx, doing, err)
+		case strings.HasPrefix(line, "Error unpacking image "): // and goes on, as Docker 28 does
+			return e.notUnpacked(ctx, e.refusal(doing, errors.New(line)), names)
+		case strings.HasPrefix(said.Error, "failed to unpack loaded image"): // Docker 26 does so
+			return e.notUnpacked(ctx, e.refusal(doing, errors.New(said.Error)), names)
 		case said.Error != "":
 			return e.refusal(doing, errors.New(said.Error))
 		}
 	}
+}
+
+// notUnpacked takes the names away that the store of containerd has given to what it
+// could not unpack.
+func (e *Engine) notUnpacked(ctx context.Context, refusal error, names []string) error {
+	for _, name := range names {
+		_, err := e.Untag(ctx, name)
+		refusal = errors.Join(refusal, err)
+	}
+	return refusal
 }
 
 // watched remembers why a reader failed.

@@ -181,17 +181,23 @@ func TestRealLoadOntoAFullDisk(t *testing.T) {
 	assert.Eventually(t, func() bool { _, err = sent(t, e, fits); return err == nil }, time.Minute, 100*time.Millisecond, "%v", err)
 }
 
-// The store of containerd says in passing that it cannot unpack an image, and keeps
-// its name: it is taken away. Here somebody has made a container of it already.
+// The store of containerd gives an image that it cannot unpack its name, and says so in
+// passing, or fails: the name is taken away. Here somebody has made a container of it
+// already.
 func TestLoadOfWhatCannotBeUnpacked(t *testing.T) {
-	e := open(t, fakeEngine(t, "unix", map[string]string{
-		"/images/load":     `200 {"stream":"Error unpacking image ha:v1: apply layer error: content digest sha256:0: not found\n"}`,
-		"/ha:v1/json":      `200 {"Id":"sha256:1","RepoTags":["ha:v1"]}`,
-		"/containers/json": `200 [{"Id":"0123456789abcdef","Image":"ha:v1"}]`,
-	}))
-	err := e.Load(t.Context(), strings.NewReader("x"))
-	assert.ErrorIs(t, err, deploy.ErrRefused)
-	assert.ErrorContains(t, err, "Error unpacking image ha:v1: apply layer error: content digest sha256:0: not found")
-	assert.ErrorIs(t, err, deploy.ErrInUse)
-	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+	for answer, says := range map[string]string{
+		`{"stream":"Error unpacking image ha:v1: apply layer error: content digest sha256:0: not found\n"}`: "Error unpacking image ha:v1: apply layer error: content digest sha256:0: not found",
+		`{"error":"failed to unpack loaded image: content digest sha256:0: not found"}`:                     "failed to unpack loaded image: content digest sha256:0: not found",
+	} {
+		e := open(t, fakeEngine(t, "unix", map[string]string{
+			"/images/load":     "200 " + answer,
+			"/ha:v1/json":      `200 {"Id":"sha256:1","RepoTags":["ha:v1"]}`,
+			"/containers/json": `200 [{"Id":"0123456789abcdef","Image":"ha:v1"}]`,
+		}))
+		err := e.Load(t.Context(), strings.NewReader("x"), "ha:v1")
+		assert.ErrorIs(t, err, deploy.ErrRefused)
+		assert.ErrorContains(t, err, says)
+		assert.ErrorIs(t, err, deploy.ErrInUse)
+		assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+	}
 }
