@@ -3,7 +3,6 @@ package rollout
 import (
 	"context"
 	"slices"
-	"sync"
 )
 
 // Waits says of each of some services which others of them it depends on, itself or
@@ -15,7 +14,7 @@ func Waits(names []string, needs func(string) []string) map[string][]string {
 	}
 	all := make(map[string][]string, len(names))
 	for _, name := range names {
-		seen := map[string]bool{name: true}
+		seen := map[string]bool{}
 		list := []string{}
 		for queue := slices.Clone(needs(name)); len(queue) > 0; queue = queue[1:] {
 			next := queue[0]
@@ -75,8 +74,6 @@ func Each(ctx context.Context, waits map[string][]string, limit int, do func(nam
 	ends := make(chan end)
 	order := sorted(waits)
 	over, failed := map[string]bool{}, map[string]string{} // failed: because of which
-	var running sync.WaitGroup
-	defer running.Wait()
 	busy := 0
 	for {
 		waiting := order[:0:0]
@@ -96,7 +93,7 @@ func Each(ctx context.Context, waits map[string][]string, limit int, do func(nam
 				waiting = append(waiting, name)
 			default:
 				busy++
-				running.Go(func() { ends <- end{name, do(name)} })
+				go func() { ends <- end{name, do(name)} }() // waited for: it is busy until its end is read
 			}
 		}
 		order = waiting

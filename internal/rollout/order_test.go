@@ -25,6 +25,7 @@ func TestWaits(t *testing.T) {
 	assert.Equal(t, map[string][]string{"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": {}}, Waits([]string{"a", "b", "c", "d"}, of))
 	assert.Equal(t, []string{"d", "b", "c", "a"}, sorted(Waits([]string{"a", "b", "c", "d"}, of)))
 	assert.Empty(t, Waits(nil, of))
+	assert.Equal(t, []string{"a", "b", "c", "d", "e", "f"}, sorted(Waits([]string{"f", "d", "b", "e", "c", "a"}, needs(nil))), "by name where there is a choice")
 }
 
 // Of any services that depend on each other without a cycle each is done once, after
