@@ -80,6 +80,15 @@ func TestVerdictsAreThoseOfTheDocumentation(t *testing.T) {
 	assert.Empty(t, call(t, all["build"], `{"background":true}`).Verdict)
 	assert.Equal(t, 10, call(t, all["job_get"], `{"id":"x"}`).Verdict.Exit())
 	assert.Empty(t, call(t, all["job_cancel"], `{"id":"x"}`).Verdict, "it is what was asked for")
+	const confirmed = `"confirm":"` + toolstest.PreviewID + `"`
+	assert.Empty(t, call(t, all["deploy"], `{}`).Verdict)
+	assert.Equal(t, 13, call(t, all["deploy"], `{`+confirmed+`}`).Verdict.Exit())
+	assert.Empty(t, call(t, all["deploy"], `{"background":true,`+confirmed+`}`).Verdict)
+	assert.Empty(t, call(t, all["rollback"], `{"service":"ha"}`).Verdict)
+	assert.Equal(t, 13, call(t, all["rollback"], `{"service":"ha",`+confirmed+`}`).Verdict.Exit())
+	assert.Empty(t, call(t, all["docker_prune"], `{}`).Verdict)
+	assert.Equal(t, 12, call(t, all["docker_prune"], `{`+confirmed+`}`).Verdict.Exit())
+	assert.Equal(t, 12, call(t, all["deploy_repair"], `{}`).Verdict.Exit())
 }
 
 func TestNoNameReachesTheTextAsItIs(t *testing.T) {
@@ -113,9 +122,13 @@ func TestPlanTextOfAThousandServicesFits(t *testing.T) {
 }
 
 func TestCompletionOffersNamesAndAliases(t *testing.T) {
-	for _, name := range []string{"plan", "registry_get"} {
-		offered, err := catalog(t)[name].Complete(t.Context())
+	for name, tool := range catalog(t) {
+		if !strings.HasPrefix(tool.Positional, "service") {
+			continue
+		}
+		require.NotNil(t, tool.Complete, name)
+		offered, err := tool.Complete(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, []string{"grafana", "ha", "home-assistant"}, offered)
+		assert.Equal(t, []string{"grafana", "ha", "home-assistant"}, offered, name)
 	}
 }

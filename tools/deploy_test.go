@@ -46,3 +46,34 @@ func TestTextOfALargeRollout(t *testing.T) {
 		assert.Equal(t, fault.Unhealthy, result.Verdict)
 	}
 }
+
+// What was not reached is told after what it waits for, and before all that went well.
+func TestTextOfARolloutSaysFirstWhatWentWrong(t *testing.T) {
+	core := toolstest.Core()
+	core.Deploy = func(context.Context, rollout.Request, tools.Report) (*rollout.Report, error) {
+		r := toolstest.RolledOut()
+		r.Services[0], r.Services[2] = r.Services[2], r.Services[0]
+		return r, nil
+	}
+	all := tools.Catalog(core)
+	text := call(t, all[slices.IndexFunc(all, func(t tools.Tool) bool { return t.Name == "deploy" })], `{}`).Text
+	at := -1
+	for _, line := range []string{"\nfailed grafana", "\nskipped home-assistant", "\ndeployed prometheus", "\ndeployed mosquitto", "\nunchanged nodered"} {
+		next := strings.Index(text, line)
+		assert.Greater(t, next, at, "%q in %s", line, text)
+		at = next
+	}
+}
+
+func TestTextOfARolloutInTheBackground(t *testing.T) {
+	text := call(t, catalog(t)["deploy"], `{"background":true,"confirm":"`+toolstest.PreviewID+`"}`).Text
+	assert.Contains(t, text, `job_get {"id":"`+toolstest.DeployJobID+`","wait":50} follows it; job_cancel stops it.`)
+	assert.NotContains(t, text, "Nothing was changed")
+}
+
+// Of data is told what the registry declares, and what does not stay as it is.
+func TestDescribeChangeOfData(t *testing.T) {
+	assert.Equal(t, []string{"data: a is kept, durable", "data: b is detached", "data: d is moved, recomputable"}, tools.DescribeChange(rollout.Service{Impact: []rollout.Impact{
+		{Item: "a", Class: "durable", Effect: rollout.Kept}, {Item: "b", Effect: rollout.Detached}, {Item: "c", Effect: rollout.Kept}, {Item: "d", Class: "recomputable", Effect: rollout.Moved},
+	}}))
+}

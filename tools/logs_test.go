@@ -2,6 +2,7 @@ package tools_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,9 +19,10 @@ func TestLogsTextEndsWithTheNewest(t *testing.T) {
 		lines []string
 		says  string
 	}{
-		"many":    {strings.Split(strings.Repeat("a line that is not very long\n", 999)+"the last", "\n"), " more lines: see the JSON"},
-		"wide":    {[]string{strings.Repeat("x", 8000), strings.Repeat("y", 8000), "the last"}, strings.Repeat("x", 999) + "…\nyyy"},
-		"hostile": {[]string{strings.Repeat("\x1b", 3000), "the last"}, `\x1b`},
+		"many":      {strings.Split(strings.Repeat("a line that is not very long\n", 999)+"the last", "\n"), " more lines: see the JSON"},
+		"wide":      {[]string{strings.Repeat("x", 8000), strings.Repeat("y", 8000), "the last"}, strings.Repeat("x", 999) + "…\nyyy"},
+		"many wide": {append(slices.Repeat([]string{strings.Repeat("é", 3000)}, 20), "the last"), "… 1"},
+		"hostile":   {[]string{strings.Repeat("\x1b", 3000), "the last"}, `\x1b`},
 	} {
 		core := toolstest.Core()
 		core.Logs = func(context.Context, deploy.LogsRequest) (*deploy.LogsReport, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -114,6 +115,21 @@ func TestHiddenPrompt(t *testing.T) {
 	app := cli.App{Open: func(cli.Settings) tools.Core { return toolstest.Core() }, Streams: cli.Streams{In: tty, Out: &out, Err: &err}}
 	assert.Equal(t, 0, app.Run(t.Context(), []string{"deploy"}))
 	assert.Contains(t, err.String(), "Nothing was done. To do it, run it again")
+}
+
+// Nor is a yes taken from what nobody types.
+func TestYesFromAFile(t *testing.T) {
+	_, tty := terminal(t)
+	path := filepath.Join(t.TempDir(), "yes")
+	require.NoError(t, os.WriteFile(path, []byte("y\n"), 0o600))
+	in, err := os.Open(path)
+	require.NoError(t, err)
+	defer in.Close()
+	var out bytes.Buffer
+	app := cli.App{Open: func(cli.Settings) tools.Core { return toolstest.Core() }, Streams: cli.Streams{In: in, Out: &out, Err: tty}}
+	assert.Equal(t, 0, app.Run(t.Context(), []string{"deploy"}))
+	assert.Contains(t, out.String(), previewed)
+	assert.NotContains(t, out.String(), rolledOut)
 }
 
 // Where nobody can be asked it is said how to go on, with the arguments of this call.

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -80,27 +81,28 @@ func TestActions(t *testing.T) {
 	assert.Equal(t, &Version{Revision: "c2", WorkTree: "dirty", Out: oldOut}, same.To)
 	assert.Equal(t, []Impact{{"cache", "recomputable", Kept}, {"pages", "durable", Kept}}, same.Impact)
 	assert.Equal(t, []string{"hostPid", "capability NET_RAW"}, same.Privileges)
+	assert.Equal(t, build.Cached, same.Build)
 
 	ids := map[string]string{sameID: "as it is"}
 	for name, c := range map[string]struct {
 		change   func(*Wanted)
 		action   Action
 		downtime Downtime
-		config   []string
+		config   []string // FIELD: IS -> WANT
 	}{
 		"another image":                  {func(w *Wanted) { w.Built.Out = newOut }, Replace, Restart, nil},
 		"not there":                      {func(w *Wanted) { w.There = nil }, Create, NoDowntime, nil},
 		"another container":              {func(w *Wanted) { w.There.ID = "c9" }, Nothing, NoDowntime, nil},
 		"not running":                    {func(w *Wanted) { w.There.State = deploy.Exited }, Start, NoDowntime, nil},
 		"not running, and another image": {func(w *Wanted) { w.There.State, w.Built.Out = deploy.Exited, newOut }, Replace, NoDowntime, nil},
-		"other ports":                    {func(w *Wanted) { w.Service.Deploy.Ports = []string{"81:80"} }, Configure, Restart, []string{"ports"}},
+		"other ports":                    {func(w *Wanted) { w.Service.Deploy.Ports = []string{"81:80"} }, Configure, Restart, []string{"ports: 80:80/tcp -> 81:80/tcp"}},
 		"a variable": {func(w *Wanted) {
 			w.There.Spec.Env = map[string]string{"A": "b"}
 			w.Service.Deploy.Env = map[string]string{"A": "c"}
-		}, Configure, Restart, []string{"env.A"}},
-		"an env file":  {func(w *Wanted) { w.EnvFiles = []deploy.Difference{{Field: "env.TOKEN"}} }, Configure, Restart, []string{"env.TOKEN"}},
-		"another name": {func(w *Wanted) { w.Service.Deploy.Container = "web2" }, Configure, Restart, []string{"container"}},
-		"a label":      {func(w *Wanted) { w.Service.Deploy.Labels = map[string]string{"a": "b"} }, Configure, Restart, []string{"settings"}},
+		}, Configure, Restart, []string{"env.A: b -> c"}},
+		"an env file":  {func(w *Wanted) { w.EnvFiles = []deploy.Difference{{Field: "env.TOKEN"}} }, Configure, Restart, []string{"env.TOKEN:  -> "}},
+		"another name": {func(w *Wanted) { w.Service.Deploy.Container = "web2" }, Configure, Restart, []string{"container: web -> web2"}},
+		"a label":      {func(w *Wanted) { w.Service.Deploy.Labels = map[string]string{"a": "b"} }, Configure, Restart, []string{"settings: as it said before -> as the registry says"}},
 		"overlap": {func(w *Wanted) {
 			w.Service.Deploy.Strategy, w.Service.Deploy.Ports = deploy.Overlap, nil
 			w.run(t)
@@ -108,7 +110,7 @@ func TestActions(t *testing.T) {
 		}, Replace, NoDowntime, nil},
 		"broken off":                  {func(w *Wanted) { w.BrokenOff = "gate" }, Repair, Restart, nil},
 		"broken off, and not there":   {func(w *Wanted) { w.There, w.BrokenOff = nil, "start" }, Create, NoDowntime, nil},
-		"another name of the image":   {func(w *Wanted) { w.Service.Build.Image = "ghcr.io:443/me/web" }, Configure, Restart, []string{"image"}},
+		"another name of the image":   {func(w *Wanted) { w.Service.Build.Image = "ghcr.io:443/me/web" }, Configure, Restart, []string{"image: web -> ghcr.io:443/me/web"}},
 		"that name of the image":      {func(w *Wanted) { w.Service.Build.Image = "web" }, Nothing, NoDowntime, nil},
 		"another address of the host": {func(w *Wanted) { w.Host.Docker = "ssh://other" }, Nothing, NoDowntime, nil},
 		"another gate":                {func(w *Wanted) { w.Service.Deploy.Health = &registry.Health{Kind: "tcp", Port: 1} }, Nothing, NoDowntime, nil},
@@ -118,11 +120,12 @@ func TestActions(t *testing.T) {
 			c.change(&w)
 			s, id := previewOf(t, w)
 			assert.Equal(t, []any{c.action, c.downtime}, []any{s.Action, s.Downtime})
-			var fields []string
+			assert.Equal(t, w.BrokenOff, s.BrokenOff)
+			var config []string
 			for _, d := range s.Config {
-				fields = append(fields, d.Field)
+				config = append(config, d.Field+": "+d.Is+" -> "+d.Want)
 			}
-			assert.Equal(t, c.config, fields)
+			assert.Equal(t, c.config, config)
 			assert.Empty(t, ids[id], "%s has the preview of %s", name, ids[id])
 			ids[id] = name
 		})
@@ -135,6 +138,9 @@ func TestActions(t *testing.T) {
 	r, err := Preview(moved, []Wanted{web(t)}, func(string) []string { return nil })
 	require.NoError(t, err)
 	assert.NotEqual(t, sameID, r.PreviewID, "another plan")
+	none, err := Preview(order(), nil, needs(nil))
+	require.NoError(t, err)
+	assert.Equal(t, []Service{}, none.Services, "a list, also of nothing")
 }
 
 func TestWhatIsInTheWay(t *testing.T) {
@@ -218,7 +224,7 @@ func TestOrderOfARollout(t *testing.T) {
 func TestBounded(t *testing.T) {
 	r := &Report{State: Previewed, PreviewID: "id", Services: make([]Service, 250)}
 	for i := range r.Services {
-		r.Services[i].Action = Nothing
+		r.Services[i].Name, r.Services[i].Action = strconv.Itoa(i), Nothing
 	}
 	for i := range 110 {
 		r.Services[i].Action, r.Services[i].Problem = Blocked, &build.Problem{Code: fault.HostUnreachable}
@@ -240,7 +246,33 @@ func TestBounded(t *testing.T) {
 	b = r.Bounded()
 	assert.NotNil(t, b.Services[0].Problem)
 	assert.Equal(t, Replace, b.Services[1].Action, "before those that nothing is done for")
+	assert.Equal(t, "97", b.Services[99].Name, "and each once")
 	assert.Len(t, r.Services, 250)
+
+	r.Services = r.Services[:100]
+	assert.Same(t, r, r.Bounded())
+	assert.Nil(t, (*Report)(nil).Bounded(), "of what was broken off")
+}
+
+// A report is classified by what is in the way, or what went wrong; while there is
+// something that can be done, by nothing.
+func TestCode(t *testing.T) {
+	blocked := []Service{{Action: Nothing}, {Action: Blocked, Problem: &build.Problem{Code: fault.HostUnreachable}}, {Action: Blocked, Problem: &build.Problem{Code: fault.Conflict}}}
+	for name, c := range map[string]struct {
+		report Report
+		code   fault.Code
+	}{
+		"nothing to do":           {Report{State: Previewed, Counts: Counts{Total: 1, None: 1}}, ""},
+		"all that is to be done":  {Report{State: Previewed, Counts: Counts{Total: 3, None: 1, Blocked: 2}, Services: blocked}, fault.HostUnreachable},
+		"something can be done":   {Report{State: Previewed, Counts: Counts{Total: 4, None: 1, Blocked: 2, Replace: 1}, Services: blocked}, ""},
+		"well":                    {Report{State: Succeeded, Counts: Counts{Total: 1, Replace: 1}}, ""},
+		"under way":               {Report{State: Running, Counts: Counts{Total: 3, None: 1, Blocked: 2}, Services: blocked}, ""},
+		"failed":                  {Report{State: Failed, Services: blocked}, fault.HostUnreachable},
+		"failed, and nobody says": {Report{State: Failed}, fault.Internal},
+		"canceled":                {Report{State: Canceled, Services: blocked}, fault.Canceled},
+	} {
+		assert.Equal(t, c.code, c.report.Code(), name)
+	}
 }
 
 // What came of all is counted, and is what came of each.
