@@ -139,7 +139,7 @@ func (f *filing) send() {
 // anyway.
 func (f *filing) hole(index int64) {
 	if at := index * blockSize; at < f.before.size {
-		f.then(func() error { return f.punch(at, min(blockSize, f.before.size-at)) })
+		f.then(func() error { return f.punch(at, blockSize) })
 	}
 }
 
@@ -269,7 +269,7 @@ func (b *reading) emit() error {
 		return err
 	}
 	// Around the data the sink may have something else.
-	from, end := b.index*blockSize, min((b.index+1)*blockSize, b.before.size)
+	from, end := b.index*blockSize, (b.index+1)*blockSize
 	at := int64(0)
 	for _, part := range b.parts {
 		if !b.fresh && from < part.Offset {
@@ -285,7 +285,7 @@ func (b *reading) emit() error {
 		}
 		from, at = part.End(), at+part.Length
 	}
-	if !b.fresh && from < end {
+	if !b.fresh && from < min(end, b.before.size) {
 		return b.punch(from, end-from)
 	}
 	return nil

@@ -63,13 +63,9 @@ func (s *Sink) inFile(kind frame, f *fields) error {
 
 // punch makes a hole, or what reads like one where there can be none.
 func (f *filling) punch(hole tree.Extent) error {
-	hole.Length = min(hole.Length, f.size-hole.Offset)
-	if hole.Length <= 0 {
-		return nil
-	}
-	err := tree.Punch(f.fd, hole)
+	err := tree.Punch(f.fd, hole) // up to a whole block of the file system, also behind the end
 	if err == unix.ENOTSUP || err == unix.ENOSYS {
-		err = tree.WriteAt(f.fd, make([]byte, hole.Length), hole.Offset)
+		err = tree.WriteAt(f.fd, make([]byte, max(min(hole.Length, f.size-hole.Offset), 0)), hole.Offset)
 	}
 	return err
 }

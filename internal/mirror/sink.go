@@ -65,12 +65,8 @@ func NewSink(conn io.ReadWriteCloser, p Place) (*Sink, error) {
 	return s, nil
 }
 
-// Close closes the stream, and leaves what was copied.
-func (s *Sink) Close() error {
-	err := errors.Join(s.conn.Close(), s.parent.Close())
-	s.abandon()
-	return err
-}
+// Close closes the stream, and leaves what was copied. No pass may be under way.
+func (s *Sink) Close() error { return errors.Join(s.conn.Close(), s.parent.Close()) }
 
 // Sync waits until the copy is on the disk.
 func (s *Sink) Sync() error {

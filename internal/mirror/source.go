@@ -59,7 +59,7 @@ func NewSource(conn io.ReadWriteCloser, t Tree) (*Source, error) {
 	return s, s.out.put(frameHello, []byte(hello))
 }
 
-// Close closes the stream. The sink keeps what it has.
+// Close closes the stream. The sink keeps what it has. No pass may be under way.
 func (s *Source) Close() error { return errors.Join(s.conn.Close(), s.parent.Close()) }
 
 // Pass sends what has changed, and waits until the sink has applied it. After a
@@ -71,10 +71,7 @@ func (s *Source) Pass(ctx context.Context, final bool) (*Report, error) {
 		return nil, s.failed
 	}
 	report, err := s.pass(ctx, final)
-	if err != nil {
-		s.failed = err
-		_ = s.conn.Close() // the failure says more
-	}
+	s.failed = err
 	return report, err
 }
 
@@ -126,15 +123,13 @@ func (s *Source) pass(ctx context.Context, final bool) (*Report, error) {
 	} else if ctx.Err() == nil {
 		_ = s.out.say(frameFailed, tellable(err)) // this failure says more than one of telling it
 	}
-	if err != nil && ctx.Err() == nil {
-		_ = s.conn.Close()
+	stopped := context.Cause(ctx) // who canceled, or what the sink said
+	if err != nil {
+		_ = s.conn.Close() // the failure says more
 	}
 	waited := time.Now()
 	theirs := <-answer
-	if cause := context.Cause(ctx); cause != nil {
-		return nil, cause
-	}
-	if err = cmp.Or(err, theirs); err != nil {
+	if err = cmp.Or(stopped, err, theirs); err != nil {
 		return nil, err
 	}
 	p.report.Stripped, p.report.Unowned = got.Stripped, got.Unowned
