@@ -33,6 +33,7 @@ var floors = map[string]floor{
 	"internal/engine/docker":            {3, "an adapter: nobody else knows the Docker API"},
 	"internal/engine/docker/dockertest": {3, "engines for tests"},
 	"internal/store/dir":                {3, "an adapter: state does not know where its files are"},
+	"internal/store/s3":                 {3, "an adapter: state does not know how a bucket is reached"},
 	"internal/store/sftp":               {3, "an adapter: state does not know how a NAS is reached"},
 
 	"internal/deploy":            {2, "a domain: it knows an engine of its own making, no adapter"},
@@ -102,6 +103,7 @@ var imports = []rule{
 	{"github.com/klauspost/compress", []string{"internal/image", "internal/bundle"}, "how archives are unpacked is a matter of reading them"},
 	{"filippo.io/age", []string{"internal/bundle"}, "who can open a bundle is a matter of its format"},
 	{"github.com/pkg/sftp", []string{"internal/store/sftp"}, "how files get to another machine is a matter of one place"},
+	{"github.com/minio", []string{"internal/store/s3"}, "how files get into a bucket is a matter of one place"},
 	{"github.com/spf13", []string{"internal/cli"}, "flags are a matter of the command line"},
 	{"github.com/invopop", []string{"schemas/gen"}, "at run time schemas are bytes"},
 }
