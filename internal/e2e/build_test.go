@@ -84,12 +84,12 @@ func workshop(t *testing.T, scripts map[string]string) *lab {
 	t.Helper()
 	l := newLab(t).building()
 	var packages strings.Builder
-	services := map[string]any{}
+	services := map[string]registry.Service{}
 	for name, script := range scripts {
 		l.write(name+"/build.sh", unique()+script)
 		fmt.Fprintf(&packages, "      %s = image %q ./%s/build.sh;\n", name, name, name)
-		services[name] = map[string]any{
-			"build": map[string]any{"targets": map[string]string{system: "packages." + system + "." + name}}, "hints": []string{name},
+		services[name] = registry.Service{
+			Build: registry.Build{Targets: map[string]string{system: "packages." + system + "." + name}}, Hints: []string{name},
 		}
 	}
 	l.write("flake.nix", fmt.Sprintf(`{
@@ -105,7 +105,7 @@ func workshop(t *testing.T, scripts map[string]string) *lab {
   };
 }
 `, system, system, packages.String()))
-	encoded, err := json.Marshal(map[string]any{"version": 1, "services": services})
+	encoded, err := json.Marshal(registry.Registry{Version: 1, Services: services})
 	require.NoError(t, err)
 	l.write("homelab.json", string(encoded))
 	l.commit()

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -134,12 +135,10 @@ func TestExactAudit(t *testing.T) {
 		"homelab-ha-oci = import ./services/home-assistant { inherit oci; };",
 		`homelab-ha-oci = derivation { name = "ha"; inherit (import ./services/home-assistant { inherit oci; }) system builder; src = ./.; };`,
 	).Replace(l.read("flake.nix")))
-	var registry map[string]any
 	evaluated := l.run("nix", "--extra-experimental-features", "nix-command flakes", "eval", "--json", ".#homelab")
-	require.NoError(t, json.Unmarshal(evaluated.Stdout, &registry), "%s", evaluated.Stderr)
-	encoded, err := json.MarshalIndent(registry, "", "  ")
-	require.NoError(t, err)
-	l.write("homelab.json", string(encoded)+"\n")
+	var indented bytes.Buffer
+	require.NoError(t, json.Indent(&indented, evaluated.Stdout, "", "  "), "%s", evaluated.Stderr)
+	l.write("homelab.json", indented.String())
 	l.commit()
 
 	l.write("dashboards/house/rooms.json", "[]\n")

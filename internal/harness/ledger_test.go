@@ -45,9 +45,17 @@ func (f *fleet) plan(r plan.Request) *plan.Plan {
 // listing is an engine that answers on a socket of its own.
 type listing struct {
 	socket string
-	list   []map[string]any
+	list   []listed
 	asked  atomic.Int64
 	hangs  chan struct{} // nil: it answers
+}
+
+// listed is a container as engines list it.
+type listed struct {
+	ID     string `json:"Id"`
+	Names  []string
+	State  string
+	Labels map[string]string
 }
 
 const fleetRegistry = `{"version": 1,
@@ -105,7 +113,7 @@ func (f *fleet) start(host string) *listing {
 			return
 		}
 		assert.Equal(f.t, "/containers/json", r.URL.Path)
-		assert.NoError(f.t, json.NewEncoder(w).Encode(append([]map[string]any{}, e.list...)))
+		assert.NoError(f.t, json.NewEncoder(w).Encode(append([]listed{}, e.list...)))
 	})}
 	done := make(chan struct{})
 	go func() {
@@ -139,7 +147,7 @@ func (f *fleet) labels(service string) map[string]string {
 }
 
 func (e *listing) has(id, name string, labels map[string]string) {
-	e.list = append(e.list, map[string]any{"Id": id, "Names": []string{"/" + name}, "State": "exited", "Labels": labels})
+	e.list = append(e.list, listed{id, []string{"/" + name}, "exited", labels})
 }
 
 // told is a line for each service that is not as it should be, and for each warning.
@@ -184,7 +192,7 @@ func TestLedgerOfLabels(t *testing.T) {
 	assert.Equal(t, []string{"db rebuild hint", "web redeploy registry", "web redeploy drift"}, told(f.all()))
 	f.r.Write("homelab.json", strings.Replace(string(content), `"host": "one", "env"`, `"host": "one", "container": "site", "env"`, 1))
 	assert.Equal(t, []string{"db rebuild hint", "web redeploy registry", "web redeploy drift"}, told(f.all()), "it is there, under the name that it had before")
-	one.list[0]["State"] = "running"
+	one.list[0].State = "running"
 	assert.Equal(t, []string{"db rebuild hint", "web redeploy registry", "web redeploy drift"}, told(f.all()), "one that runs is renamed")
 }
 
@@ -216,7 +224,7 @@ func TestLedgerOfSilentHosts(t *testing.T) {
 	// A later run found that what is committed is what runs.
 	require.NoError(t, f.journal.Write(deploy.RecordOf("two", "d1", f.labels("db"), time.Now())))
 	assert.Empty(t, told(f.all()))
-	two.list[0]["Id"] = "d2"
+	two.list[0].ID = "d2"
 	assert.Equal(t, []string{"db rebuild hint"}, told(f.all()), "of another container the labels tell")
 	two.list = nil
 	assert.Equal(t, []string{"db rebuild neverDeployed"}, told(f.all()), "so does that there is none")

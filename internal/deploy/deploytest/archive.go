@@ -21,11 +21,11 @@ import (
 // Archive makes a docker-archive with an image of some layers: each has one file
 // with that content. Variant makes another image of the same layers.
 func Archive(name, variant string, layers ...string) []byte {
-	packed := [][]byte{}
+	contents := [][]byte{}
 	for _, content := range layers {
-		packed = append(packed, tarball(file{name: "file-" + content[:1], mode: 0o644, content: []byte(content)}))
+		contents = append(contents, tarball(file{name: "file-" + content[:1], mode: 0o644, content: []byte(content)}))
 	}
-	return dockerArchive(name, runtime.GOARCH, map[string]any{"Env": []string{"VARIANT=" + variant}, "Cmd": []string{"/bin/true"}}, packed)
+	return dockerArchive(name, runtime.GOARCH, settings{Env: []string{"VARIANT=" + variant}, Cmd: []string{"/bin/true"}}, contents)
 }
 
 // file is an entry of an archive: a symbolic link when link is set.
@@ -52,7 +52,39 @@ func tarball(files ...file) []byte {
 	return out.Bytes()
 }
 
-func dockerArchive(name, arch string, config map[string]any, layers [][]byte) []byte {
+// config is that of an image, and settings are those of its containers, as Docker
+// writes them.
+type config struct {
+	OS           string   `json:"os"`
+	Architecture string   `json:"architecture"`
+	Config       settings `json:"config"`
+	RootFS       struct {
+		Type    string   `json:"type"`
+		DiffIDs []string `json:"diff_ids"`
+	} `json:"rootfs"`
+}
+
+type settings struct {
+	Entrypoint  []string          `json:",omitempty"`
+	Cmd         []string          `json:",omitempty"`
+	Env         []string          `json:",omitempty"`
+	Labels      map[string]string `json:",omitempty"`
+	Healthcheck *check            `json:",omitempty"`
+}
+
+type check struct {
+	Test                           []string
+	Interval, Timeout, StartPeriod time.Duration `json:",omitempty"`
+	Retries                        int
+}
+
+// packed is an image in the manifest of a docker-archive.
+type packed struct {
+	Config           string
+	RepoTags, Layers []string
+}
+
+func dockerArchive(name, arch string, s settings, layers [][]byte) []byte {
 	files, diffIDs, paths := []file{}, []string{}, []string{}
 	for _, layer := range layers {
 		id := sum(layer)
@@ -62,13 +94,12 @@ func dockerArchive(name, arch string, config map[string]any, layers [][]byte) []
 		}
 		diffIDs, paths = append(diffIDs, id), append(paths, path)
 	}
-	c, _ := json.Marshal(map[string]any{
-		"architecture": arch, "os": "linux", "config": config,
-		"rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs},
-	})
-	configName := strings.TrimPrefix(sum(c), "sha256:") + ".json"
-	manifest, _ := json.Marshal([]map[string]any{{"Config": configName, "RepoTags": []string{name}, "Layers": paths}})
-	return tarball(append(files, file{name: configName, mode: 0o644, content: c}, file{name: "manifest.json", mode: 0o644, content: manifest})...)
+	c := config{OS: "linux", Architecture: arch, Config: s}
+	c.RootFS.Type, c.RootFS.DiffIDs = "layers", diffIDs
+	raw, _ := json.Marshal(c) // strings and numbers only
+	configName := strings.TrimPrefix(sum(raw), "sha256:") + ".json"
+	manifest, _ := json.Marshal([]packed{{Config: configName, RepoTags: []string{name}, Layers: paths}})
+	return tarball(append(files, file{name: configName, mode: 0o644, content: raw}, file{name: "manifest.json", mode: 0o644, content: manifest})...)
 }
 
 // Behaviour is what the containers of a test image do. A real engine runs it as a
@@ -112,12 +143,9 @@ func BehaviourArchive(t testing.TB, name string, b Behaviour) []byte {
 	t.Helper()
 	label, err := json.Marshal(b)
 	require.NoError(t, err)
-	config := map[string]any{"Labels": map[string]string{labelBehaviour: string(label)}}
-	if b.Health != "" {
-		config["Healthcheck"] = b.check()
-	}
+	s := settings{Labels: map[string]string{labelBehaviour: string(label)}, Healthcheck: b.check()}
 	files := []file{{name: "www/index.html", mode: 0o644, content: []byte(b.Page)}}
-	return busybox(t, name, b.script(), b.Foreign, config, files)
+	return busybox(t, name, b.script(), b.Foreign, s, files)
 }
 
 // script is what a container of it runs.
@@ -149,17 +177,19 @@ func (b Behaviour) script() string {
 	return s.String()
 }
 
-// check is the HEALTHCHECK that comes to the health that is wanted.
-func (b Behaviour) check() map[string]any {
+// check is the HEALTHCHECK that comes to the health that is wanted; nil: it has none.
+func (b Behaviour) check() *check {
 	const often = 100 * time.Millisecond
-	check := map[string]any{"Test": []string{"CMD", "/bin/busybox", "false"}, "Interval": often, "Timeout": time.Minute, "Retries": 1}
+	c := &check{Test: []string{"CMD", "/bin/busybox", "false"}, Interval: often, Timeout: time.Minute, Retries: 1}
 	switch b.Health {
+	case "":
+		return nil
 	case "healthy":
-		check["Test"] = []string{"CMD", "/bin/busybox", "true"}
+		c.Test[2] = "true"
 	case "starting":
-		check["StartPeriod"] = time.Hour
+		c.StartPeriod = time.Hour
 	}
-	return check
+	return c
 }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
@@ -169,10 +199,10 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 // The machine must have a static busybox.
 func BusyboxArchive(t testing.TB, name, script string) []byte {
 	t.Helper()
-	return busybox(t, name, script, false, map[string]any{}, nil)
+	return busybox(t, name, script, false, settings{}, nil)
 }
 
-func busybox(t testing.TB, name, script string, foreign bool, config map[string]any, more []file) []byte {
+func busybox(t testing.TB, name, script string, foreign bool, s settings, more []file) []byte {
 	t.Helper()
 	path := command.Look("busybox")
 	require.NotEmpty(t, path, "this test needs a static busybox: apt install busybox-static")
@@ -188,9 +218,8 @@ func busybox(t testing.TB, name, script string, foreign bool, config map[string]
 	}
 	base := tarball(files...)
 	own := tarball(append(more, file{name: "run.sh", mode: 0o755, content: []byte(script)})...)
-	config["Entrypoint"] = []string{"/bin/busybox", "sh", "/run.sh"}
-	config["Env"] = []string{"PATH=/bin", "OF_THE_IMAGE=1"}
-	return dockerArchive(name, arch, config, [][]byte{base, own})
+	s.Entrypoint, s.Env = []string{"/bin/busybox", "sh", "/run.sh"}, []string{"PATH=/bin", "OF_THE_IMAGE=1"}
+	return dockerArchive(name, arch, s, [][]byte{base, own})
 }
 
 // otherArch makes a program one for a processor that hardly any machine has, not

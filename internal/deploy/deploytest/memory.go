@@ -219,21 +219,8 @@ func refuse(format string, args ...any) error {
 	return f
 }
 
-type config struct {
-	OS           string
-	Architecture string
-	RootFS       struct {
-		DiffIDs []string `json:"diff_ids"`
-	}
-	Config struct{ Labels map[string]string }
-}
-
 func (m *Memory) loadDocker(entries map[string][]byte) error {
-	var manifest []struct {
-		Config   string
-		RepoTags []string
-		Layers   []string
-	}
+	var manifest []packed
 	if err := json.Unmarshal(entries["manifest.json"], &manifest); err != nil || len(manifest) != 1 {
 		return refuse("not an archive with one image: %v", err)
 	}
