@@ -16,50 +16,6 @@ import (
 	"homelab/internal/fault"
 )
 
-// when has something happen when a step is about to be done.
-func (y *yard) when(step string, happens func()) *deploy.Runner {
-	r := y.runner(y.engine)
-	r.Report = func(message string) {
-		if message == "web: "+step {
-			happens()
-		}
-	}
-	return r
-}
-
-// crash has a switch to a version die when a step is about to be done.
-func (y *yard) crash(step, version string) {
-	y.t.Helper()
-	y.crashing(step, func(r *deploy.Runner) { _, _ = r.Run(context.Background(), y.target(version)) })
-}
-
-func (y *yard) crashing(step string, do func(r *deploy.Runner)) {
-	y.t.Helper()
-	defer func() {
-		died := recover()
-		require.Equal(y.t, errKilled, died, "it never came to "+step)
-	}()
-	do(y.when(step, func() { panic(errKilled) }))
-}
-
-// named finds a container that must be there.
-func (y *yard) named(name string) *deploy.Container {
-	y.t.Helper()
-	c, err := y.engine.Container(context.Background(), name)
-	require.NoError(y.t, err)
-	require.NotNil(y.t, c, name)
-	return c
-}
-
-// foreign makes a container of somebody else.
-func (y *yard) foreign(name string) string {
-	y.t.Helper()
-	id, err := y.engine.Create(context.Background(), name, y.target("v1").Spec, nil)
-	require.NoError(y.t, err)
-	y.engine.Disown(id)
-	return id
-}
-
 // An engine goes on with a stop whose caller is gone: what is brought back then must
 // not end behind its back.
 func TestCanceledWhileItStops(t *testing.T) {
@@ -91,7 +47,7 @@ func TestCanceledWhileItStops(t *testing.T) {
 		over, stop := context.WithTimeout(t.Context(), deploytest.SlowStop/4)
 		defer stop()
 		require.Error(t, y.engine.Stop(over, c.ID, time.Second))
-		_, err = y.runner(y.engine).Repair(t.Context(), "web")
+		_, err = y.repair()
 		require.NoError(t, err)
 		time.Sleep(2 * deploytest.SlowStop)
 		assert.Equal(t, []string{"web slow running unless-stopped"}, y.is())
@@ -117,12 +73,7 @@ func TestNothingKeepsTheOldVersionDown(t *testing.T) {
 
 		y = newYard(t)
 		y.must("v1")
-		y.engine.Fail = func(call string) error {
-			if call == "remove" {
-				return errors.New("device or resource busy")
-			}
-			return nil
-		}
+		y.refuses("remove", errors.New("device or resource busy"))
 		_, err = y.run("sick")
 		assert.ErrorContains(t, err, "the version before runs")
 		assert.Contains(t, y.is(), "web v1 running unless-stopped")
@@ -255,10 +206,10 @@ func TestOldCanBeStartedAgain(t *testing.T) {
 		require.NoError(t, err)
 		_, err = y.when("back", func() { y.engine.Taken = map[int]bool{8001: true} }).Run(t.Context(), y.target("sick"))
 		assert.Equal(t, fault.RollbackFailed, fault.CodeOf(err))
-		_, err = y.runner(y.engine).Repair(t.Context(), "web")
+		_, err = y.repair()
 		assert.Equal(t, fault.RollbackFailed, fault.CodeOf(err))
 		y.engine.Taken = nil
-		did, err := y.runner(y.engine).Repair(t.Context(), "web")
+		did, err := y.repair()
 		require.NoError(t, err)
 		assert.Contains(t, did, "is undone; the version before runs")
 		assert.Equal(t, []string{"web v1 running unless-stopped"}, y.is())
@@ -289,9 +240,7 @@ func TestOldDoesNotEndWithOverlap(t *testing.T) {
 	inYard(t, func(y *yard) {
 		t := y.t
 		y.must("stuck")
-		target := y.target("v2")
-		target.Strategy = deploy.Overlap
-		_, err := y.runner(y.engine).Run(t.Context(), target)
+		_, err := y.runner(y.engine).Run(t.Context(), y.overlap("v2"))
 		assert.Equal(t, fault.Precondition, fault.CodeOf(err))
 		assert.ErrorContains(t, err, "the new version runs")
 		assert.Equal(t, []string{"web v2 running unless-stopped", "web.g1 stuck running no"}, y.is())
@@ -308,18 +257,13 @@ func TestPolicyCannotBeChanged(t *testing.T) {
 		t := y.t
 		y.must("v1")
 		r := y.when("back", func() {
-			y.engine.Fail = func(call string) error {
-				if call == "restart" {
-					return errors.New("cannot update")
-				}
-				return nil
-			}
+			y.refuses("restart", errors.New("cannot update"))
 		})
 		_, err := r.Run(t.Context(), y.target("sick"))
 		assert.Equal(t, fault.RollbackFailed, fault.CodeOf(err))
 		assert.Equal(t, []string{"web v1 running no"}, y.is())
 		y.engine.Fail = nil
-		_, err = y.runner(y.engine).Repair(t.Context(), "web")
+		_, err = y.repair()
 		require.NoError(t, err)
 		assert.Equal(t, []string{"web v1 running unless-stopped"}, y.is())
 	})
@@ -373,9 +317,7 @@ func TestOldIsNotJudgedForThePast(t *testing.T) {
 		t := y.t
 		y.must("v1")
 		y.engine.Wear(y.named("web").ID, 3)
-		target := y.target("sick")
-		target.Strategy = deploy.Overlap
-		_, err := y.runner(y.engine).Run(t.Context(), target)
+		_, err := y.runner(y.engine).Run(t.Context(), y.overlap("sick"))
 		assert.Equal(t, fault.Unhealthy, fault.CodeOf(err))
 		assert.ErrorContains(t, err, "the version before runs")
 	})

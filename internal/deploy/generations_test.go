@@ -144,12 +144,7 @@ func TestGarbageLabels(t *testing.T) {
 func TestNothingCanBeRemoved(t *testing.T) {
 	inYard(t, func(y *yard) {
 		t := y.t
-		y.engine.Fail = func(call string) error {
-			if call == "remove" {
-				return errors.New("device or resource busy")
-			}
-			return nil
-		}
+		y.refuses("remove", errors.New("device or resource busy"))
 		for _, version := range []string{"v1", "v2", "v3", "v1", "v2"} {
 			y.must(version)
 			y.quiet()

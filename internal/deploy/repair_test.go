@@ -50,7 +50,7 @@ func TestOthersHaveGoneOn(t *testing.T) {
 		assert.Equal(t, 2, theirs.Generation)
 
 		y.journal = mine
-		did, err := y.runner(y.engine).Repair(t.Context(), "web")
+		did, err := y.repair()
 		require.NoError(t, err)
 		assert.Contains(t, did, "is out of date")
 		assert.Equal(t, theirs.ID, y.named("web").ID)
@@ -70,7 +70,7 @@ func TestOthersWereBrokenOffToo(t *testing.T) {
 		y.crash("start", "v3")
 
 		y.journal = mine
-		_, err := y.runner(y.engine).Repair(t.Context(), "web")
+		_, err := y.repair()
 		assert.Equal(t, fault.RollbackFailed, fault.CodeOf(err), "they have the name")
 		assert.Contains(t, y.is(), "web.g1 v1 running unless-stopped", "it runs all the same")
 	})
@@ -84,7 +84,7 @@ func TestSomebodyHelpedThemselves(t *testing.T) {
 		y.must("v2")
 		y.crash("rename new", "v3")
 		require.NoError(t, y.engine.Start(t.Context(), "web.g1"))
-		did, err := y.runner(y.engine).Repair(t.Context(), "web")
+		did, err := y.repair()
 		require.NoError(t, err)
 		assert.Contains(t, did, "is out of date")
 		assert.NotContains(t, y.is(), "web v2 running unless-stopped")
@@ -102,7 +102,7 @@ func TestStoppedAfterItWasOver(t *testing.T) {
 		y.must("v1")
 		y.crash("finish", "v2")
 		require.NoError(t, y.engine.Stop(t.Context(), "web", time.Second))
-		did, err := y.runner(y.engine).Repair(t.Context(), "web")
+		did, err := y.repair()
 		require.NoError(t, err)
 		assert.Contains(t, did, "is finished")
 		assert.Equal(t, []string{"web v2 exited unless-stopped", "web.g1 v1 exited no"}, y.is())
@@ -116,12 +116,10 @@ func TestEndedBeforeItWasOver(t *testing.T) {
 		t := y.t
 		y.must("v1")
 		y.crashing("finish", func(r *deploy.Runner) {
-			target := y.target("v2")
-			target.Strategy = deploy.Overlap
-			_, _ = r.Run(context.Background(), target)
+			_, _ = r.Run(context.Background(), y.overlap("v2"))
 		})
 		require.NoError(t, y.engine.Stop(t.Context(), "web.g2", time.Second))
-		did, err := y.runner(y.engine).Repair(t.Context(), "web")
+		did, err := y.repair()
 		require.NoError(t, err)
 		assert.Contains(t, did, "is undone; the version before runs")
 		assert.Equal(t, []string{"web v1 running unless-stopped"}, y.is())
@@ -134,15 +132,13 @@ func TestEndedWhileTheOldOneEnds(t *testing.T) {
 		t := y.t
 		y.must("slow")
 		y.crashing("finish", func(r *deploy.Runner) {
-			target := y.target("v2")
-			target.Strategy = deploy.Overlap
-			_, _ = r.Run(context.Background(), target)
+			_, _ = r.Run(context.Background(), y.overlap("v2"))
 		})
 		over, stop := context.WithTimeout(t.Context(), deploytest.SlowStop/4)
 		defer stop()
 		require.Error(t, y.engine.Stop(over, "web", time.Second))
 		require.NoError(t, y.engine.Stop(t.Context(), "web.g2", time.Second))
-		_, err := y.runner(y.engine).Repair(t.Context(), "web")
+		_, err := y.repair()
 		require.NoError(t, err)
 		time.Sleep(2 * deploytest.SlowStop)
 		assert.Equal(t, []string{"web slow running unless-stopped"}, y.is())
@@ -156,7 +152,7 @@ func TestRestartedSince(t *testing.T) {
 		y.must("v1")
 		y.crash("gate", "v2")
 		y.engine.Wear(y.named("web").ID, 2)
-		did, err := y.runner(y.engine).Repair(t.Context(), "web")
+		did, err := y.repair()
 		require.NoError(t, err)
 		assert.Contains(t, did, "is finished")
 		assert.Contains(t, y.is(), "web v2 running unless-stopped")
@@ -215,7 +211,7 @@ func TestRepairTellsOfASickOne(t *testing.T) {
 		first := y.must("v1")
 		y.crash("rename new", "v2")
 		y.engine.Sicken(first.ID)
-		did, err := y.runner(y.engine).Repair(t.Context(), "web")
+		did, err := y.repair()
 		require.NoError(t, err)
 		assert.Contains(t, did, "is undone; the version before runs, and is not healthy: ")
 		assert.Equal(t, []string{"web v1 running unless-stopped"}, y.is())
