@@ -1,5 +1,7 @@
-// Package deploy puts what was built onto hosts: it loads images into their
-// engines, sending only what is not there.
+// Package deploy puts what was built onto hosts, one service at a time: [Load] sends
+// an image, as far as it is not there, a [Runner] switches versions and repairs what
+// was broken off, [OnHost], [Logs] and [Prunable] look at what came of it. What is
+// under way is in a [Journal], what was deployed in a [Ledger].
 package deploy
 
 import (

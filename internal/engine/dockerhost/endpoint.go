@@ -1,9 +1,11 @@
-// Package dockerhost reaches Docker engines: where is the engine of a host, does it
-// answer, and which Nix system does it run?
+// Package dockerhost reaches Docker engines, and their hosts: where is the engine of a
+// host, does it answer, which Nix system does it run, and which containers?
 //
 // [Resolve] finds the engine the docker command would talk to, [Dial] makes a
-// handle that connects when it is first used, over a socket, TCP or ssh, and
-// [Engine.Server] asks who is there.
+// handle that connects when it is first used, over a socket, TCP or ssh.
+// [Engine.Server] asks who is there, [Engine.Containers] what there is;
+// [Engine.DialTCP], [Engine.ReadFile] and [Engine.Resolver] reach ports and files of
+// the host.
 package dockerhost
 
 import (
