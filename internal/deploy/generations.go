@@ -124,15 +124,20 @@ func (o *ours) alone() error {
 
 // switchable looks for the containers of a service that is to be switched, and
 // whether something is in the way that is not for us to change.
-func (r *Runner) switchable(ctx context.Context, spec Spec) (*ours, error) {
-	there, err := r.find(ctx, spec.Service, spec.Container)
+func (r *Runner) switchable(ctx context.Context, t Target) (*ours, error) {
+	service, container := t.Spec.Service, t.Spec.Container
+	there, err := r.find(ctx, service, container)
 	if err != nil {
 		return nil, err
 	}
-	if err := there.alone(); err != nil || there.current != nil && there.current.Name == spec.Container {
-		return there, err
+	err = there.alone()
+	if err == nil && (there.current == nil || there.current.Name != container) {
+		err = Foreign(ctx, r.engine(), r.Host, service, container)
 	}
-	return there, Foreign(ctx, r.engine(), r.Host, spec.Service, spec.Container)
+	if err == nil && t.Over != nil && *t.Over != there.id() {
+		err = fault.Newf(fault.Conflict, "look at what runs there now", "somebody else has deployed %s to host %s meanwhile", service, r.Host)
+	}
+	return there, err
 }
 
 // id is that of the current container; empty: there is none.

@@ -29,3 +29,23 @@ func TestSomebodyElseWasFaster(t *testing.T) {
 		y.quiet()
 	})
 }
+
+// Nor is that given up for an earlier version.
+func TestSomebodyElseWasFasterThanTheWayBack(t *testing.T) {
+	inYard(t, func(y *yard) {
+		t := y.t
+		y.must("v1")
+		second := y.must("v2")
+		third := y.must("v3")
+		back := func(id string) error {
+			target := y.target("v3")
+			target.Over = &id
+			_, err := y.runner(y.engine).Rollback(t.Context(), target, 1)
+			return err
+		}
+		assert.Equal(t, fault.Conflict, fault.CodeOf(back(second.ID)))
+		assert.Contains(t, y.is(), "web v3 running unless-stopped")
+		require.NoError(t, back(third.ID))
+		assert.Contains(t, y.is(), "web v1 running unless-stopped")
+	})
+}

@@ -61,12 +61,9 @@ func (r *Runner) Run(ctx context.Context, t Target) (*Switched, error) {
 	if err != nil {
 		return nil, err
 	}
-	there, err := r.switchable(ctx, t.Spec)
+	there, err := r.switchable(ctx, t)
 	if err != nil {
 		return nil, err
-	}
-	if t.Over != nil && *t.Over != there.id() {
-		return nil, fault.Newf(fault.Conflict, "look at what runs there now", "somebody else has deployed %s to host %s meanwhile", t.Spec.Service, r.Host)
 	}
 	same, err := r.same(ctx, t, there.current)
 	if err != nil {
@@ -157,7 +154,7 @@ func (r *Runner) Rollback(ctx context.Context, t Target, generation int) (*Switc
 	if err != nil {
 		return nil, err
 	}
-	there, err := r.switchable(ctx, t.Spec)
+	there, err := r.switchable(ctx, t)
 	if err != nil {
 		return nil, err
 	}

@@ -134,7 +134,10 @@ func (b *backward) record(ctx context.Context, engine deploy.Containers, s *roll
 
 // carryOut has the generation of a preview run.
 func (b *backward) carryOut(ctx context.Context, r *rollout.Report, say func(string)) error {
-	s := &r.Services[0]
+	s, over := &r.Services[0], ""
+	if b.standing.Current != nil {
+		over = b.standing.Current.ID
+	}
 	err := func() error {
 		spec, err := deploy.NewSpec(b.standing.Name, b.standing.Service, b.standing.At, "")
 		if err != nil {
@@ -142,7 +145,7 @@ func (b *backward) carryOut(ctx context.Context, r *rollout.Report, say func(str
 		}
 		return b.on(ctx, b.standing.At, func(engine deploy.Containers) error {
 			runner := deploy.Runner{Engine: engine, Host: s.Host, Journal: b.journal, Keep: keepGenerations, Report: say}
-			if s.Run, err = runner.Rollback(ctx, deploy.Target{Spec: spec, Gate: deploy.NewGate(*b.standing.Service.Deploy)}, s.To.Generation); err != nil {
+			if s.Run, err = runner.Rollback(ctx, deploy.Target{Spec: spec, Gate: deploy.NewGate(*b.standing.Service.Deploy), Over: &over}, s.To.Generation); err != nil {
 				return err
 			}
 			if failed := b.record(ctx, engine, s); failed != nil {
