@@ -134,18 +134,10 @@ func (r *Runner) switchable(ctx context.Context, t Target) (*ours, error) {
 	if err == nil && (there.current == nil || there.current.Name != container) {
 		err = Foreign(ctx, r.engine(), r.Host, service, container)
 	}
-	if err == nil && t.Over != nil && *t.Over != there.id() {
+	if err == nil && t.Over != nil && *t.Over != IDOf(there.current) {
 		err = fault.Newf(fault.Conflict, "look at what runs there now", "somebody else has deployed %s to host %s meanwhile", service, r.Host)
 	}
 	return there, err
-}
-
-// id is that of the current container; empty: there is none.
-func (o *ours) id() string {
-	if o.current == nil {
-		return ""
-	}
-	return o.current.ID
 }
 
 func (o *ours) generations() string {

@@ -47,6 +47,14 @@ func EnvDifferences(ctx context.Context, e Containers, c *Container, want Spec) 
 	return all, err
 }
 
+// IDOf is the ID of a container; empty for none.
+func IDOf(c *Container) string {
+	if c == nil {
+		return ""
+	}
+	return c.ID
+}
+
 // Anonymous says that a volume has the name that an engine gives one which the
 // image asks for.
 func (m Mount) Anonymous() bool { return anonymous().MatchString(m.Volume) }

@@ -134,10 +134,7 @@ func (b *backward) record(ctx context.Context, engine deploy.Containers, s *roll
 
 // carryOut has the generation of a preview run.
 func (b *backward) carryOut(ctx context.Context, r *rollout.Report, say func(string)) error {
-	s, over := &r.Services[0], ""
-	if b.standing.Current != nil {
-		over = b.standing.Current.ID
-	}
+	s, over := &r.Services[0], deploy.IDOf(b.standing.Current)
 	err := func() error {
 		spec, err := deploy.NewSpec(b.standing.Name, b.standing.Service, b.standing.At, "")
 		if err != nil {

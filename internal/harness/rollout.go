@@ -321,11 +321,7 @@ func (d *deployment) one(ctx context.Context, s *rollout.Service, built build.Ou
 	planned := d.wanted[s.Name]
 	w := wanted{service: s.Name, host: s.Host, at: planned.Host, spec: planned.Service, built: &built, head: d.order.Plan.Head}
 	if s.BrokenOff == "" { // else that is repaired first
-		before := ""
-		if planned.There != nil {
-			before = planned.There.ID
-		}
-		w.over = &before
+		w.over = new(deploy.IDOf(planned.There))
 	}
 	l := &loader{Harness: d.Harness, builder: d.builder, planner: d.planner, tell: progress.say}
 	result, err := l.run(ctx, jobID, w, switches(d.jobs))

@@ -62,16 +62,12 @@ func (s Standing) Back(generation int) (*Report, error) {
 		report.Head.State = plan.StateDirty
 	}
 	report.Counts.add(service.Action)
-	from := ""
-	if s.Current != nil {
-		from = s.Current.ID
-	}
 	report.PreviewID, err = deploy.PreviewID(struct {
 		Format   int
 		Tool     Action
 		From, To string
 		Service  Service
-	}{1, Rollback, from, to.ID, service})
+	}{1, Rollback, deploy.IDOf(s.Current), to.ID, service})
 	return report, err
 }
 
