@@ -35,6 +35,9 @@ func TestLedger(t *testing.T) {
 		Out: "/nix/store/a", Drv: "/nix/store/a.drv", Spec: "spec", Version: "1.2", At: at.UTC(),
 	}
 	assert.Equal(t, want, r)
+	for _, generation := range []string{"", "seven", "99999999999999999999"} {
+		assert.Zero(t, deploy.RecordOf("pi", "id", map[string]string{deploy.LabelGeneration: generation}, at).Generation)
+	}
 	require.NoError(t, l.Write(r))
 	got, err = l.Read("pi", "ha")
 	require.NoError(t, err)

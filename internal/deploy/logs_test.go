@@ -122,6 +122,7 @@ func TestLogsSince(t *testing.T) {
 	for says, r := range map[string]deploy.LogsRequest{
 		`since: "yesterday" is neither a time nor how long ago`: {Since: "yesterday"},
 		`since: "-5m" is neither a time nor how long ago`:       {Since: "-5m"},
+		`since: "0s" is neither a time nor how long ago`:        {Since: "0s"},
 		"grep: missing closing ): `(`":                          {Grep: "("},
 		"grep: a pattern of 501 bytes, and 500 are the most":    {Grep: strings.Repeat("x", 501)},
 	} {
@@ -130,6 +131,7 @@ func TestLogsSince(t *testing.T) {
 		assert.EqualError(t, err, says)
 	}
 	assert.NoError(t, deploy.LogsRequest{Since: "24h", Grep: `(?i)error|warn`}.Validate())
+	assert.NoError(t, deploy.LogsRequest{Grep: strings.Repeat("x", 500)}.Validate())
 }
 
 // What an engine says of a log is what is answered.

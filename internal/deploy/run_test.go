@@ -69,6 +69,14 @@ func TestRunLeavesOthersAlone(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, foreign, c.ID)
 		assert.Equal(t, deploy.Running, c.State)
+
+		y = newYard(t)
+		y.engine.Label(y.must("v1").ID, deploy.LabelService, "shop")
+		before := y.named("web")
+		_, err = y.run("v2")
+		assert.Equal(t, fault.Conflict, fault.CodeOf(err))
+		assert.ErrorContains(t, err, "host nas has a container web of the service shop")
+		assert.Equal(t, before, y.named("web"))
 	})
 }
 
