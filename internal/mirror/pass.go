@@ -66,9 +66,8 @@ func (p *pass) run() error {
 		p.matcher = p.without.Matcher()
 	}
 	p.steps, p.work = make(chan *step, inFlight), make(chan *step, inFlight)
-	workers := max(2, runtime.GOMAXPROCS(0))
 	var all sync.WaitGroup
-	for range workers {
+	for range workers() {
 		all.Go(p.worker)
 	}
 	walked := make(chan error, 1)
@@ -91,7 +90,7 @@ func (p *pass) run() error {
 	r, e := &p.report, &p.emitted
 	r.Files, r.Read, r.Suspect = e.files, e.read, r.Suspect+e.suspect
 	r.Unsettled += e.unsettled
-	r.Compare = time.Duration(p.working.Load()).Seconds() / float64(workers)
+	r.Compare = time.Duration(p.working.Load()).Seconds() / float64(workers())
 	return err
 }
 
@@ -154,33 +153,8 @@ func (p *pass) put(s *step) {
 
 func (p *pass) then(emit func() error) { p.put(&step{emit: emit}) }
 
-// sweep looks at everything once more: what was not at rest is not the tree that
-// was copied, even if each of its entries is.
-func (p *pass) sweep() error { return p.sweepNode(int(p.parent.Fd()), p.name, p.top, "") }
-
-func (p *pass) sweepNode(folder int, name string, n *node, path string) error {
-	stat, err := tree.Stat(folder, name)
-	if err != nil || stampOf(stat) != n.stamp {
-		return changed(shown(path))
-	}
-	if n.below == nil || len(*n.below) == 0 {
-		return nil
-	}
-	if err := p.ctx.Err(); err != nil {
-		return err
-	}
-	fd, err := tree.Open(folder, name, unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return changed(shown(path))
-	}
-	defer unix.Close(fd)
-	for _, in := range *n.below {
-		if err := p.sweepNode(fd, in.name, in, join(path, in.name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// workers is how many work at a time.
+func workers() int { return max(2, runtime.GOMAXPROCS(0)) }
 
 func join(path, name string) string {
 	if path == "" {
