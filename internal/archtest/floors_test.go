@@ -33,6 +33,7 @@ var floors = map[string]floor{
 	"internal/engine/docker":            {3, "an adapter: nobody else knows the Docker API"},
 	"internal/engine/docker/dockertest": {3, "engines for tests"},
 	"internal/store/dir":                {3, "an adapter: state does not know where its files are"},
+	"internal/store/restic":             {3, "an adapter: state does not know how restic keeps things"},
 	"internal/store/s3":                 {3, "an adapter: state does not know how a bucket is reached"},
 	"internal/store/sftp":               {3, "an adapter: state does not know how a NAS is reached"},
 

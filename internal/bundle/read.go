@@ -147,11 +147,15 @@ func (r *Reader) readManifest() error {
 		return err
 	}
 	r.index.manifest = hex.EncodeToString(sumOf(text))
-	limits, all := r.trust.Limits, m.Totals()
-	if most := orDefault(limits.Entries, defaultEntries); all.Entries > most {
+	return r.trust.Limits.Check(m.Totals())
+}
+
+// Check says whether a bundle may hold so much.
+func (l Limits) Check(all Totals) error {
+	if most := orDefault(l.Entries, defaultEntries); all.Entries > most {
 		return tooMuch("%d entries, more than the %d that are allowed", all.Entries, most)
 	}
-	if most := orDefault(limits.Stored, defaultStored); all.Stored > most {
+	if most := orDefault(l.Stored, defaultStored); all.Stored > most {
 		return tooMuch("%d bytes, more than the %d that are allowed", all.Stored, most)
 	}
 	return nil

@@ -73,8 +73,8 @@ func NewID(now time.Time) string {
 	return now.UTC().Format(idTime) + "-" + hex.EncodeToString(random[:])
 }
 
-// created is the time that an id tells.
-func created(id string) (time.Time, bool) {
+// Created is the time that an id tells; ok is false when it is none.
+func Created(id string) (at time.Time, ok bool) {
 	if !idSyntax().MatchString(id) {
 		return time.Time{}, false
 	}
@@ -87,7 +87,7 @@ func CheckBundle(service, id string) error {
 	if !isComponent(service) {
 		return fault.Newf(fault.InvalidArgument, "name a service of the registry", "%q cannot be the service of a bundle", service)
 	}
-	if _, ok := created(id); !ok {
+	if _, ok := Created(id); !ok {
 		return fault.Newf(fault.InvalidArgument, "name a bundle as state_list does, such as 20260314T120000Z-1f2e3d4c", "%q is not the id of a bundle", id)
 	}
 	return nil

@@ -63,7 +63,7 @@ func (s fileStore) List(ctx context.Context, service string) ([]Kept, error) {
 	for _, file := range files {
 		service, base, err := SplitName(file.Name)
 		id, ok := strings.CutSuffix(base, extension)
-		at, isID := created(id)
+		at, isID := Created(id)
 		if err == nil && ok && isID { // else it belongs to somebody else
 			kept = append(kept, Kept{ID: id, Service: service, Created: at, Size: file.Size})
 		}

@@ -306,7 +306,9 @@ func names(t *testing.T, files state.Files) []string {
 	return names
 }
 
-// noise does not compress.
+// Noise does not compress.
+func Noise(size int) []byte { return noise(size) }
+
 func noise(size int) []byte {
 	var seed [32]byte
 	seed[0] = byte(rand.Int())

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"homelab/internal/bundle"
 	"homelab/internal/fault"
 	"homelab/internal/state"
 	"homelab/internal/state/statetest"
@@ -126,4 +127,29 @@ type then func()
 func (f then) Read([]byte) (int, error) {
 	f()
 	return 0, io.EOF
+}
+
+func TestStore(t *testing.T) {
+	statetest.Store(t, func(t *testing.T) statetest.Ground {
+		folder := t.TempDir()
+		return statetest.Ground{
+			Open: func(context.Context) (state.Store, error) {
+				files, err := dir.Open(folder)
+				return state.NewStore(files), err
+			},
+			Flips: 30,
+			Data:  func(t *testing.T) map[string]int64 { return statetest.FilesBelow(t, folder) },
+		}
+	})
+}
+
+// A bundle that was renamed is not the one that is asked for.
+func TestRenamedBundle(t *testing.T) {
+	folder := t.TempDir()
+	store := state.NewStore(open(t, folder))
+	order := statetest.Save(t, store, "wiki")
+	other := state.NewID(order.Created)
+	require.NoError(t, os.Rename(filepath.Join(folder, "wiki", order.ID+".bundle"), filepath.Join(folder, "wiki", other+".bundle")))
+	_, err := store.Open(t.Context(), "wiki", other, bundle.Trust{})
+	assert.Equal(t, fault.BundleIncompatible, fault.CodeOf(err))
 }

@@ -1,0 +1,207 @@
+package restic_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/bundle"
+	"homelab/internal/command"
+	"homelab/internal/fault"
+	"homelab/internal/state"
+	"homelab/internal/state/statetest"
+	"homelab/internal/store/restic"
+	"homelab/registry"
+)
+
+func TestStore(t *testing.T) {
+	statetest.Store(t, func(t *testing.T) statetest.Ground {
+		at := newRepository(t)
+		work := t.TempDir()
+		return statetest.Ground{
+			Open:  func(context.Context) (state.Store, error) { return restic.New(at, work) },
+			Flips: 1, // it is slow, and has checksums of its own
+			// Behind the data of a pack is a list of it, which restic has in its index too:
+			// restoring does not read it.
+			Data: func(t *testing.T) map[string]int64 {
+				found := statetest.FilesBelow(t, filepath.Join(at.Path, "data"))
+				for path, size := range found {
+					found[path] = size - listOf(t, at, filepath.Base(path))
+				}
+				return found
+			},
+		}
+	})
+}
+
+func TestWhatIsWrong(t *testing.T) {
+	at := newRepository(t)
+	open := func(at registry.Store) error {
+		store, err := restic.New(at, t.TempDir())
+		require.NoError(t, err)
+		_, err = store.List(t.Context(), "")
+		return err
+	}
+	require.NoError(t, open(at))
+	rows := map[string]struct {
+		repository, password string
+		code                 fault.Code
+		hint                 string
+	}{
+		"no repository":  {t.TempDir(), statetest.Secret, fault.Precondition, "restic init"},
+		"wrong password": {at.Path, "another", fault.Denied, "RESTIC_PASSWORD"},
+		"server away":    {"rest:http://127.0.0.1:1/", statetest.Secret, fault.HostUnreachable, "by hand"},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("RESTIC_PASSWORD", row.password)
+			err := open(registry.Store{Kind: "restic", Address: "restic:" + row.repository, Path: row.repository})
+			assert.Equal(t, row.code, fault.CodeOf(err), "%v", err)
+			assert.Contains(t, fault.Of(err).Hint, row.hint)
+			assert.NotContains(t, err.Error(), statetest.Secret)
+		})
+	}
+	t.Setenv("RESTIC_PASSWORD", "")
+	_, err := restic.New(at, t.TempDir())
+	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+}
+
+// What did not change is not read again, nor stored.
+func TestUnchangedTrees(t *testing.T) {
+	store, err := restic.New(newRepository(t), t.TempDir())
+	require.NoError(t, err)
+	order := statetest.Save(t, store, "wiki")
+	order.ID = state.NewID(order.Created)
+	written, err := store.Save(t.Context(), "wiki", order)
+	require.NoError(t, err)
+	assert.Less(t, written.Size, int64(8000), "its file has 10,000 bytes of noise")
+}
+
+// A repository that is full keeps what it has.
+func TestFullRepository(t *testing.T) {
+	folder := t.TempDir()
+	require.NoError(t, syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=4m"))
+	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(folder, syscall.MNT_DETACH)) })
+	at := repositoryIn(t, folder)
+	store, err := restic.New(at, t.TempDir())
+	require.NoError(t, err)
+	order := statetest.Save(t, store, "wiki")
+	large := order
+	large.ID = state.NewID(order.Created)
+	require.NoError(t, os.WriteFile(filepath.Join(order.Sources[0].Root.Name(), "data", "large"), statetest.Noise(8<<20), 0o600))
+	_, err = store.Save(t.Context(), "wiki", large)
+	assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
+	assert.ErrorContains(t, err, "no space is left")
+	kept, err := store.List(t.Context(), "")
+	require.NoError(t, err)
+	require.Len(t, kept, 1)
+	b, err := store.Open(t.Context(), "wiki", order.ID, bundle.Trust{})
+	require.NoError(t, err)
+	_, err = b.Verify(t.Context())
+	require.NoError(t, err)
+}
+
+// A restic that was killed leaves its lock, and it must not stay.
+func TestLocksOfTheDead(t *testing.T) {
+	at := newRepository(t)
+	store, err := restic.New(at, t.TempDir())
+	require.NoError(t, err)
+	order := statetest.Save(t, store, "wiki")
+	lockOfTheDead(t, at)
+	require.NoError(t, store.Remove(t.Context(), "wiki", order.ID))
+}
+
+// A file that cannot be read makes no bundle, also none that is listed.
+func TestTreeThatChanges(t *testing.T) {
+	store, err := restic.New(newRepository(t), t.TempDir())
+	require.NoError(t, err)
+	order := statetest.Save(t, store, "wiki")
+	order.ID = state.NewID(order.Created)
+	file := filepath.Join(order.Sources[0].Root.Name(), "data", "file")
+	wrapped := filepath.Join(t.TempDir(), "restic")
+	real := command.Look("restic")
+	require.NoError(t, os.WriteFile(wrapped, []byte("#!/bin/sh\ncase $1 in backup) echo >>'"+file+"' ;; esac\nexec '"+real+"' \"$@\"\n"), 0o755))
+	t.Setenv("PATH", filepath.Dir(wrapped)+":"+os.Getenv("PATH"))
+	_, err = store.Save(t.Context(), "wiki", order)
+	assert.Equal(t, fault.Conflict, fault.CodeOf(err), "%v", err)
+	kept, err := store.List(t.Context(), "")
+	require.NoError(t, err)
+	assert.Len(t, kept, 1)
+}
+
+func newRepository(t *testing.T) registry.Store {
+	t.Helper()
+	return repositoryIn(t, filepath.Join(t.TempDir(), "repository"))
+}
+
+func repositoryIn(t *testing.T, folder string) registry.Store {
+	t.Helper()
+	t.Setenv("RESTIC_PASSWORD", statetest.Secret)
+	t.Setenv("RESTIC_CACHE_DIR", t.TempDir())
+	at := registry.Store{Kind: "restic", Address: "restic:" + folder, Path: folder}
+	run(t, at, "init")
+	return at
+}
+
+func run(t *testing.T, at registry.Store, args ...string) []byte {
+	t.Helper()
+	result, err := command.Run(t.Context(), command.Cmd{Name: "restic", Args: append([]string{"--repo", at.Path}, args...)})
+	require.NoError(t, err)
+	require.Zero(t, result.Exit, "%s", result.Stderr)
+	return result.Stdout
+}
+
+// listOf is how many bytes of a pack are the list of what is in it.
+func listOf(t *testing.T, at registry.Store, pack string) int64 {
+	t.Helper()
+	var found struct {
+		Packs []struct {
+			ID    string `json:"id"`
+			Blobs []struct {
+				Offset, Length int64
+			} `json:"blobs"`
+		} `json:"packs"`
+	}
+	var end int64
+	for _, index := range strings.Fields(string(run(t, at, "list", "index", "--no-lock"))) {
+		require.NoError(t, json.Unmarshal(bytes.TrimSpace(run(t, at, "cat", "index", index, "--no-lock")), &found))
+		for _, p := range found.Packs {
+			for _, blob := range p.Blobs {
+				if p.ID == pack {
+					end = max(end, blob.Offset+blob.Length)
+				}
+			}
+		}
+	}
+	require.Positive(t, end)
+	info, err := os.Stat(filepath.Join(at.Path, "data", pack[:2], pack))
+	require.NoError(t, err)
+	return info.Size() - end
+}
+
+// lockOfTheDead has a restic killed while it holds the repository.
+func lockOfTheDead(t *testing.T, at registry.Store) {
+	t.Helper()
+	pipe, err := command.Start(t.Context(), command.Cmd{Name: "restic", Args: []string{"--repo", at.Path, "backup", "--quiet", "--stdin"}})
+	require.NoError(t, err)
+	locks := filepath.Join(at.Path, "locks")
+	require.Eventually(t, func() bool {
+		entries, err := os.ReadDir(locks)
+		return err == nil && len(entries) > 0
+	}, 30*time.Second, 5*time.Millisecond)
+	require.NoError(t, syscall.Kill(pipe.PID, syscall.SIGKILL))
+	pipe.Wait()
+	require.NoError(t, pipe.Close())
+	entries, err := os.ReadDir(locks)
+	require.NoError(t, err)
+	require.NotEmpty(t, entries)
+}
