@@ -118,3 +118,6 @@ func (v *validation) overlap(outer, inner pathClaim) {
 			"the path is in %s, state of %s on host %s", strictjson.Excerpt(outer.path), outer.service, v.shared(inner.host, outer.service)))
 	}
 }
+
+// Name is the item as people call it: its volume or its path.
+func (i StateItem) Name() string { return cmp.Or(i.Volume, i.Path) }

@@ -2,22 +2,17 @@ package harness
 
 import (
 	"context"
+	"maps"
 	"slices"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"homelab/internal/deploy"
 	"homelab/internal/plan"
 	"homelab/registry"
 )
 
-// How long a host may take to say what runs, and how many are asked at a time.
-const (
-	statusPatience = 10 * time.Second
-	statusHosts    = 16
-)
+// statusPatience is how long a host may take to say what runs.
+const statusPatience = 10 * time.Second
 
 // status says what runs. Hosts are asked side by side, so that one that does not
 // answer holds up nobody for longer than its own time.
@@ -35,33 +30,29 @@ func (h *Harness) status(ctx context.Context, r deploy.StatusRequest) (*deploy.S
 		return nil, err
 	}
 	journal := switches(jobs)
-	var mu sync.Mutex
-	hosts, services := []deploy.HostStatus{}, []deploy.ServiceStatus{}
-	var group errgroup.Group
-	group.SetLimit(statusHosts)
-	for name, on := range asked {
-		group.Go(func() error {
+	names := slices.Sorted(maps.Keys(asked))
+	hosts, found := make([]deploy.HostStatus, len(names)), make([][]deploy.ServiceStatus, len(names))
+	all := make(chan struct{})
+	go func() {
+		defer close(all)
+		sideBySide(names, hostsAtOnce, func(i int, name string) {
 			ctx, stop := context.WithTimeout(ctx, statusPatience)
 			defer stop()
-			engine, _, done, err := h.dial(ctx, on[0].Host)
+			engine, _, done, err := h.dial(ctx, asked[name][0].Host)
 			if err == nil {
 				// What closing a connection says changes no answer.
 				defer func() { _ = done() }()
 			}
-			host, found := deploy.OnHost(ctx, engine, err, name, on, journal)
-			mu.Lock()
-			defer mu.Unlock()
-			hosts, services = append(hosts, host), append(services, found...)
-			return nil
+			hosts[i], found[i] = deploy.OnHost(ctx, engine, err, name, asked[name], journal)
 		})
-	}
+	}()
 	// Of all services, whichever were asked for: naming one would count as a change.
 	wish := wished(ctx, planner, r.Exact)
-	_ = group.Wait() // never fails
+	<-all
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return deploy.Gather(hosts, services, wish), nil
+	return deploy.Gather(hosts, append([]deploy.ServiceStatus{}, slices.Concat(found...)...), wish), nil
 }
 
 // wished is what all services are to run.

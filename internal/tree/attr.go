@@ -16,6 +16,12 @@ const MaxName = 255
 // Xattr is an extended attribute.
 type Xattr struct{ Name, Value string }
 
+// Keeps says whether a copy keeps an extended attribute of that name; with privileged
+// also what gives a program rights.
+func Keeps(name string, privileged bool) bool {
+	return IsCaptured(name) && (privileged || name != Capability)
+}
+
 // IsCaptured says whether an extended attribute belongs to the data. The others
 // are of the host: labels of SELinux, what overlayfs notes, trusted.*.
 func IsCaptured(name string) bool {

@@ -15,6 +15,7 @@ import (
 
 	"homelab/internal/bundle"
 	"homelab/internal/fault"
+	"homelab/internal/tree"
 )
 
 // Extract has restic restore each item into a folder that only this user can enter,
@@ -183,12 +184,12 @@ func strip(path string, privileged bool) (rights bool, err error) {
 		return false, err
 	}
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(buffer[:n]), "\x00"), "\x00") {
-		if name == "" || bundle.KeepsAttribute(name, privileged) {
+		if name == "" || tree.Keeps(name, privileged) {
 			continue
 		}
 		// What the host puts on every file, it does not let go.
 		err := unix.Lremovexattr(path, name)
-		if bundle.KeepsAttribute(name, true) {
+		if tree.Keeps(name, true) {
 			rights = true
 			if err != nil {
 				return rights, err
@@ -263,7 +264,7 @@ func dress(root *os.Root, from *os.File) error {
 		return err
 	}
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(names[:n]), "\x00"), "\x00") {
-		if !bundle.KeepsAttribute(name, true) {
+		if !tree.Keeps(name, true) {
 			continue
 		}
 		value := make([]byte, 64<<10)

@@ -1,0 +1,240 @@
+package state
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strconv"
+	"time"
+
+	"homelab/internal/deploy"
+	"homelab/internal/fault"
+	"homelab/internal/mirror"
+	"homelab/internal/quiesce"
+	"homelab/registry"
+)
+
+// Site is where the state of the services of one host is.
+type Site interface {
+	// Read opens a stream to who reads an item: a [mirror.Source] that serves until the
+	// stream is closed. ctx lasts until then. An item that is not there is
+	// [fault.NotFound].
+	Read(ctx context.Context, item registry.StateItem) (io.ReadWriteCloser, error)
+}
+
+// Capture is the copy of the state of a service, as it was at one time.
+type Capture struct {
+	Items  []registry.StateItem
+	Copies *os.Root // with a copy of each, named by its number
+	// Level is how the service was at rest; none: it was not, and Unsettled entries
+	// may be as they were at no time.
+	Level     quiesce.Kind
+	Unsettled int64
+	Problem   error   // why it could not be put to rest, where that is tolerated
+	Outage    float64 // seconds from the request to rest until it was healthy again; 0: it was at rest, or went on
+	Rest      float64 // seconds of that, for the last pass
+	Passes    []mirror.Report
+	Noted     []mirror.Skipped // what cannot be captured, as of the last pass, with the number of its item before it
+	Skipped   int64
+}
+
+// Capturing says what is to be captured, and how.
+type Capturing struct {
+	Service   string
+	Container *deploy.Container // nil: it has none
+	Items     []registry.StateItem
+	Method    quiesce.Method
+	Budget    time.Duration // that the service may be at rest
+	Copies    *os.Root      // an empty folder
+	Report    func(message string)
+}
+
+// How long copying while the service runs may go on: it ends when another pass would
+// not make the last one shorter.
+const maxPasses = 8
+
+// Take copies the state of a service. While it runs, passes copy what has changed,
+// until what is left is little; then it is put to rest, the last is copied, and it is
+// woken at once. Whatever Take fails with, the service is as it was. It fails with
+// [fault.Precondition] before the service is put to rest when that would last longer
+// than the budget, and with [fault.Timeout] when it did.
+func Take(ctx context.Context, q *quiesce.Quiescer, site Site, c Capturing) (taken *Capture, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	t := &taking{Capturing: c, quiescer: q, capture: &Capture{Items: c.Items, Copies: c.Copies}}
+	defer func() {
+		for _, sink := range t.sinks {
+			// What is copied is complete, or of no use.
+			_ = sink.Close()
+		}
+	}()
+	for i, item := range c.Items {
+		stream, err := site.Read(ctx, item)
+		if err != nil {
+			return nil, about(item, err)
+		}
+		sink, err := mirror.NewSink(stream, mirror.Place{Root: c.Copies, Name: strconv.Itoa(i), Privileged: true})
+		if err != nil {
+			return nil, about(item, err)
+		}
+		t.sinks = append(t.sinks, sink)
+	}
+	if err := t.take(ctx); err != nil {
+		return nil, err
+	}
+	return t.capture, nil
+}
+
+// about says which item an error is about.
+func about(item registry.StateItem, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", item.Name(), err)
+}
+
+type taking struct {
+	Capturing
+	quiescer *quiesce.Quiescer
+	sinks    []*mirror.Sink
+	capture  *Capture
+}
+
+func (t *taking) take(ctx context.Context) error {
+	switch {
+	case t.Container == nil || !t.Container.Runs():
+	case t.Method.Kind == quiesce.None || t.Method.Kind == quiesce.Dump:
+		return t.alive(ctx)
+	default:
+		worth := func() bool { return mirror.Worthwhile(t.capture.Passes, min(t.Budget, shortEnough)) }
+		if err := t.passes(ctx, worth); err != nil {
+			return err
+		}
+		if predicted := mirror.Predict(t.capture.Passes); predicted > t.Budget {
+			return t.tooLong(predicted)
+		}
+	}
+	return t.last(ctx)
+}
+
+// shortEnough is a budget that nobody needs to stay far below.
+const shortEnough = 5 * time.Second
+
+// alive copies a service that goes on. What it dumped, if it does, is at rest.
+func (t *taking) alive(ctx context.Context) error {
+	rest, err := t.quiescer.Begin(ctx, t.Service, t.Container, t.Method, dumpLimit)
+	if err != nil {
+		return err
+	}
+	t.capture.Level, t.capture.Problem = rest.Reached, rest.Problem
+	err = t.passes(ctx, func() bool { return len(t.capture.Passes) == 0 || t.capture.Unsettled > 0 })
+	// Whatever it fails with, what was copied is not of it.
+	return cmp.Or(err, rest.Wake(ctx))
+}
+
+// dumpLimit is how long a dump may wait to be copied: nothing waits for that.
+const dumpLimit = 24 * time.Hour
+
+// passes copies while the service runs, as long as it is worth it.
+func (t *taking) passes(ctx context.Context, worth func() bool) error {
+	for len(t.capture.Passes) < maxPasses && worth() {
+		pass, err := t.pass(ctx, false)
+		if err != nil {
+			return err
+		}
+		t.capture.keep(pass)
+		t.say("copied %d bytes of %s while it runs; %d entries changed meanwhile", pass.Sent, t.Service, pass.Unsettled)
+	}
+	return nil
+}
+
+func (c *Capture) keep(pass *mirror.Report) {
+	c.Passes = append(c.Passes, *pass)
+	c.Noted, c.Skipped, c.Unsettled = pass.Noted, pass.Skipped, pass.Unsettled
+}
+
+// tooLong says what would fit.
+func (t *taking) tooLong(predicted time.Duration) error {
+	return fault.Newf(fault.Precondition,
+		fmt.Sprintf("set state.downtimeBudget to %s or more; or have less change meanwhile: stop what writes, exclude what need not be kept", (2*predicted).Round(time.Second)),
+		"%s would be at rest for %.1f s, and may for %s: nothing was stopped", t.Service, predicted.Seconds(), t.Budget)
+}
+
+// last copies what is left while the service is at rest.
+func (t *taking) last(ctx context.Context) error {
+	began := time.Now()
+	rest, err := t.quiescer.Begin(ctx, t.Service, t.Container, t.Method, t.Budget)
+	if err != nil {
+		return err
+	}
+	t.capture.Level, t.capture.Problem = rest.Reached, rest.Problem
+	limited, stop := context.WithDeadlineCause(ctx, began.Add(t.Budget), errBudget)
+	defer stop()
+	resting := time.Now()
+	pass, err := t.pass(limited, rest.Reached != quiesce.None)
+	if err == nil {
+		err = rest.Still(limited)
+	}
+	t.capture.Rest = time.Since(resting).Seconds()
+	woken := rest.Wake(ctx)
+	if t.Container != nil && t.Container.Runs() && rest.Reached != quiesce.None {
+		t.capture.Outage = time.Since(began).Seconds()
+	}
+	switch {
+	case woken != nil:
+		return woken
+	case err != nil && context.Cause(limited) == errBudget:
+		return fault.Newf(fault.Timeout, "set state.downtimeBudget to more, or have less change meanwhile",
+			"the last of %s was not copied within %s: it was woken, and nothing is captured", t.Service, t.Budget)
+	case err != nil:
+		return err
+	}
+	t.capture.keep(pass)
+	return nil
+}
+
+var errBudget = fault.New(fault.Timeout, "", "the budget is over")
+
+// pass does one pass of all items.
+func (t *taking) pass(ctx context.Context, final bool) (*mirror.Report, error) {
+	all := &mirror.Report{Final: final, Noted: []mirror.Skipped{}}
+	for i, sink := range t.sinks {
+		r, err := sink.Pass(ctx, final)
+		if err != nil {
+			return nil, about(t.Items[i], err)
+		}
+		add(all, i, r)
+	}
+	return all, nil
+}
+
+// add adds a pass of one item to that of all.
+func add(all *mirror.Report, item int, r *mirror.Report) {
+	all.Entries += r.Entries
+	all.Files += r.Files
+	all.Read += r.Read
+	all.Sent += r.Sent
+	all.Skipped += r.Skipped
+	all.Unsettled += r.Unsettled
+	all.Suspect += r.Suspect
+	all.Seconds += r.Seconds
+	all.Sync += r.Sync
+	all.Look += r.Look
+	all.Compare += r.Compare
+	all.Send += r.Send
+	all.Stripped += r.Stripped
+	all.Unowned += r.Unowned
+	for _, noted := range r.Noted {
+		noted.Path = path.Join(strconv.Itoa(item), noted.Path)
+		all.Noted = append(all.Noted, noted)
+	}
+}
+
+func (t *taking) say(format string, args ...any) {
+	if t.Report != nil {
+		t.Report(fmt.Sprintf(format, args...))
+	}
+}
