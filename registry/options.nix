@@ -29,6 +29,11 @@ let
     services = optional (types.listOf types.str) "Names of the services it touches; left out: every service.";
   };
 
+  bundles = record {
+    recipients = list types.str "Public keys that bundles are encrypted for, of age or ssh: age1…, ssh-ed25519 … or ssh-rsa …; left out: they are not encrypted, and hold no secret items.";
+    authors = list types.str "Public keys of ssh, ssh-ed25519 …: a bundle by nobody of them is not restored; left out: whoever wrote it.";
+  };
+
   host = record {
     description = optional types.str "For people.";
     docker = optional types.str "Docker engine: unix:///path, ssh://user@host[:port][/path/of/socket] or tcp://host:port; left out: DOCKER_HOST, else the current Docker context, else the local socket.";
@@ -165,6 +170,7 @@ in
     version = required (types.enum [ 1 ]) "Version of the registry format: 1.";
     globalHints = list globalHint "Paths that touch every service, or the named ones.";
     hosts = table host "Where services run, by name. The host 'local' exists without being declared.";
+    bundles = optional bundles "Who can read bundles of state, and whose are trusted.";
     services = required (types.attrsOf service) "The services, by name.";
   };
 }

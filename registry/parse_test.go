@@ -103,7 +103,7 @@ func TestParseReportsAllProblemsAtOnce(t *testing.T) {
 	}`)
 	assert.Equal(t, registry.Problems{
 		problem("$.version", "2", "not the valid value", "write 1"),
-		problem("$.host", "{}", `unknown field "host"`, "did you mean hosts? valid: $schema, version, globalHints, hosts, services"),
+		problem("$.host", "{}", `unknown field "host"`, "did you mean hosts? valid: $schema, version, globalHints, hosts, bundles, services"),
 		problem("$.services.a.deploy.restart", `"allways"`, "not one of the valid values", "did you mean always? valid: no, always, on-failure, unless-stopped"),
 		problem("$.services.b.build.image", "7", "wanted a string, got a number", `write "7"`),
 		problem("$.services.b.build.targets", "", "missing required field", `add "targets", an object`),

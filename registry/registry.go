@@ -20,6 +20,7 @@ type Registry struct {
 	Version     int                `json:"version" jsonschema:"enum=1" jsonschema_description:"Version of the registry format: 1."`
 	GlobalHints []GlobalHint       `json:"globalHints,omitempty" jsonschema_description:"Paths that touch every service, or the named ones."`
 	Hosts       map[string]Host    `json:"hosts,omitempty" jsonschema_description:"Where services run, by name. The host 'local' exists without being declared."`
+	Bundles     *Bundles           `json:"bundles,omitempty" jsonschema_description:"Who can read bundles of state, and whose are trusted."`
 	Services    map[string]Service `json:"services" jsonschema_description:"The services, by name."`
 }
 
@@ -27,6 +28,13 @@ type Registry struct {
 type GlobalHint struct {
 	Path     string   `json:"path" jsonschema_description:"A file, a folder (everything below) or a doublestar glob, relative to the repository root."`
 	Services []string `json:"services,omitempty" jsonschema_description:"Names of the services it touches; left out: every service."`
+}
+
+// Bundles says who can read bundles of state, and whose are trusted. Their private
+// keys are no part of the registry.
+type Bundles struct {
+	Recipients []string `json:"recipients,omitempty" jsonschema_description:"Public keys that bundles are encrypted for, of age or ssh: age1…, ssh-ed25519 … or ssh-rsa …; left out: they are not encrypted, and hold no secret items."`
+	Authors    []string `json:"authors,omitempty" jsonschema_description:"Public keys of ssh, ssh-ed25519 …: a bundle by nobody of them is not restored; left out: whoever wrote it."`
 }
 
 // Host is a place where services run.

@@ -19,6 +19,7 @@ func (r *Registry) Validate() Problems {
 	}
 	v.globalHints()
 	v.declaredHosts()
+	v.bundles()
 	for _, name := range v.names {
 		v.service(name)
 	}
