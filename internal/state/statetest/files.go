@@ -13,6 +13,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -161,7 +162,10 @@ func Files(t *testing.T, new func(t *testing.T, folder string) Place) {
 		isFault(t, fault.Precondition, err)
 		assert.ErrorContains(t, err, "no space is left")
 		assert.Equal(t, []string{"a/other"}, names(t, files))
-		put(t, files, "a/x", 10<<20) // what was written of the other is gone
+		// What was written of the other is gone, as soon as a server notices.
+		assert.Eventually(t, func() bool {
+			return files.Put(t.Context(), "a/x", bytes.NewReader(noise(10<<20))) == nil
+		}, 20*time.Second, 100*time.Millisecond)
 	})
 	t.Run("a thousand", func(t *testing.T) {
 		p := place(t)

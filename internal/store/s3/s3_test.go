@@ -36,6 +36,20 @@ func TestFiles(t *testing.T) {
 	statetest.Files(t, func(t *testing.T, folder string) statetest.Place { return startS3(t, folder).place() })
 }
 
+func TestStore(t *testing.T) {
+	statetest.Store(t, func(t *testing.T) statetest.Ground {
+		server := startS3(t, t.TempDir())
+		return statetest.Ground{
+			Open: func(context.Context) (state.Store, error) {
+				files, err := s3.New(server.address())
+				return state.NewStore(files), err
+			},
+			Data:  func(t *testing.T) map[string]int64 { return statetest.FilesBelow(t, server.place().Folder) },
+			Flips: 10,
+		}
+	})
+}
+
 func TestWhatIsWrong(t *testing.T) {
 	server := startS3(t, t.TempDir())
 	at := server.address()
@@ -114,7 +128,7 @@ func TestDamageOnTheWay(t *testing.T) {
 	target, err := url.Parse(at.Endpoint)
 	require.NoError(t, err)
 	forward := httputil.NewSingleHostReverseProxy(target)
-	damaging := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	at.Endpoint = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("partNumber") {
 			body, err := io.ReadAll(r.Body)
 			assert.NoError(t, err)
@@ -124,8 +138,6 @@ func TestDamageOnTheWay(t *testing.T) {
 		r.Host = target.Host
 		forward.ServeHTTP(w, r)
 	}))
-	_ = damaging
-	at.Endpoint = damaging
 	err = open(t, at).Put(t.Context(), "a/x", bytes.NewReader(noise(1000)))
 	assert.Error(t, err)
 	found, err := open(t, server.address()).List(t.Context(), "")

@@ -27,6 +27,18 @@ func TestFiles(t *testing.T) {
 	statetest.Files(t, func(t *testing.T, folder string) statetest.Place { return startSSH(t).place(folder) })
 }
 
+func TestStore(t *testing.T) {
+	statetest.Store(t, func(t *testing.T) statetest.Ground {
+		folder := t.TempDir()
+		at := startSSH(t).address(folder)
+		return statetest.Ground{
+			Open:  func(context.Context) (state.Store, error) { return state.NewStore(sftp.New(at)), nil },
+			Data:  func(t *testing.T) map[string]int64 { return statetest.FilesBelow(t, folder) },
+			Flips: 10,
+		}
+	})
+}
+
 func TestWhatIsWrong(t *testing.T) {
 	server := startSSH(t)
 	folder := t.TempDir()
