@@ -343,6 +343,10 @@ func TestMendAtStart(t *testing.T) {
 	without := New(Config{Repo: t.TempDir()})
 	start(without)
 	assert.Empty(t, said, "the program without engines leaves it alone")
+	e.engines["nas"].Fail = func(string) error { return fault.New(fault.EngineUnavailable, "gone", "") }
+	start(e.Harness)
+	assert.Equal(t, []string{"web on nas: failed: gone"}, said)
+	e.engines["nas"].Fail, said = nil, nil
 	dials := e.dials
 	start(e.Harness)
 	assert.Greater(t, e.dials, dials)

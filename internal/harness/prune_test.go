@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"homelab/internal/deploy/deploytest"
 	"homelab/internal/fault"
 	"homelab/internal/job"
+	"homelab/tools"
 )
 
 // load has an image on a host under a pin, and under another name.
@@ -72,8 +74,11 @@ func TestPrune(t *testing.T) {
 	preview, err = ask(deploy.PruneRequest{})
 	require.NoError(t, err)
 	assert.Equal(t, []any{false, "silent"}, []any{preview.Hosts[1].Answers, preview.Hosts[1].Problem.Message})
-	done, err := ask(deploy.PruneRequest{Confirm: preview.PreviewID[:12]})
+	assert.Equal(t, [][]deploy.PruneItem{{}, {}}, [][]deploy.PruneItem{preview.Hosts[1].Items, preview.Hosts[1].Orphans}, "lists, also of nothing")
+	said := []string{}
+	done, err := e.core.DockerPrune(t.Context(), deploy.PruneRequest{Confirm: preview.PreviewID[:12]}, func(p tools.Progress) { said = append(said, p.Message) })
 	require.NoError(t, err)
+	assert.Equal(t, []string{"nas: done"}, said)
 	assert.Equal(t, []any{"succeeded", 1, 1, ""}, []any{done.State, done.Containers, done.Images, string(done.Code())}, "%+v", done)
 	assert.Equal(t, []string{"web v4 running", "web.g2 v2 exited", "web.g3 v3 exited"}, e.is("nas"))
 	for name, there := range map[string]bool{pinA: false, "homelab/web:latest": false, "nginx:1.25": true, "web:v2": true, "web:v1": true} {
@@ -116,6 +121,33 @@ func TestPrune(t *testing.T) {
 	assert.Equal(t, fault.NotFound, fault.CodeOf(err))
 	_, err = ask(deploy.PruneRequest{Service: "wbe"})
 	assert.Equal(t, fault.UnknownService, fault.CodeOf(err))
+}
+
+// Who cancels gets the report of what has gone.
+func TestPruneIsCanceled(t *testing.T) {
+	e := newEstate(t)
+	e.load("nas", "homelab/web:nix-00000000000000000000000000000000", "homelab/web:v0")
+	e.load("nas", "homelab/web:nix-11111111111111111111111111111111", "homelab/web:v1")
+	preview, err := e.core.DockerPrune(t.Context(), deploy.PruneRequest{}, quiet)
+	require.NoError(t, err)
+	require.Equal(t, 2, preview.Images)
+	ctx, stop := context.WithCancel(t.Context())
+	untagged := 0
+	e.engines["nas"].Fail = func(call string) error {
+		if call == "untag" {
+			if untagged++; untagged == 3 { // of the second image
+				stop()
+			}
+		}
+		return nil
+	}
+	done, err := e.core.DockerPrune(ctx, deploy.PruneRequest{Confirm: preview.PreviewID}, quiet)
+	require.NoError(t, err)
+	assert.Equal(t, []any{"canceled", fault.Canceled, 1}, []any{done.State, done.Code(), done.Images}, "%+v", done)
+	j, err := e.jobs.Get(t.Context(), done.JobID)
+	require.NoError(t, err)
+	assert.Equal(t, job.Canceled, j.State)
+	assert.Equal(t, "the pruning was canceled", j.Problem.Message)
 }
 
 // Two names of one engine are not counted twice.
