@@ -73,8 +73,16 @@ func TestLeftBehind(t *testing.T) {
 	assert.Equal(t, []string{"host nas goes on running gone-1, lib-1, web-1" + hint + "gone-1" + kept}, told(all))
 	assert.Equal(t, []string{"host nas goes on running web-1" + hint + "web-1" + kept}, told(func(name string) bool { return name == "web" }))
 	assert.Empty(t, told(func(name string) bool { return name == "web" }, "w1"), "the host only has another name")
+	answers["nas"] = []dockerhost.Container{of("web", "w2", "running")}
+	assert.Empty(t, told(func(name string) bool { return name == "web" }, "w2"), "the host only has another name, and a newer version")
 	answers["nas"] = nil
 	assert.Empty(t, told(all), "it was removed")
+
+	// Without a container a service is nowhere, not on this machine either.
+	record(registry.LocalHost, "lib", "l3")
+	answers[""] = []dockerhost.Container{of("lib", "l3", "running")}
+	assert.Equal(t, []string{"host local goes on running lib-1" + hint + "lib-1" + kept}, told(all))
+	require.NoError(t, journal.Remove(registry.LocalHost, "lib"))
 
 	// Whoever cannot be asked may still run it.
 	delete(answers, "nas")
