@@ -92,6 +92,7 @@ func measure(run runner, temp string) error {
 		{"exact plans", func() ([]row, error) { return run.exact(filepath.Join(temp, "exact"), filepath.Join(temp, "cache")) }},
 		{"images", func() ([]row, error) { return run.images(filepath.Join(temp, "images")) }},
 		{"runs", func() ([]row, error) { return run.runs(filepath.Join(temp, "runs")) }},
+		{"copies", func() ([]row, error) { return run.mirrors(filepath.Join(temp, "mirrors")) }},
 		{"loads", func() ([]row, error) { return run.loads(filepath.Join(temp, "loads")) }},
 	} {
 		fmt.Fprintln(os.Stderr, "measuring", more.what)

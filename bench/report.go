@@ -28,7 +28,7 @@ func report(w io.Writer, r runner, rows []row, memory []string) error {
 	fmt.Fprintf(&out, "Machine: %s, %d processors, %s/%s, %s, %s, %s.\n", processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), r.version("git"), r.version("dockerd"))
 	fmt.Fprintf(&out, "Each row is the median of %d pairs of runs, taken in turn; the ratio is the median of theirs, pair by pair. "+
 		"The repositories are generated; three files are edited and one is untracked. "+
-		"Each row \"more than a second after\" has five pairs; those of images, loads and outages have three or seven.\n\n", r.rounds)
+		"Each row \"more than a second after\" has five pairs; those of images, loads, copies and outages have three or seven.\n\n", r.rounds)
 	fmt.Fprintln(&out, "| what | homelab | | instead | | ratio | wanted |\n|---|---|---:|---|---:|---:|---:|")
 	for _, row := range rows {
 		fmt.Fprintf(&out, "| %s | %s | %s | %s | %s | **%s** | %s |\n", row.what, row.ours, show(row.our), row.theirs, show(row.their), ratio(row.ratio), row.bound)

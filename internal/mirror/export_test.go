@@ -44,3 +44,6 @@ func Forge(all []Forged) []byte {
 	_ = w.to.Flush()
 	return to.Bytes()
 }
+
+// Forget forgets what was sent.
+func (s *Source) Forget() { s.top = nil }

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"homelab/internal/command"
+	"homelab/internal/mirror"
+)
+
+const (
+	mirrorFiles  = 40_000
+	mirrorBytes  = 2 << 30 // half of it in small files, half in large ones
+	mirrorLarge  = 8
+	mirrorRounds = 3
+)
+
+// copies is a tree and two copies of it.
+type copies struct {
+	run                runner
+	dir                string
+	source             *mirror.Source
+	sink               *mirror.Sink
+	done               chan error
+	first, same, after [2][]time.Duration
+}
+
+// mirrors compares copying a tree, and copying it again, with rsync.
+func (r runner) mirrors(dir string) ([]row, error) {
+	if r.version("rsync") == "no rsync" {
+		return nil, nil
+	}
+	c := &copies{run: r, dir: dir}
+	if err := c.generate(); err != nil {
+		return nil, err
+	}
+	for i := range mirrorRounds {
+		if err := c.round(uint64(i)); err != nil {
+			return nil, err
+		}
+	}
+	first := row{what: "a copy of 2 GiB in 40,000 files", ours: "first pass of `internal/mirror`", theirs: "`rsync -a`", bound: "≤ 1"}
+	same := row{what: "the same again, nothing changed", ours: "last pass", theirs: "`rsync -a`", bound: "≤ 400 ms"}
+	after := row{what: "the same again, 1 % changed: of the small files, and of the blocks of the large ones", ours: "last pass", theirs: "`rsync -a`", bound: "≤ 0.6"}
+	first.compare(c.first[0], c.first[1])
+	same.compare(c.same[0], c.same[1])
+	after.compare(c.after[0], c.after[1])
+	return []row{first, same, after}, nil
+}
+
+func (c *copies) in(name string) string { return filepath.Join(c.dir, name) }
+
+func (c *copies) small(i int) string {
+	return filepath.Join(c.in("tree"), fmt.Sprintf("d%03d", i%400), fmt.Sprintf("f%05d", i))
+}
+
+func (c *copies) large(i int) string { return filepath.Join(c.in("tree"), fmt.Sprint("large", i)) }
+
+func (c *copies) generate() error {
+	random := rand.New(rand.NewPCG(1, 1))
+	data := make([]byte, 4<<20)
+	for i := range data {
+		data[i] = byte(random.Uint32())
+	}
+	for i := range mirrorFiles {
+		size := random.IntN(mirrorBytes / mirrorFiles)
+		at := random.IntN(len(data) - size)
+		if err := write(c.small(i), string(data[at:at+size])); err != nil {
+			return err
+		}
+	}
+	large := bytes.Repeat(data, mirrorBytes/2/mirrorLarge/len(data))
+	for i := range mirrorLarge {
+		if err := write(c.large(i), string(large)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// round is a first pass, one without and one with changes, each way.
+func (c *copies) round(seed uint64) (err error) {
+	if err := errors.Join(os.RemoveAll(c.in("ours")), os.RemoveAll(c.in("theirs"))); err != nil {
+		return err
+	}
+	if err := c.connect(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.source.Close(), <-c.done, c.sink.Close()) }()
+	rsync := func() error {
+		return c.run.ok(command.Cmd{Name: "rsync", Args: []string{"-a", c.in("tree") + "/", c.in("theirs")}})
+	}
+	live := func() error { _, err := c.source.Pass(c.run.ctx, false); return err }
+	final := func() error { _, err := c.source.Pass(c.run.ctx, true); return err }
+	if err := both(&c.first, live, rsync); err != nil {
+		return err
+	}
+	time.Sleep(4 * time.Second) // files that are younger are read again
+	if err := live(); err != nil {
+		return err
+	}
+	if err := both(&c.same, final, rsync); err != nil {
+		return err
+	}
+	if err := c.change(rand.New(rand.NewPCG(seed, 2))); err != nil {
+		return err
+	}
+	return both(&c.after, final, rsync)
+}
+
+// both times both, each with nothing left to be written to the disk.
+func both(into *[2][]time.Duration, ours, theirs func() error) error {
+	for i, run := range []func() error{ours, theirs} {
+		unix.Sync()
+		took, err := timed(run)
+		if err != nil {
+			return err
+		}
+		into[i] = append(into[i], took)
+	}
+	return nil
+}
+
+// connect makes a source and a sink, with a pipe between them.
+func (c *copies) connect() error {
+	tree, err := os.OpenRoot(c.in("tree"))
+	if err != nil {
+		return err
+	}
+	place, err := os.OpenRoot(c.dir)
+	if err != nil {
+		return err
+	}
+	here, there := net.Pipe()
+	if c.source, err = mirror.NewSource(here, mirror.Tree{Root: tree}); err != nil {
+		return err
+	}
+	if c.sink, err = mirror.NewSink(there, mirror.Place{Root: place, Name: "ours", Privileged: true}); err != nil {
+		return err
+	}
+	c.done = make(chan error, 1)
+	go func() { c.done <- c.sink.Serve(c.run.ctx) }()
+	return errors.Join(tree.Close(), place.Close())
+}
+
+// change writes to one small file of a hundred, and to one block of a hundred of the
+// large ones.
+func (c *copies) change(random *rand.Rand) error {
+	for range mirrorFiles / 100 {
+		if err := overwrite(c.small(random.IntN(mirrorFiles)), 0, random.Uint64()); err != nil {
+			return err
+		}
+	}
+	const block = 256 << 10
+	for i := range mirrorLarge {
+		for range mirrorBytes / 2 / mirrorLarge / block / 100 {
+			at := random.Int64N(mirrorBytes/2/mirrorLarge/block) * block
+			if err := overwrite(c.large(i), at, random.Uint64()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func overwrite(path string, at int64, with uint64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(fmt.Appendf(nil, "%020d", with), at)
+	return errors.Join(err, f.Close())
+}
