@@ -167,6 +167,12 @@ func TestPlacesThatAreTaken(t *testing.T) {
 	require.NoError(t, os.WriteFile(into+"/copy", nil, 0o600))
 	_, err := connectTo(t, tree, into+"/copy").Pass(t.Context(), false)
 	assert.Equal(t, fault.Conflict, fault.CodeOf(err), "%v", err)
+	full := recorded{bytes.NewReader(mirror.Forge([]mirror.Forged{{Kind: "folder"}})), io.Discard}
+	sink, err := mirror.NewSink(full, mirror.Place{Root: root(t, into), Name: "."})
+	require.NoError(t, err)
+	err = sink.Serve(t.Context())
+	assert.Equal(t, fault.Conflict, fault.CodeOf(err))
+	assert.ErrorContains(t, err, "is not empty")
 	for _, name := range []string{"", "..", "a/b"} {
 		_, err := mirror.NewSink(nil, mirror.Place{Root: root(t, into), Name: name})
 		assert.Equal(t, fault.InvalidArgument, fault.CodeOf(err), "%q", name)

@@ -146,3 +146,41 @@ func within(folder, path string) bool {
 	relative, err := filepath.Rel(folder, path)
 	return err == nil && filepath.IsLocal(relative)
 }
+
+// Live passes take a tree as it comes; what they found moving is right in the end.
+func TestEditsDuringPasses(t *testing.T) {
+	for name, place := range places(t) {
+		t.Run(name, func(t *testing.T) {
+			tree := filepath.Join(place, "tree")
+			require.NoError(t, os.Mkdir(tree, 0o700))
+			random := rand.New(rand.NewPCG(3, 4))
+			for range 4 {
+				treetest.Grow(t, random, tree, 3)
+			}
+			p := connect(t, tree)
+			unsettled := int64(0)
+			for range 3 {
+				stop, stopped := make(chan struct{}), make(chan struct{})
+				go func() {
+					defer close(stopped)
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+							edit(t, random, tree)
+						}
+					}
+				}()
+				for range 15 {
+					unsettled += p.live(t).Unsettled
+				}
+				close(stop)
+				<-stopped
+				p.final(t)
+				same(t, tree, p.place)
+			}
+			require.Positive(t, unsettled)
+		})
+	}
+}
