@@ -11,6 +11,7 @@ import (
 
 	"homelab/internal/deploy"
 	"homelab/internal/deploy/deploytest"
+	"homelab/internal/durable"
 	"homelab/internal/engine/dockerhost"
 	"homelab/internal/fault"
 	"homelab/internal/gitrepo/gittest"
@@ -82,7 +83,7 @@ func TestLeftBehind(t *testing.T) {
 	record(registry.LocalHost, "lib", "l3")
 	answers[""] = []dockerhost.Container{of("lib", "l3", "running")}
 	assert.Equal(t, []string{"host local goes on running lib-1" + hint + "lib-1" + kept}, told(all))
-	require.NoError(t, journal.Remove(registry.LocalHost, "lib"))
+	require.NoError(t, durable.Place{Host: registry.LocalHost, Service: "lib"}.Remove(journal.Dir))
 
 	// Whoever cannot be asked may still run it.
 	delete(answers, "nas")
