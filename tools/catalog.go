@@ -9,6 +9,7 @@ import (
 	"homelab/internal/job"
 	"homelab/internal/plan"
 	"homelab/internal/rollout"
+	"homelab/internal/state"
 )
 
 // Core is what the tools are bound to. Which repository and which registry it
@@ -30,6 +31,13 @@ type Core struct {
 	Repair      func(context.Context, deploy.RepairRequest, Report) (*deploy.RepairReport, error)
 	Status      func(context.Context, deploy.StatusRequest) (*deploy.StatusReport, error)
 	Logs        func(context.Context, deploy.LogsRequest) (*deploy.LogsReport, error)
+
+	StateBundle func(context.Context, state.BundleRequest, Report) (*state.BundleReport, error)
+	StateList   func(context.Context, state.ListRequest) (*state.Listing, error)
+	StateVerify func(context.Context, state.VerifyRequest, Report) (*state.VerifyReport, error)
+	// Watch wakes a service that was put to rest when the process that did it ends: the
+	// command line calls it in the process that was started for that.
+	Watch func(ctx context.Context, host, service, token string) error
 
 	JobList   func(context.Context, job.ListRequest) (*job.Listing, error)
 	JobGet    func(context.Context, job.GetRequest, Report) (*JobAnswer, error)
@@ -53,10 +61,13 @@ func Catalog(core Core) []Tool {
 		dockerLoadTool(core),
 		dockerRunTool(core),
 		dockerPruneTool(core),
+		stateBundleTool(core),
 	}
 	return append(working,
 		statusTool(core),
 		logsTool(core),
+		stateListTool(core),
+		stateVerifyTool(core),
 		registryListTool(core),
 		registryGetTool(core),
 		registryCheckTool(core),

@@ -89,6 +89,8 @@ func TestVerdictsAreThoseOfTheDocumentation(t *testing.T) {
 	assert.Empty(t, call(t, all["docker_prune"], `{}`).Verdict)
 	assert.Equal(t, 12, call(t, all["docker_prune"], `{`+confirmed+`}`).Verdict.Exit())
 	assert.Equal(t, 12, call(t, all["deploy_repair"], `{}`).Verdict.Exit())
+	assert.Empty(t, call(t, all["state_list"], `{}`).Verdict)
+	assert.Equal(t, 12, call(t, all["state_list"], `{"store":"sftp://nas.lan/bundles"}`).Verdict.Exit())
 }
 
 func TestNoNameReachesTheTextAsItIs(t *testing.T) {

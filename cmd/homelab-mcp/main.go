@@ -11,9 +11,6 @@ import (
 	"syscall"
 
 	"homelab/internal/cli"
-	"homelab/internal/deploy"
-	"homelab/internal/engine/docker"
-	"homelab/internal/engine/dockerhost"
 	"homelab/internal/harness"
 	"homelab/internal/mcpface"
 )
@@ -21,16 +18,13 @@ import (
 // version is set by the linker for a release; empty otherwise.
 var version string
 
-// engines reaches containers and images through Docker's API.
-func engines(way *dockerhost.Engine) (deploy.Containers, error) { return docker.New(way) }
-
 func main() {
 	args := os.Args[1:]
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		args = append([]string{"mcp"}, args...)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	app := cli.App{Version: cli.ThisVersion(version), Open: harness.OpenWith(engines), Streams: cli.Standard()}
+	app := cli.App{Version: cli.ThisVersion(version), Open: harness.OpenWith(engines, stores, sites), Streams: cli.Standard()}
 	status := mcpface.Add(app).Run(ctx, args)
 	stop()
 	os.Exit(status)

@@ -79,6 +79,7 @@ var siblings = []struct{ from, to, why string }{
 	{"internal/rollout", "internal/build", "what is deployed is what was built"},
 	{"internal/rollout", "internal/deploy", "what is deployed is compared with what runs"},
 	{"internal/rollout", "internal/plan", "what is deployed is what a plan decided"},
+	{"internal/state", "internal/build", "what went wrong is told as a build tells it"},
 	{"internal/state", "internal/deploy", "what is captured is of a container that was deployed"},
 	{"internal/state", "internal/quiesce", "what is captured is at rest"},
 	{"internal/quiesce", "internal/deploy", "what is put to rest is a container that was deployed"},

@@ -17,6 +17,7 @@ import (
 	"homelab/internal/job"
 	"homelab/internal/plan"
 	"homelab/internal/rollout"
+	"homelab/internal/state"
 	"homelab/tools"
 )
 
@@ -59,7 +60,7 @@ type Shown interface{ Text() (string, error) }
 func (a App) Run(ctx context.Context, args []string) int {
 	r := &run{app: a, settings: Settings{Version: a.Version.Number}}
 	core := r.core()
-	r.work, r.starting, r.catalog = core.Work, core.Starting, tools.Catalog(core)
+	r.work, r.watch, r.starting, r.catalog = core.Work, core.Watch, core.Starting, tools.Catalog(core)
 	root := r.root()
 	root.SetArgs(args)
 	root.SetIn(a.Streams.In)
@@ -81,6 +82,7 @@ type run struct {
 	app      App
 	catalog  []tools.Tool
 	work     func(ctx context.Context, id string) error
+	watch    func(ctx context.Context, host, service, token string) error
 	starting func(ctx context.Context, say func(string))
 	settings Settings
 	json     bool
@@ -131,6 +133,18 @@ func (r *run) core() tools.Core {
 		},
 		Logs: func(ctx context.Context, q deploy.LogsRequest) (*deploy.LogsReport, error) {
 			return open().Logs(ctx, q)
+		},
+		StateBundle: func(ctx context.Context, q state.BundleRequest, report tools.Report) (*state.BundleReport, error) {
+			return open().StateBundle(ctx, q, report)
+		},
+		StateList: func(ctx context.Context, q state.ListRequest) (*state.Listing, error) {
+			return open().StateList(ctx, q)
+		},
+		StateVerify: func(ctx context.Context, q state.VerifyRequest, report tools.Report) (*state.VerifyReport, error) {
+			return open().StateVerify(ctx, q, report)
+		},
+		Watch: func(ctx context.Context, host, service, token string) error {
+			return open().Watch(ctx, host, service, token)
 		},
 		JobList: func(ctx context.Context, q job.ListRequest) (*job.Listing, error) { return open().JobList(ctx, q) },
 		JobGet: func(ctx context.Context, q job.GetRequest, report tools.Report) (*tools.JobAnswer, error) {

@@ -85,6 +85,11 @@ func TestViews(t *testing.T) {
 		"help_deploy":            "homelab deploy --help",
 		"status":                 "homelab status",
 		"logs":                   "homelab logs grafana",
+		"state_bundle":           "homelab state bundle grafana",
+		"state_background":       "homelab state bundle grafana --background",
+		"state_list":             "homelab state list",
+		"state_verify":           "homelab state verify 20260301T101500Z-1f2e3d4c",
+		"state_verify_deep":      "homelab state verify 20260301T101500Z-1f2e3d4c --deep",
 		"logs_none":              "homelab logs grafana --grep nothing",
 		"build_background":       "homelab build --background",
 		"job_list":               "homelab job list",
@@ -130,7 +135,7 @@ func TestStatusFollowsTheVerdict(t *testing.T) {
 func TestUsageErrors(t *testing.T) {
 	for line, want := range map[string]string{
 		"homelab pln":                "homelab: there is no command \"homelab pln\"\nhint: did you mean plan?\n",
-		"homelab list":               "homelab: there is no command \"homelab list\"\nhint: did you mean job list, registry list?\n",
+		"homelab list":               "homelab: there is no command \"homelab list\"\nhint: did you mean job list, registry list, state list?\n",
 		"homelab registry gt":        "homelab: there is no command \"homelab registry gt\"\nhint: did you mean get?\n",
 		"homelab help registry gt":   "homelab: there is no command \"homelab registry gt\"\nhint: did you mean get?\n",
 		"homelab plan --bse main":    "homelab: \"homelab plan\" has no flag --bse\nhint: did you mean --base?\n",

@@ -20,6 +20,7 @@ import (
 	"homelab/internal/job"
 	"homelab/internal/plan"
 	"homelab/internal/rollout"
+	"homelab/internal/state"
 	"homelab/tools"
 )
 
@@ -65,6 +66,12 @@ func (p *page) show(result tools.Result, catalog []tools.Tool) {
 		p.rollout(value)
 	case *deploy.RunReport:
 		p.runs(value)
+	case *state.BundleReport:
+		p.bundled(value)
+	case *state.Listing:
+		p.bundles(value)
+	case *state.VerifyReport:
+		p.verified(value)
 	case *build.Report:
 		p.build(value)
 	case *job.Listing:

@@ -54,6 +54,7 @@ func (r *run) root() *cobra.Command {
 		parent.AddCommand(r.toolCommand(tool))
 	}
 	under(root, "job").AddCommand(r.workCommand())
+	under(root, "state").AddCommand(r.watchCommand())
 	root.AddCommand(r.mcpCommand(), r.inspectCommand(), r.versionCommand(), completionCommand())
 	return root
 }

@@ -40,7 +40,10 @@ type Harness struct {
 
 	systems *systems
 	ledger  *ledger
-	engines Engines // nil in the program that has none
+	// Nil in the program that has none.
+	engines Engines
+	stores  Stores
+	sites   Sites
 
 	nix        nix.Nix
 	badOptions error // what is wrong with Config.NixOptions
@@ -78,6 +81,11 @@ func (h *Harness) Core() tools.Core {
 		Repair:      h.repair,
 		Status:      h.status,
 		Logs:        h.logs,
+
+		StateBundle: h.bundle,
+		StateList:   h.bundleList,
+		StateVerify: h.bundleVerify,
+		Watch:       h.watch,
 
 		JobList:   h.jobList,
 		JobGet:    h.jobGet,
@@ -126,10 +134,10 @@ func Open(s cli.Settings) tools.Core {
 }
 
 // OpenWith is Open for the program that can work on engines.
-func OpenWith(engines Engines) func(cli.Settings) tools.Core {
+func OpenWith(engines Engines, stores Stores, sites Sites) func(cli.Settings) tools.Core {
 	return func(s cli.Settings) tools.Core {
 		h := New(configOf(s))
-		h.engines = engines
+		h.engines, h.stores, h.sites = engines, stores, sites
 		return h.Core()
 	}
 }

@@ -174,8 +174,11 @@ func (h *Harness) work(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if run.Tool() == deployTool {
+	switch run.Tool() {
+	case deployTool:
 		return h.workOnDeploy(ctx, jobs, planner, run)
+	case bundleTool:
+		return h.workOnBundle(ctx, jobs, run)
 	}
 	var r build.Request
 	if err := jobs.Input(id, &r); err != nil {

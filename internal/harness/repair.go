@@ -6,11 +6,13 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"homelab/internal/build"
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
 	"homelab/internal/job"
+	"homelab/internal/quiesce"
 	"homelab/registry"
 	"homelab/tools"
 )
@@ -24,7 +26,7 @@ func (h *Harness) repair(ctx context.Context, r deploy.RepairRequest, report too
 	if err != nil {
 		return nil, err
 	}
-	entries, failed := switches(jobs).Entries()
+	entries, failed := left(jobs)
 	all := &deploy.RepairReport{Services: []deploy.Repaired{}, Problems: []build.Problem{}}
 	for _, err := range failed {
 		all.Problems = append(all.Problems, *build.ProblemOf(err))
@@ -48,6 +50,19 @@ func (h *Harness) repair(ctx context.Context, r deploy.RepairRequest, report too
 	})
 	all.Services = append(all.Services, slices.Concat(done...)...)
 	return all, nil // also when it was canceled: what was done is done
+}
+
+// left are the switches that were broken off, and the services that were put to rest
+// and not woken.
+func left(jobs *job.Store) ([]deploy.Entry, []error) {
+	entries, failed := switches(jobs).Entries()
+	asleep, unread := rests(jobs).Entries()
+	for _, e := range asleep {
+		if !slices.ContainsFunc(entries, func(s deploy.Entry) bool { return s.Service == e.Service && s.Host == e.Host }) {
+			entries = append(entries, deploy.Entry{Service: e.Service, Host: e.Host, Step: "wake"})
+		}
+	}
+	return entries, append(failed, unread...)
 }
 
 // brokenOff are the entries of a service, or all, by service. A service that the
@@ -96,7 +111,7 @@ func (h *Harness) repairService(ctx context.Context, jobs *job.Store, reg *regis
 	_, err = job.Do(ctx, run, func(ctx context.Context) (*deploy.RepairReport, bool, error) {
 		for i := range done {
 			done[i].JobID = run.ID
-			h.repairEntry(ctx, switches(jobs), reg, &done[i], messages(onRecord(run, report)))
+			h.repairEntry(ctx, jobs, reg, &done[i], messages(onRecord(run, report)))
 		}
 		result := &deploy.RepairReport{Services: done, Problems: []build.Problem{}}
 		if result.Code() != "" {
@@ -110,16 +125,21 @@ func (h *Harness) repairService(ctx context.Context, jobs *job.Store, reg *regis
 	return done
 }
 
-// repairEntry repairs one switch, or says why it cannot.
-func (h *Harness) repairEntry(ctx context.Context, journal deploy.Journal, reg *registry.Registry, r *deploy.Repaired, say func(string)) {
+// repairEntry wakes a service and repairs one switch, or says why it cannot.
+func (h *Harness) repairEntry(ctx context.Context, jobs *job.Store, reg *registry.Registry, r *deploy.Repaired, say func(string)) {
 	err := func() error {
 		at, err := hostOf(reg, r.Host)
 		if err != nil {
 			return err
 		}
 		return h.on(ctx, at, func(engine deploy.Containers) error {
-			runner := deploy.Runner{Engine: engine, Host: r.Host, Journal: journal, Keep: keepGenerations, Report: say}
-			r.What, err = runner.Repair(ctx, r.Service)
+			woken, err := (&quiesce.Quiescer{Engine: engine, Host: r.Host, Journal: rests(jobs), Report: say}).Wake(ctx, r.Service, "")
+			if err != nil {
+				return err
+			}
+			runner := deploy.Runner{Engine: engine, Host: r.Host, Journal: switches(jobs), Keep: keepGenerations, Report: say}
+			mended, err := runner.Repair(ctx, r.Service)
+			r.What = strings.Trim(woken+"; "+mended, "; ")
 			return err
 		})
 	}()
@@ -160,6 +180,10 @@ func anyBrokenOff() bool {
 	if err != nil {
 		return false // then there is no journal
 	}
-	found, err := fs.Glob(os.DirFS(base), "*/deploy/*/*.json")
-	return err == nil && len(found) > 0
+	for _, journal := range []string{"deploy", "quiesce"} {
+		if found, err := fs.Glob(os.DirFS(base), "*/"+journal+"/*/*.json"); err == nil && len(found) > 0 {
+			return true
+		}
+	}
+	return false
 }

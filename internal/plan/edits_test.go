@@ -138,3 +138,29 @@ func TestEditsOfAnUnfinishedMerge(t *testing.T) {
 	r.Git("add", config)
 	assert.Equal(t, plan.None, l.ask(t, r, plan.Request{}).Services[1].Decision)
 }
+
+// To a service that names its inputs the lock file is these, also where a hint covers it.
+func TestEditsOfTheLockFile(t *testing.T) {
+	t.Parallel()
+	lock := func(nixpkgs, other string) string {
+		return `{"root": "root", "nodes": {"root": {"inputs": {"nixpkgs": "n", "other": "o"}}, "n": {"locked": {"rev": "` + nixpkgs + `"}}, "o": {"locked": {"rev": "` + other + `"}}}}`
+	}
+	r := newDeploying(t)
+	r.Write("homelab.json", strings.Replace(deploying, `"hints": ["services/grafana"`, `"inputs": ["nixpkgs"], "hints": ["flake.lock", "services/grafana"`, 1))
+	r.Write("flake.lock", lock("1", "1"))
+	r.Write("services/grafana/page", "one")
+	r.Commit("lock")
+	head := r.Rev("HEAD")
+	r.Write("flake.lock", lock("2", "2"))
+	r.Write("services/grafana/page", "two")
+	l := record{"ha": from(head), "prom": from(head), "grafana": deployEdits(t, r, "grafana")}
+	decision := func() plan.Decision { return l.ask(t, r, plan.Request{}).Services[0].Decision }
+	assert.Equal(t, plan.None, decision())
+	r.Write("flake.lock", lock("2", "3"))
+	assert.Equal(t, plan.None, decision(), "another input")
+	r.Write("flake.lock", lock("3", "2"))
+	assert.Equal(t, plan.Rebuild, decision(), "its own")
+	r.Write("flake.lock", lock("2", "2"))
+	r.Write("services/grafana/page", "three")
+	assert.Equal(t, plan.Rebuild, decision(), "a file of its own")
+}

@@ -10,6 +10,7 @@ import (
 
 	"homelab/internal/durable"
 	"homelab/internal/fault"
+	"homelab/registry"
 )
 
 // Entry is a service that is at rest, or about to be, or about to wake. It has all
@@ -17,7 +18,9 @@ import (
 type Entry struct {
 	Service   string        `json:"service"`
 	Host      string        `json:"host"`
+	At        registry.Host `json:"at"`        // where that is
 	Container string        `json:"container"` // its ID
+	Name      string        `json:"name"`      // its name: another one when a version has taken its place
 	Engine    string        `json:"engine"`    // ID of the engine
 	Method    Method        `json:"method"`
 	Limit     time.Duration `json:"limit"` // that it may be at rest

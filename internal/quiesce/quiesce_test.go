@@ -147,6 +147,21 @@ func TestRestOfWhatDoesNotRun(t *testing.T) {
 	})
 }
 
+// What a version has taken the place of is not woken.
+func TestAnotherVersionTookItsPlace(t *testing.T) {
+	inHouse(t, func(h *house) {
+		t := h.t
+		_, err := h.begin(quiesce.Method{Kind: quiesce.Stop})
+		require.NoError(t, err)
+		require.NoError(t, h.engine.Rename(t.Context(), h.id, "web.g1"))
+		what, err := h.quiescer().Wake(t.Context(), "web", "")
+		require.NoError(t, err)
+		assert.Equal(t, "another version has taken its place", what)
+		assert.Equal(t, deploy.Exited, h.is().State)
+		assert.Zero(t, h.entries())
+	})
+}
+
 // Somebody who wakes a service while it is captured is noticed.
 func TestSomebodyWakesIt(t *testing.T) {
 	for kind, wake := range map[quiesce.Kind]func(e deploy.Containers, id string) error{

@@ -10,6 +10,7 @@ import (
 	"homelab/internal/deploy"
 	"homelab/internal/durable"
 	"homelab/internal/fault"
+	"homelab/registry"
 )
 
 // Quiescer puts services of one host to rest. One service is put to rest by one at a
@@ -17,6 +18,7 @@ import (
 type Quiescer struct {
 	Engine  deploy.Containers
 	Host    string
+	At      registry.Host // where that is, for whoever wakes what this process left
 	Journal Journal
 	// Watch starts a process that outlives this one: when this one ends, or closes
 	// done, and when the limit of the entry is over, it calls [Quiescer.Wake]. Nil:
@@ -82,7 +84,7 @@ func (q *Quiescer) begin(ctx context.Context, r *Rest, service string, m Method,
 		return err
 	}
 	e := &Entry{
-		Service: service, Host: q.Host, Container: r.container.ID, Engine: platform.ID, Method: m, Limit: limit,
+		Service: service, Host: q.Host, At: q.At, Container: r.container.ID, Name: r.container.Name, Engine: platform.ID, Method: m, Limit: limit,
 		Token: rand.Text(), Begun: time.Now().UTC(),
 	}
 	unlock, err := q.Journal.lock(ctx, q.Host, service)

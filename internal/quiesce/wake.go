@@ -89,6 +89,8 @@ func (q *Quiescer) thaw(ctx context.Context, e *Entry) (started *deploy.Containe
 		return nil, "", err
 	case c == nil:
 		return nil, "its container is gone", nil
+	case c.Name != e.Name:
+		return nil, "another version has taken its place", nil
 	}
 	switch e.Method.Kind {
 	case Stop:

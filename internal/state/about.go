@@ -22,7 +22,7 @@ type About struct {
 	Image       string            `json:"image,omitempty" jsonschema_description:"ID of its image on that host."`
 	Spec        string            `json:"spec,omitempty" jsonschema_description:"Hash of its settings."`
 	Consistency quiesce.Kind      `json:"consistency" jsonschema:"enum=stop,enum=pause,enum=snapshot,enum=exec,enum=http,enum=dump,enum=none" jsonschema_description:"How it was at rest meanwhile: stop (it did not run), pause or snapshot (it stood still: as after a power failure), exec or http (it was asked to be), dump (what it dumped is), none (it was not)."`
-	Unsettled   int64             `json:"unsettled,omitempty" jsonschema_description:"Entries that changed while they were copied: they may be as they were at no time."`
+	Unsettled   int64             `json:"changing,omitempty" jsonschema_description:"Entries that changed while they were copied: they may be as they were at no time."`
 	Left        []string          `json:"left" jsonschema_description:"Items of its state that are not in it: recomputable ones, and secret ones unless it is encrypted."`
 	Reauth      []registry.Reauth `json:"reauth" jsonschema_description:"Credentials that need a person when it is restored."`
 	Backup      string            `json:"backup,omitempty" jsonschema_description:"For people who make a bundle."`

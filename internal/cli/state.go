@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"homelab/internal/state"
+	"homelab/tools"
+)
+
+func (p *page) bundled(r *state.BundleReport) {
+	p.styled(bold, tools.Printable(tools.DescribeBundle(r)))
+	p.blank()
+	p.field("store", r.Store)
+	p.field("job", r.JobID)
+	for _, note := range tools.BundleNotes(r) {
+		p.line(note)
+	}
+}
+
+func (p *page) bundles(l *state.Listing) {
+	p.styled(bold, tools.DescribeListing(l))
+	if len(l.Bundles) > 0 {
+		p.blank()
+		rows := [][]cell{}
+		for _, b := range l.Bundles {
+			shade := dim
+			if b.Verified != "" {
+				shade = green
+			}
+			rows = append(rows, []cell{{b.ID, bold}, text(b.Service), text(b.Store), {tools.DescribeListed(b), shade}})
+		}
+		p.table([]string{"BUNDLE", "SERVICE", "STORE", "WHAT"}, rows)
+	}
+	for _, s := range l.Stores {
+		if s.Problem != nil {
+			p.blank()
+			p.styled(red, "store "+s.Name+" does not answer: "+tools.Printable(s.Problem.Message))
+			p.line("  " + tools.Printable(s.Problem.Hint))
+		}
+	}
+}
+
+func (p *page) verified(r *state.VerifyReport) {
+	p.styled(green, tools.Printable(tools.DescribeVerified(r)))
+	p.blank()
+	p.field("store", r.Store)
+	p.field("made", r.Created)
+	for _, note := range tools.VerifiedNotes(r) {
+		p.line(note)
+	}
+}

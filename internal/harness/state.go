@@ -1,0 +1,280 @@
+package harness
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"homelab/internal/build"
+	"homelab/internal/bundle"
+	"homelab/internal/deploy"
+	"homelab/internal/fault"
+	"homelab/internal/job"
+	"homelab/internal/mirror"
+	"homelab/internal/quiesce"
+	"homelab/internal/state"
+	"homelab/registry"
+	"homelab/tools"
+)
+
+const bundleTool = "state_bundle"
+
+// defaultBudget is how long a service may be at rest when the registry does not say.
+const defaultBudget = time.Minute
+
+// rests is the journal of the services that are at rest.
+func rests(jobs *job.Store) quiesce.Journal {
+	return quiesce.Journal{Dir: filepath.Join(jobs.Dir, "quiesce")}
+}
+
+// bundling is one call of the tool state_bundle.
+type bundling struct {
+	*Harness
+	jobs    *job.Store
+	reg     *registry.Registry
+	name    string
+	service registry.Service
+	host    string
+	at      registry.Host
+	store   string
+	say     func(string)
+}
+
+// bundle captures the state of a service and keeps it.
+func (h *Harness) bundle(ctx context.Context, r state.BundleRequest, report tools.Report) (*state.BundleReport, error) {
+	b, err := h.newBundling(ctx, &r)
+	if err != nil {
+		return nil, err
+	}
+	spec := job.Spec{Tool: bundleTool, Services: []string{b.name}, Input: r}
+	if r.Background {
+		r.Background = false
+		spec.Input = r
+		planner, err := h.planner(ctx)
+		if err != nil {
+			return nil, err
+		}
+		started, err := b.jobs.Detach(ctx, spec, h.starter(b.jobs, planner))
+		if err != nil {
+			return nil, err
+		}
+		return &state.BundleReport{State: "running", JobID: started.ID, Service: b.name, Host: b.host, Store: b.store, Warnings: []string{}}, nil
+	}
+	run, err := b.jobs.Begin(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return b.do(ctx, run, report)
+}
+
+// workOnBundle does a detached state_bundle in this process.
+func (h *Harness) workOnBundle(ctx context.Context, jobs *job.Store, run *job.Run) error {
+	var r state.BundleRequest
+	if err := jobs.Input(run.ID, &r); err != nil {
+		return run.Fail(err)
+	}
+	b, err := h.newBundling(ctx, &r)
+	if err != nil {
+		return run.Fail(err)
+	}
+	_, err = b.do(ctx, run, func(tools.Progress) {})
+	return err
+}
+
+func (b *bundling) do(ctx context.Context, run *job.Run, report tools.Report) (*state.BundleReport, error) {
+	return job.Do(ctx, run, func(ctx context.Context) (*state.BundleReport, bool, error) {
+		b.say = messages(onRecord(run, report))
+		result, err := b.take(ctx, run.ID)
+		return result, err == nil, err
+	})
+}
+
+// newBundling resolves the names of a request.
+func (h *Harness) newBundling(ctx context.Context, r *state.BundleRequest) (*bundling, error) {
+	jobs, planner, err := h.jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := planner.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := &bundling{Harness: h, jobs: jobs, reg: loaded.Registry}
+	if b.name, err = b.reg.Lookup(r.Service); err != nil {
+		return nil, err
+	}
+	b.service = b.reg.Services[b.name]
+	s := b.service.State
+	if s == nil || len(s.Items) == 0 {
+		return nil, fault.Newf(fault.Precondition, "say in the registry what it must not lose: services."+b.name+".state.items", "%s has no state", b.name)
+	}
+	if len(s.Stores) == 0 {
+		return nil, fault.Newf(fault.Precondition, "say in the registry where bundles go: services."+b.name+".state.stores", "there is no place for bundles of %s", b.name)
+	}
+	if b.store = cmp.Or(r.Store, s.Stores[0]); !slices.Contains(s.Stores, b.store) {
+		return nil, fault.Newf(fault.InvalidArgument, "valid: "+tools.Some(s.Stores, 5), "%.200q is no store of %s in the registry", b.store, b.name)
+	}
+	b.host = cmp.Or(r.Host, b.service.HostOf())
+	b.at, err = hostOf(b.reg, b.host)
+	r.Service = b.name
+	return b, err
+}
+
+// take captures, and keeps what was captured.
+func (b *bundling) take(ctx context.Context, jobID string) (*state.BundleReport, error) {
+	keys, err := readKeys(b.reg.Bundles)
+	if err != nil {
+		return nil, err
+	}
+	store, err := b.openStore(b.jobs, b.store)
+	if err != nil {
+		return nil, err
+	}
+	defer store.Close()
+	// A store that cannot be reached is told before anything is put to rest.
+	if _, err := store.List(ctx, b.name); err != nil {
+		return nil, err
+	}
+	report := &state.BundleReport{
+		State: "succeeded", JobID: jobID, Service: b.name, Host: b.host, Store: b.store, Warnings: []string{},
+		Sealed: len(keys.Recipients) > 0 || b.isRestic(),
+	}
+	return report, b.copied(ctx, jobID, func(copies *os.Root) error {
+		capture, about, err := b.capture(ctx, copies, report)
+		if err != nil {
+			return err
+		}
+		return b.keep(ctx, store, keys, capture, about, report)
+	})
+}
+
+// copied makes a folder for copies, which goes when work is done.
+func (b *bundling) copied(ctx context.Context, jobID string, work func(copies *os.Root) error) (err error) {
+	base := filepath.Join(b.jobs.Dir, "captures")
+	b.sweep(ctx, base)
+	dir := filepath.Join(base, jobID)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	copies, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer copies.Close()
+	return work(copies)
+}
+
+// sweep removes the copies of jobs that were killed. What cannot be removed only takes
+// room.
+func (b *bundling) sweep(ctx context.Context, base string) {
+	left, _ := os.ReadDir(base)
+	for _, folder := range left {
+		if j, err := b.jobs.Get(ctx, folder.Name()); err == nil && j.State.Over() || fault.CodeOf(err) == fault.NotFound {
+			_ = os.RemoveAll(filepath.Join(base, folder.Name()))
+		}
+	}
+}
+
+// capture copies the state as it is at one time.
+func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.BundleReport) (*state.Capture, *state.About, error) {
+	engine, way, done, err := b.dial(ctx, b.at)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	q := &quiesce.Quiescer{Engine: engine, Host: b.host, At: b.at, Journal: rests(b.jobs), Watch: b.watchdog, Report: b.say}
+	if woken, err := q.Wake(ctx, b.name, ""); err != nil {
+		return nil, nil, err
+	} else if woken != "" {
+		report.Warnings = append(report.Warnings, "an earlier bundle was broken off while "+b.name+" was at rest: "+woken)
+	}
+	all, err := engine.List(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	current, _ := deploy.Generations(all, b.name, b.service.ContainerOf(b.name))
+	s := b.service.State
+	items, left := state.Captured(s, report.Sealed)
+	budget := defaultBudget
+	if d, err := time.ParseDuration(s.DowntimeBudget); err == nil {
+		budget = d
+	}
+	site, err := b.sites(engine, way)
+	if err != nil {
+		return nil, nil, err
+	}
+	taken, err := state.Take(ctx, q, site, state.Capturing{
+		Service: b.name, Container: current, Items: items, Method: quiesce.NewMethod(s.Quiesce), Budget: budget, Copies: copies, Report: b.say,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	about := state.NewAbout(b.name, b.host, s, current, taken, left)
+	report.Outage, report.Passes, report.Skipped = taken.Outage, len(taken.Passes), taken.Skipped
+	if taken.Problem != nil {
+		report.Problem = build.ProblemOf(taken.Problem)
+	}
+	report.Warnings = append(report.Warnings, warningsOf(about, taken.Noted)...)
+	return taken, &about, nil
+}
+
+// warningsOf are what a person should know of a bundle.
+func warningsOf(a state.About, noted []mirror.Skipped) []string {
+	warnings := []string{}
+	if a.Unsettled > 0 {
+		warnings = append(warnings, fmt.Sprintf("%s changed while they were copied: say in state.quiesce how %s comes to rest", tools.Plural(int(a.Unsettled), "entry"), a.Service))
+	}
+	for i, skipped := range noted {
+		if i == 3 {
+			break
+		}
+		warnings = append(warnings, fmt.Sprintf("%s is a %s, and is not captured", skipped.Path, skipped.Type))
+	}
+	return warnings
+}
+
+// keep writes what was captured into a store.
+func (b *bundling) keep(ctx context.Context, store state.Store, keys *bundle.Keyring, capture *state.Capture, about *state.About, report *state.BundleReport) error {
+	raw, err := json.Marshal(about)
+	if err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	order := bundle.Order{
+		ID: state.NewID(now), Program: "homelab " + b.cfg.Version, Created: now, About: raw, Recipients: keys.Recipients, Signer: keys.Signer,
+		Progress: func(p bundle.Progress) { b.say(fmt.Sprintf("%d entries kept", p.Entries)) },
+	}
+	for i, item := range capture.Items {
+		kind := "path"
+		if item.Volume != "" {
+			kind = "volume"
+		}
+		order.Sources = append(order.Sources, bundle.Source{
+			Item: bundle.Item{Name: item.Name(), Kind: kind, Source: item.Name(), Class: item.Class, Exclude: item.Exclude},
+			Root: capture.Copies, At: fmt.Sprint(i),
+		})
+	}
+	written, err := store.Save(ctx, b.name, order)
+	if err != nil {
+		return err
+	}
+	totals := written.Manifest.Totals()
+	report.Bundle, report.Index, report.Size, report.Entries, report.Bytes, report.About = order.ID, written.Index, written.Size, totals.Entries, totals.Bytes, about
+	if !b.isRestic() {
+		report.Author = keys.Author()
+	}
+	return nil
+}
+
+// isRestic says whether the store seals bundles by itself.
+func (b *bundling) isRestic() bool {
+	at, err := registry.ParseStore(b.store)
+	return err == nil && at.Kind == "restic"
+}

@@ -1,0 +1,93 @@
+package toolstest
+
+import (
+	"context"
+
+	"homelab/internal/build"
+	"homelab/internal/fault"
+	"homelab/internal/state"
+	"homelab/registry"
+	"homelab/tools"
+)
+
+// BundleID is the bundle that there is.
+const BundleID = "20260301T101500Z-1f2e3d4c"
+
+func bundleState(_ context.Context, r state.BundleRequest, _ tools.Report) (*state.BundleReport, error) {
+	answer := Bundled()
+	answer.Service = r.Service
+	if r.Store != "" {
+		answer.Store = r.Store
+	}
+	if r.Host != "" {
+		answer.Host = r.Host
+	}
+	if r.Background {
+		return &state.BundleReport{State: "running", JobID: answer.JobID, Service: answer.Service, Host: answer.Host, Store: answer.Store, Warnings: []string{}}, nil
+	}
+	return answer, nil
+}
+
+// Bundled is a bundle of a service that could not be put to rest.
+func Bundled() *state.BundleReport {
+	about := about()
+	return &state.BundleReport{
+		State: "succeeded", JobID: "state_bundle-20260301-101500000-d5m9", Service: "grafana", Host: "pi", Store: "/srv/bundles", Bundle: BundleID,
+		Index: "9d41e6a3b7c05f2e8a1b4c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9012", Size: 48 << 20, Entries: 1312, Bytes: 191 << 20, Outage: 0.42, Passes: 3,
+		Skipped: 1, Sealed: true, About: &about, Warnings: []string{"0/" + Hostile + " is a socket, and is not captured"},
+		Problem: &build.Problem{Code: fault.Precondition, Message: "sqlite3 in container grafana ended with status 1: " + Hostile, Hint: "try it by hand"},
+	}
+}
+
+func about() state.About {
+	return state.About{
+		Service: "grafana", Host: "pi", Container: "grafana", Generation: 4, Revision: commitA, Out: "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-grafana",
+		Image: "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef", Spec: "36fbb166cfe5", Consistency: "none", Unsettled: 2, Left: []string{"grafana-cache"},
+		Reauth: []registry.Reauth{{Name: "OAuth client", Policy: "reissue", Instructions: "make one " + Hostile}},
+		Backup: "Dashboards are in the repository as well.", Restore: "Log in once as admin.",
+	}
+}
+
+func listBundles(_ context.Context, r state.ListRequest) (*state.Listing, error) {
+	answer := Bundles()
+	if r.Service != "" {
+		answer.Bundles = answer.Bundles[:1]
+		answer.Bundles[0].Service = r.Service
+	}
+	if r.Store != "" {
+		answer.Stores = []state.StoreState{{Name: r.Store, Problem: answer.Stores[1].Problem}}
+	}
+	if r.Limit > 0 {
+		answer.Bundles = answer.Bundles[:min(r.Limit, len(answer.Bundles))]
+	}
+	return answer, nil
+}
+
+// Bundles has one that is verified, one that is not, and a store that does not answer.
+func Bundles() *state.Listing {
+	return &state.Listing{
+		Count: 7,
+		Bundles: []state.Listed{
+			{ID: BundleID, Service: "grafana", Store: "/srv/bundles", Created: "2026-03-01T10:15:00Z", Size: 48 << 20, Verified: "2026-03-01T10:16:00Z", Author: "SHA256:47DEQpj8HBSa"},
+			{ID: "20260228T101500Z-5b6c7d8e", Service: "home-assistant", Store: "/srv/bundles", Created: "2026-02-28T10:15:00Z", Size: 3 << 30},
+		},
+		Stores: []state.StoreState{
+			{Name: "/srv/bundles", Answers: true, Bundles: 7},
+			{Name: "sftp://nas.lan/bundles", Problem: &build.Problem{Code: fault.HostUnreachable, Message: "ssh cannot reach " + Hostile, Hint: "try it by hand"}},
+		},
+	}
+}
+
+func verifyBundle(_ context.Context, r state.VerifyRequest, _ tools.Report) (*state.VerifyReport, error) {
+	answer := &state.VerifyReport{
+		Bundle: r.Bundle, Service: "grafana", Store: "/srv/bundles", Created: "2026-03-01T10:15:00Z", Size: 48 << 20, Deep: r.Deep,
+		Entries: 1312, Bytes: 191 << 20, Items: []string{"grafana", "/srv/" + Hostile}, About: about(),
+	}
+	if r.Store != "" {
+		answer.Store = r.Store
+	}
+	if r.Deep {
+		answer.Index, answer.Author = Bundled().Index, "SHA256:47DEQpj8HBSa"
+	}
+	return answer, nil
+}
