@@ -38,9 +38,9 @@ type Method struct {
 // defaultTimeout bounds a freeze, and a thaw, when the registry does not.
 const defaultTimeout = 30 * time.Second
 
-// presets are methods for programs that are well known: each was tried with the
-// program itself, and docs/state.md tells what it relies on. They write ahead, or into
-// files that they rename, so what they have written by the same moment is enough.
+// presets are methods for programs that are well known; docs/state.md tells what each
+// relies on. They write ahead, or into files that they rename, so what they have
+// written by the same moment is enough.
 var presets = map[string]Method{
 	"grafana":        {Kind: Pause},
 	"home-assistant": {Kind: Pause},
