@@ -1,12 +1,9 @@
 package deploy
 
 import (
-	"encoding/json"
-	"errors"
 	"time"
 
 	"homelab/internal/durable"
-	"homelab/internal/fault"
 )
 
 // Entry is a switch of versions that has begun and is not over. It is written before
@@ -35,49 +32,8 @@ type Entry struct {
 	Begun      time.Time `json:"begun"`
 }
 
-// Journal keeps entries in a folder, one file for each service on each host.
-type Journal struct{ Dir string }
+// Where is part of [durable.Placed].
+func (e Entry) Where() durable.Place { return durable.Place{Host: e.Host, Service: e.Service} }
 
-// Write keeps an entry, in place of an earlier one of the same service.
-func (j Journal) Write(e *Entry) error {
-	return durable.Place{Host: e.Host, Service: e.Service}.Write(j.Dir, e)
-}
-
-// Read returns the entry of a service; nil when nothing is under way.
-func (j Journal) Read(host, service string) (*Entry, error) {
-	at := durable.Place{Host: host, Service: service}
-	content, err := at.Read(j.Dir)
-	if content == nil || err != nil {
-		return nil, err
-	}
-	e := &Entry{}
-	err = json.Unmarshal(content, e)
-	if err == nil && (e.Host != host || e.Service != service) {
-		err = errors.New("it is not about that service and host")
-	}
-	if err != nil {
-		return nil, fault.Newf(fault.Internal, "look at it, and at the containers of the service, then remove it", "the journal %s cannot be read: %w", at.File(j.Dir), err)
-	}
-	return e, nil
-}
-
-// Entries are all switches that have begun and are not over, by host and service.
-// What cannot be read is among the errors, and hides nothing of the others.
-func (j Journal) Entries() ([]Entry, []error) {
-	entries := []Entry{}
-	found, failed := durable.Places(j.Dir)
-	for _, at := range found {
-		switch e, err := j.Read(at.Host, at.Service); {
-		case err != nil:
-			failed = append(failed, err)
-		case e != nil:
-			entries = append(entries, *e)
-		}
-	}
-	return entries, failed
-}
-
-// Remove forgets the entry of a service: it is over.
-func (j Journal) Remove(host, service string) error {
-	return durable.Place{Host: host, Service: service}.Remove(j.Dir)
-}
+// Journal has the switches that have begun and are not over.
+type Journal = durable.Journal[Entry]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"homelab/internal/durable"
 	"homelab/internal/fault"
 )
 
@@ -27,7 +26,7 @@ func (r *Runner) Repair(ctx context.Context, service string) (string, error) {
 		return "", err
 	}
 	if e.Engine != "" && platform.ID != e.Engine {
-		return "", fault.Newf(fault.Precondition, "reach the engine that it was begun on, or remove "+(durable.Place{Host: e.Host, Service: e.Service}).File(r.Journal.Dir)+" when it is gone for good",
+		return "", fault.Newf(fault.Precondition, "reach the engine that it was begun on, or remove "+e.Where().File(r.Journal.Dir)+" when it is gone for good",
 			"a switch of %s was broken off on another engine than host %s leads to now", e.Service, e.Host)
 	}
 	at := e.Step

@@ -1,15 +1,9 @@
 package quiesce
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"os"
-	"path/filepath"
 	"time"
 
 	"homelab/internal/durable"
-	"homelab/internal/fault"
 	"homelab/registry"
 )
 
@@ -31,53 +25,9 @@ type Entry struct {
 	Begun time.Time `json:"begun"`
 }
 
-// Journal keeps entries in a folder, one file for each service on each host. Whoever
-// wakes a service holds the lock of its entry.
-type Journal struct{ Dir string }
+// Where is part of [durable.Placed].
+func (e Entry) Where() durable.Place { return durable.Place{Host: e.Host, Service: e.Service} }
 
-// Write keeps an entry, in place of an earlier one of the same service.
-func (j Journal) Write(e *Entry) error {
-	return durable.Place{Host: e.Host, Service: e.Service}.Write(j.Dir, e)
-}
-
-// Read returns the entry of a service; nil: it is awake.
-func (j Journal) Read(host, service string) (*Entry, error) {
-	at := durable.Place{Host: host, Service: service}
-	content, err := at.Read(j.Dir)
-	if content == nil || err != nil {
-		return nil, err
-	}
-	e := &Entry{}
-	if err = json.Unmarshal(content, e); err == nil && (e.Host != host || e.Service != service) {
-		err = errors.New("it is not about that service and host")
-	}
-	if err != nil {
-		return nil, fault.Newf(fault.Internal, "look whether the service runs, then remove it", "the journal %s cannot be read: %w", at.File(j.Dir), err)
-	}
-	return e, nil
-}
-
-// Entries are all services that were put to rest, by host and service. What cannot be
-// read is among the errors, and hides nothing of the others.
-func (j Journal) Entries() ([]Entry, []error) {
-	entries := []Entry{}
-	found, failed := durable.Places(j.Dir)
-	for _, at := range found {
-		switch e, err := j.Read(at.Host, at.Service); {
-		case err != nil:
-			failed = append(failed, err)
-		case e != nil:
-			entries = append(entries, *e)
-		}
-	}
-	return entries, failed
-}
-
-// lock is held by whoever changes an entry.
-func (j Journal) lock(ctx context.Context, host, service string) (unlock func(), err error) {
-	path := filepath.Join(j.Dir, host, service+".lock")
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, durable.Explain(err)
-	}
-	return durable.Lock(ctx, path)
-}
+// Journal has the services that were put to rest. Whoever wakes one holds the lock of
+// its entry.
+type Journal = durable.Journal[Entry]

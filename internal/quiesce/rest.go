@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"homelab/internal/deploy"
-	"homelab/internal/durable"
 	"homelab/internal/fault"
 	"homelab/registry"
 )
@@ -87,7 +86,7 @@ func (q *Quiescer) begin(ctx context.Context, r *Rest, service string, m Method,
 		Service: service, Host: q.Host, At: q.At, Container: r.container.ID, Name: r.container.Name, Engine: platform.ID, Method: m, Limit: limit,
 		Token: rand.Text(), Begun: time.Now().UTC(),
 	}
-	unlock, err := q.Journal.lock(ctx, q.Host, service)
+	unlock, err := q.Journal.Lock(ctx, q.Host, service)
 	if err != nil {
 		return err
 	}
@@ -116,7 +115,7 @@ func (q *Quiescer) begin(ctx context.Context, r *Rest, service string, m Method,
 
 // removed forgets an entry after err.
 func removed(j Journal, e *Entry, err error) error {
-	if failed := (durable.Place{Host: e.Host, Service: e.Service}).Remove(j.Dir); failed != nil {
+	if failed := j.Remove(e.Host, e.Service); failed != nil {
 		return fmt.Errorf("%w; %w", err, failed)
 	}
 	return err

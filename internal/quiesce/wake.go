@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"homelab/internal/deploy"
-	"homelab/internal/durable"
 	"homelab/internal/fault"
 	"homelab/registry"
 )
@@ -23,7 +22,7 @@ const (
 // still. With a token only of that rest. It says what it did; nothing when there was
 // nothing to wake.
 func (q *Quiescer) Wake(ctx context.Context, service, token string) (string, error) {
-	unlock, err := q.Journal.lock(ctx, q.Host, service)
+	unlock, err := q.Journal.Lock(ctx, q.Host, service)
 	if err != nil {
 		return "", err
 	}
@@ -34,7 +33,7 @@ func (q *Quiescer) Wake(ctx context.Context, service, token string) (string, err
 	}
 	c, what, err := q.patiently(ctx, e)
 	if err == nil {
-		err = durable.Place{Host: e.Host, Service: e.Service}.Remove(q.Journal.Dir)
+		err = q.Journal.Remove(e.Host, e.Service)
 	}
 	unlock()
 	if err != nil {
@@ -80,7 +79,7 @@ func (q *Quiescer) thaw(ctx context.Context, e *Entry) (started *deploy.Containe
 		return nil, "", err
 	}
 	if platform.ID != e.Engine {
-		return nil, "", fault.Newf(fault.Precondition, "reach the engine that it runs on, or remove "+durable.Place{Host: e.Host, Service: e.Service}.File(q.Journal.Dir)+" when that is gone for good",
+		return nil, "", fault.Newf(fault.Precondition, "reach the engine that it runs on, or remove "+e.Where().File(q.Journal.Dir)+" when that is gone for good",
 			"%s rests on another engine than host %s leads to now", e.Service, e.Host)
 	}
 	c, err := q.Engine.Container(ctx, e.Container)
