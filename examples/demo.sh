@@ -281,5 +281,25 @@ printf '\n   All of it is on record:\n'
 show homelab job list
 expect "succeeded" "failed" "rollback"
 
+heading "What it must not lose" \
+  "Home Assistant writes its history all the time. A bundle of it is copied while it runs; it is stopped" \
+  "for the last changes alone, and runs again before the bundle is written. Then every byte of that is read."
+mkdir "$scratch/bundles"
+edit registry.nix "s|restore = \"Unplug|stores = [ \"$scratch/bundles\" ];\n        restore = \"Unplug|"
+commit "Keep bundles of Home Assistant"
+docker exec --detach home-assistant sh -c 'i=0; while :; do i=$((i+1)); echo $i >>/config/history; done'
+show_once homelab state bundle ha
+expect "bundle 20" "s without the service" "consistency: stop"
+id=$(grep -o '[0-9]*T[0-9]*Z-[0-9a-f]*' <<<"$said" | head -n 1)
+show_once homelab state verify "$id" --deep
+expect "is what was written" "holds homelab-home-assistant" "after a restore, preserve Zigbee network key"
+show homelab state list
+expect "1 bundle" "verified 20"
+show homelab status ha
+expect "1 running"
+printf '\n   It is one file, and nothing of homelab is needed to get at what is in it:\n'
+show_line "zstd -dc $scratch/bundles/home-assistant/$id.bundle | tar --list"
+expect manifest.json items/0/history index.json
+
 heading "Your own homelab" \
   "examples/homelab/README.md tells how to start from this one."
