@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,7 +41,10 @@ func TestLeftBehind(t *testing.T) {
 	}
 	var answers map[string][]dockerhost.Container
 	asked := []string{}
+	var mu sync.Mutex
 	l := &ledger{now: time.Now, silent: map[string]silence{}, list: func(_ context.Context, host registry.Host) ([]dockerhost.Container, bool, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		asked = append(asked, host.Docker)
 		list, there := answers[host.Docker]
 		if !there {
