@@ -25,9 +25,12 @@ endef
 help:
 	@sed -n 's/^\([a-z-]*\): .*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do printf '  make %-8s  %s\n' "$$target" "$$text"; done
 
-build: ## Build bin/homelab and bin/homelab-mcp
+build: ## Build bin/homelab, bin/homelab-mcp and the sidecars
 	@.ci/setup build
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/homelab ./cmd/homelab-mcp
+	@for arch in amd64 arm64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/homelab-sidecar-linux-$$arch ./cmd/homelab-sidecar || exit; \
+	done
 
 demo: export NIX_CONFIG := $(NIX_CONFIG)
 demo: ## Try homelab on a small homelab of its own (KEEP=1 keeps it)

@@ -1,10 +1,26 @@
 package docker
 
 import (
+	"context"
 	"io"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
+
+	"homelab/internal/state"
+	"homelab/registry"
 )
+
+// Aside is a site that reads nothing in this process.
+func (e *Engine) Aside(folders []string) state.FillableSite {
+	return &site{engine: e, folders: folders, far: true}
+}
+
+// Sweep removes what a crash has left, however young it is.
+func (e *Engine) Sweep(ctx context.Context) error { return e.sweep(ctx, -time.Minute) }
+
+// Confined is what a sidecar may do.
+func Confined(item registry.StateItem) *container.HostConfig { return confined(item, false) }
 
 // SecretsOf is what is veiled of a container.
 func SecretsOf(env []string, names string) []string {

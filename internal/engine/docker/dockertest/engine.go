@@ -164,6 +164,13 @@ func Crash(t testing.TB, socket string) {
 	ended(t, e.server, "the Docker engine")
 }
 
+// OnHost is a command that runs another one, with its arguments, in the namespaces of
+// the engine's host.
+func OnHost(t testing.TB, socket string) []string {
+	t.Helper()
+	return []string{tool(t, "nsenter", "util-linux"), "--target", strconv.Itoa(engineAt(t, socket).init), "--net", "--mount", "--pid"}
+}
+
 // childOf is the only child of a process.
 func childOf(t testing.TB, parent int) int {
 	t.Helper()

@@ -1,0 +1,235 @@
+package docker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/volume"
+
+	"homelab/internal/fault"
+	"homelab/internal/sidecar"
+	"homelab/internal/sidecar/program"
+	"homelab/registry"
+)
+
+// labelSidecar is on what is there to reach state, and tells for what. It is no
+// service's.
+const labelSidecar = "homelab.sidecar"
+
+const (
+	// patience is how long what is over may take to be gone.
+	patience = 10 * time.Second
+	// flushPatience is how long writing to the disk may take.
+	flushPatience = 10 * time.Minute
+	// sidecarAge is how old one is that nobody is about to start.
+	sidecarAge = time.Minute
+	// sidecarPIDs bounds the threads of the program.
+	sidecarPIDs = 256
+)
+
+// aside reads or writes an item by a container of ours.
+func (s *site) aside(ctx context.Context, item registry.StateItem, order sidecar.Order) (io.ReadWriteCloser, error) {
+	e := s.engine
+	image, err := s.image(ctx)
+	if err != nil {
+		return nil, err
+	}
+	args, err := order.Args()
+	if err != nil {
+		return nil, err
+	}
+	const doing = "docker create"
+	config := &container.Config{
+		Image: image, Cmd: args, Labels: map[string]string{labelSidecar: "state of " + item.Name()},
+		OpenStdin: true, StdinOnce: true, AttachStdin: true, AttachStdout: true, AttachStderr: true,
+	}
+	made, err := e.api.ContainerCreate(ctx, config, confined(item, order.Write), nil, nil, "homelab-sidecar-"+strings.ToLower(rand.Text()))
+	if err != nil {
+		return nil, e.notCreated(ctx, doing, item, err)
+	}
+	stream, err := e.begin(ctx, made.ID, order)
+	if err != nil {
+		return nil, errors.Join(err, e.drop(ctx, made.ID))
+	}
+	return stream, nil
+}
+
+// What a sidecar may do with files, whoever they are of.
+var (
+	mayRead  = []string{"DAC_READ_SEARCH"}
+	mayWrite = []string{"DAC_READ_SEARCH", "DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "SETFCAP"}
+)
+
+// confined lets a container at one item, and at nothing else. What it prints is the
+// state: nobody is to keep it.
+func confined(item registry.StateItem, write bool) *container.HostConfig {
+	most, may := int64(sidecarPIDs), mayRead
+	if write {
+		may = mayWrite
+	}
+	at := mount.Mount{Type: mount.TypeBind, Source: item.Path, Target: sidecar.Item, ReadOnly: !write}
+	if item.Volume != "" {
+		at.Type, at.Source, at.VolumeOptions = mount.TypeVolume, item.Volume, &mount.VolumeOptions{NoCopy: true}
+	}
+	return &container.HostConfig{
+		AutoRemove: true, ReadonlyRootfs: true, NetworkMode: "none", Mounts: []mount.Mount{at},
+		CapDrop: []string{"ALL"}, CapAdd: may,
+		// A label of SELinux would keep it from what other containers have written.
+		SecurityOpt: []string{optNoNewPrivileges, "label=disable"},
+		LogConfig:   container.LogConfig{Type: "none"},
+		Resources:   container.Resources{PidsLimit: &most},
+	}
+}
+
+// notCreated tells what is not there from what else went wrong.
+func (e *Engine) notCreated(ctx context.Context, doing string, item registry.StateItem, err error) error {
+	if item.Path != "" && strings.Contains(err.Error(), "bind source path does not exist") {
+		return pathGone(item)
+	}
+	return e.explain(ctx, doing, err)
+}
+
+// begin starts a sidecar, and talks to it from its first word on.
+func (e *Engine) begin(ctx context.Context, id string, order sidecar.Order) (*beside, error) {
+	conn, err := e.attach(ctx, "docker attach", id)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.api.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
+		return nil, errors.Join(e.explain(ctx, "docker start", err), conn.Close())
+	}
+	stream := &beside{attachment: conn}
+	stream.end = sync.OnceValue(func() error { return e.end(ctx, id, conn, order.Write) })
+	stream.unbind = context.AfterFunc(ctx, func() { _ = stream.end() })
+	return stream, nil
+}
+
+// beside is a stream to a sidecar.
+type beside struct {
+	*attachment
+	end    func() error
+	unbind func() bool
+}
+
+// Close waits until the container is gone.
+func (b *beside) Close() error {
+	b.unbind()
+	return b.end()
+}
+
+// end closes the stream to a sidecar, which ends then, and waits until it is gone;
+// one that stays is removed. It does so when ctx is over, too. One that has written
+// has also to say that this went well, and may take long for its last.
+func (e *Engine) end(ctx context.Context, id string, conn io.Closer, wrote bool) error {
+	most := patience
+	if wrote {
+		most = flushPatience
+	}
+	limited, stop := context.WithTimeout(context.WithoutCancel(ctx), most)
+	defer stop()
+	// Asked first: one that is gone cannot say how it ended.
+	over, failed := e.api.ContainerWait(limited, id, container.WaitConditionRemoved)
+	if err := conn.Close(); err != nil {
+		return errors.Join(err, e.drop(ctx, id))
+	}
+	select {
+	case result := <-over:
+		if wrote && result.StatusCode != 0 {
+			return notWritten("it failed")
+		}
+		return nil
+	case err := <-failed:
+		if wrote {
+			return errors.Join(notWritten(err.Error()), e.drop(ctx, id))
+		}
+		if errdefs.IsNotFound(err) {
+			return nil
+		}
+	}
+	return e.drop(ctx, id)
+}
+
+func notWritten(why string) error {
+	return fault.Newf(fault.Precondition, "remove what was written, then call again", "the sidecar does not say that everything is on the disk: %s", why)
+}
+
+// drop removes a sidecar whatever it does, also when ctx is over.
+func (e *Engine) drop(ctx context.Context, id string) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer stop()
+	err := e.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true})
+	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) { // it goes by itself
+		return nil
+	}
+	return e.explain(ctx, "docker rm", err)
+}
+
+// image is that of the program, which is loaded where it is missing.
+func (s *site) image(ctx context.Context) (string, error) {
+	e := s.engine
+	server, err := e.host.Server(ctx)
+	if err != nil {
+		return "", err
+	}
+	if server.OS != "linux" {
+		return "", fault.Newf(fault.Precondition, "have the service on a host with Linux", "the Docker engine at %s runs containers of %s", e.host.Endpoint(), server.OS)
+	}
+	p, err := program.Find(server.Arch, s.folders)
+	if err != nil {
+		return "", err
+	}
+	name := p.Image()
+	there, err := e.Image(ctx, name)
+	if err != nil || there != nil {
+		return name, err
+	}
+	archive, err := p.Archive()
+	if err != nil {
+		return "", err
+	}
+	return name, e.Load(ctx, archive, name)
+}
+
+// sweep removes what a crash has left: containers that do not run, and volumes that
+// were a witness. Those that are young somebody may still be about to start, or look
+// for. One that runs ends when nobody talks to it any more.
+func (e *Engine) sweep(ctx context.Context, young time.Duration) error {
+	ours := filters.NewArgs(filters.Arg("label", labelSidecar))
+	containers, err := e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: ours})
+	if err != nil {
+		return e.explain(ctx, "docker ps", err)
+	}
+	volumes, err := e.api.VolumeList(ctx, volume.ListOptions{Filters: ours})
+	if err != nil {
+		return e.explain(ctx, "docker volume ls", err)
+	}
+	if len(containers)+len(volumes.Volumes) == 0 {
+		return nil
+	}
+	info, err := e.api.Info(ctx)
+	if err != nil {
+		return e.explain(ctx, "docker info", err)
+	}
+	old := instant(info.SystemTime).Add(-young) // by the clock of the engine
+	for _, c := range containers {
+		if c.State != container.StateRunning && time.Unix(c.Created, 0).Before(old) {
+			// What cannot go now goes the next time: it is in nobody's way.
+			_ = e.api.ContainerRemove(ctx, c.ID, container.RemoveOptions{})
+		}
+	}
+	for _, v := range volumes.Volumes {
+		if instant(v.CreatedAt).Before(old) {
+			_ = e.api.VolumeRemove(ctx, v.Name, false) // likewise
+		}
+	}
+	return nil
+}
