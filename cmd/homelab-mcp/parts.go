@@ -5,6 +5,7 @@ import (
 	"homelab/internal/engine/docker"
 	"homelab/internal/engine/dockerhost"
 	"homelab/internal/fault"
+	"homelab/internal/sidecar/program"
 	"homelab/internal/state"
 	"homelab/internal/store/dir"
 	"homelab/internal/store/restic"
@@ -39,6 +40,11 @@ func stores(at registry.Store, work string) (state.Store, error) {
 	return nil, fault.Newf(fault.Internal, "", "no store of kind %q", at.Kind)
 }
 
-func sites(deploy.Containers, *dockerhost.Engine) (state.Site, error) {
-	return nil, fault.New(fault.Internal, "no sites yet", "")
+// sites reach the state of services where it is.
+func sites(engine deploy.Containers) (state.Site, error) {
+	e, ok := engine.(*docker.Engine)
+	if !ok {
+		return nil, fault.Newf(fault.Internal, "", "no site for an engine of type %T", engine)
+	}
+	return e.Site(program.Folders()), nil
 }

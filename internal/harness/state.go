@@ -184,7 +184,7 @@ func (b *bundling) sweep(ctx context.Context, base string) {
 
 // capture copies the state as it is at one time.
 func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.BundleReport) (*state.Capture, *state.About, error) {
-	engine, way, done, err := b.dial(ctx, b.at)
+	engine, _, done, err := b.dial(ctx, b.at)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -206,7 +206,7 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 	if d, err := time.ParseDuration(s.DowntimeBudget); err == nil {
 		budget = d
 	}
-	site, err := b.sites(engine, way)
+	site, err := b.sites(engine)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"homelab/internal/deploy"
-	"homelab/internal/engine/dockerhost"
 	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/mirror"
@@ -56,7 +55,7 @@ func newKept(t *testing.T, quiesce string) *kept {
 		}
 		return state.NewStore(files), nil
 	}
-	e.Harness.sites = func(deploy.Containers, *dockerhost.Engine) (state.Site, error) { return k, nil }
+	e.Harness.sites = func(deploy.Containers) (state.Site, error) { return k, nil }
 	k.write("data/history", "what happened")
 	k.write("keys/token", "secret")
 	return k

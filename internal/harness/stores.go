@@ -8,7 +8,6 @@ import (
 
 	"homelab/internal/bundle"
 	"homelab/internal/deploy"
-	"homelab/internal/engine/dockerhost"
 	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/state"
@@ -20,7 +19,7 @@ import (
 type Stores func(at registry.Store, work string) (state.Store, error)
 
 // Sites reaches the state of services on the host of an engine.
-type Sites func(engine deploy.Containers, way *dockerhost.Engine) (state.Site, error)
+type Sites func(engine deploy.Containers) (state.Site, error)
 
 // openStore opens a store of the registry.
 func (h *Harness) openStore(jobs *job.Store, address string) (state.Store, error) {
