@@ -57,6 +57,7 @@ var floors = map[string]floor{
 	"registry":        {1, "the vocabulary that everything above speaks"},
 	"internal/bundle": {1, "knows files and archives, nothing of services, engines or stores"},
 	"internal/mirror": {1, "knows trees and streams, nothing of services, engines or how a stream gets there"},
+	"internal/swap":   {1, "knows folders and renames, nothing of services or of what the folders are for"},
 
 	"internal/strictjson":    {0, "knows JSON, not what it says"},
 	"internal/hint":          {0, "knows paths, not what they are for"},

@@ -1,0 +1,507 @@
+package swap_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"homelab/internal/fault"
+	"homelab/internal/swap"
+	"homelab/internal/tree/treetest"
+)
+
+const id = "20260314T120000Z-1f2e3d4c.0"
+
+// dying is the context of a process that is killed at some change of the disk.
+type dying struct {
+	context.Context
+	left int
+}
+
+func (d *dying) Err() error {
+	if d.left--; d.left < 0 {
+		panic(d)
+	}
+	return nil
+}
+
+// killedAt does something, and says whether it was killed before its n-th change.
+func killedAt(t *testing.T, n int, do func(ctx context.Context) error) (killed bool) {
+	d := &dying{t.Context(), n}
+	defer func() {
+		if r := recover(); r != nil {
+			require.Same(t, d, r)
+			killed = true
+		}
+	}()
+	require.NoError(t, do(d))
+	return false
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
+}
+
+// old and fresh are what was there, and what is to take its place.
+var (
+	old   = map[string]string{"both": "old", "only old": "old", "a/b": "old", "name\n\xff": "old"}
+	fresh = map[string]string{"both": "new", "only new": "new", "a/c": "new"}
+)
+
+// fill fills a folder, which gets attributes of its own.
+func fill(t *testing.T, dir string, content map[string]string, mode os.FileMode, owner int) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	for name, text := range content {
+		write(t, filepath.Join(dir, name), text)
+	}
+	require.NoError(t, os.Chown(dir, owner, owner))
+	require.NoError(t, unix.Setxattr(dir, "user.of", []byte(fmt.Sprint(owner)), 0))
+	if owner == 7 {
+		require.NoError(t, unix.Setxattr(dir, "user.only", nil, 0))
+	}
+	require.NoError(t, os.Chmod(dir, mode))
+	time := unix.NsecToTimeval(int64(owner) * 1e12)
+	require.NoError(t, unix.Utimes(dir, []unix.Timeval{time, time}))
+}
+
+// place is a folder with the old, and the new staged.
+type place struct {
+	t        *testing.T
+	dir      string // with what is looked at in it
+	path     string // of the item
+	old, new map[string]treetest.Attributes
+}
+
+// isFile has the item be a file.
+func newPlace(t *testing.T, isFile bool) *place {
+	t.Helper()
+	p := &place{t: t, dir: t.TempDir()}
+	p.path = filepath.Join(p.dir, "item")
+	stage := func(target *swap.Target) string {
+		root, name, err := target.Stage(t.Context(), id)
+		require.NoError(t, err)
+		defer root.Close()
+		return filepath.Join(root.Name(), name)
+	}
+	if isFile {
+		write(t, p.path, "old")
+		write(t, p.dir+"/beside", "beside")
+		p.old = p.read()
+		p.with(func(target *swap.Target) { write(t, stage(target), "new") })
+		write(t, p.path+".2", "new")
+		require.NoError(t, os.Rename(p.path+".2", filepath.Join(p.dir, "..", "model")))
+		p.new = treetest.Read(t, filepath.Join(p.dir, "..", "model"))
+		return p
+	}
+	fill(t, p.path, old, 0o2750, 7)
+	p.old = p.read()
+	model := filepath.Join(t.TempDir(), "model")
+	fill(t, model, fresh, 0o1777, 8)
+	p.new = treetest.Read(t, model)
+	p.with(func(target *swap.Target) { fill(t, stage(target), fresh, 0o1777, 8) })
+	require.Equal(t, p.old, p.read(), "also the time of the folder")
+	return p
+}
+
+// with opens the place anew, as the next process does.
+func (p *place) with(do func(target *swap.Target)) {
+	p.t.Helper()
+	target, err := swap.Open(p.path)
+	require.NoError(p.t, err)
+	do(target)
+	require.NoError(p.t, target.Close())
+}
+
+// read is what the item has, without what is homelab's, and times of files, which say
+// when the test made them.
+func (p *place) read() map[string]treetest.Attributes {
+	p.t.Helper()
+	all := treetest.Read(p.t, p.path)
+	for name := range all {
+		if strings.HasPrefix(name, swap.Prefix) {
+			delete(all, name)
+		}
+	}
+	return all
+}
+
+func timeless(of map[string]treetest.Attributes) map[string]treetest.Attributes {
+	without := map[string]treetest.Attributes{}
+	for name, a := range of {
+		if name != "." {
+			a.Time = ""
+		}
+		without[name] = a
+	}
+	return without
+}
+
+func (p *place) is(want map[string]treetest.Attributes, about ...any) {
+	p.t.Helper()
+	require.Equal(p.t, timeless(want), timeless(p.read()), about...)
+}
+
+// clean fails when something of homelab is left.
+func (p *place) clean() {
+	p.t.Helper()
+	for _, dir := range []string{p.dir, p.path} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			assert.False(p.t, strings.HasPrefix(e.Name(), swap.Prefix), e.Name())
+		}
+	}
+}
+
+func (p *place) kept() []swap.Kept {
+	p.t.Helper()
+	var found *swap.Found
+	p.with(func(target *swap.Target) {
+		var err error
+		found, err = target.Look(p.t.Context(), 1000)
+		require.NoError(p.t, err)
+	})
+	return found.Kept
+}
+
+func both(t *testing.T, test func(t *testing.T, isFile bool)) {
+	for name, isFile := range map[string]bool{"folder": false, "file": true} {
+		t.Run(name, func(t *testing.T) { test(t, isFile) })
+	}
+}
+
+func TestSwap(t *testing.T) {
+	both(t, func(t *testing.T, isFile bool) {
+		p := newPlace(t, isFile)
+		for range 2 {
+			p.with(func(target *swap.Target) { require.NoError(t, target.Swap(t.Context(), id)) })
+			p.is(p.new)
+			kept := p.kept()
+			require.Len(t, kept, 1)
+			assert.Equal(t, swap.Swapped, kept[0].Step)
+			assert.Positive(t, kept[0].Entries)
+			p.with(func(target *swap.Target) {
+				assert.Equal(t, fault.Conflict, fault.CodeOf(target.Discard(t.Context(), id)), "it has what was there")
+				require.NoError(t, target.Back(t.Context(), id))
+			})
+			p.is(p.old)
+		}
+		p.with(func(target *swap.Target) {
+			require.NoError(t, target.Discard(t.Context(), id))
+			require.NoError(t, target.Discard(t.Context(), id))
+			require.NoError(t, target.Back(t.Context(), id))
+			assert.Equal(t, fault.NotFound, fault.CodeOf(target.Swap(t.Context(), id)))
+		})
+		p.is(p.old)
+		p.clean()
+	})
+}
+
+func TestCommit(t *testing.T) {
+	both(t, func(t *testing.T, isFile bool) {
+		p := newPlace(t, isFile)
+		p.with(func(target *swap.Target) {
+			assert.Equal(t, fault.Conflict, fault.CodeOf(target.Commit(t.Context(), id)), "nothing is swapped")
+			require.NoError(t, target.Swap(t.Context(), id))
+		})
+		for n := 0; ; n++ {
+			var killed bool
+			p.with(func(target *swap.Target) {
+				killed = killedAt(t, n, func(ctx context.Context) error { return target.Commit(ctx, id) })
+			})
+			p.is(p.new)
+			if !killed {
+				break
+			}
+		}
+		p.clean()
+		assert.Empty(t, p.kept())
+	})
+}
+
+// Killed before each change of a swap, and of what undoes it, whoever comes next gets
+// all of the old, or all of the new.
+func TestKilledAtEveryStep(t *testing.T) {
+	both(t, func(t *testing.T, isFile bool) {
+		for n, over := 0, false; !over; n++ {
+			for m, undone := 0, false; !undone; m++ {
+				for _, forward := range []bool{false, true} {
+					p := newPlace(t, isFile)
+					p.with(func(target *swap.Target) {
+						over = !killedAt(t, n, func(ctx context.Context) error { return target.Swap(ctx, id) })
+					})
+					p.with(func(target *swap.Target) {
+						undone = !killedAt(t, m, func(ctx context.Context) error { return target.Back(ctx, id) })
+					})
+					p.with(func(target *swap.Target) {
+						if forward {
+							require.NoError(t, target.Swap(t.Context(), id))
+							p.is(p.new, "killed at %d and %d", n, m)
+							require.NoError(t, target.Commit(t.Context(), id))
+							p.is(p.new)
+							return
+						}
+						require.NoError(t, target.Back(t.Context(), id))
+						p.is(p.old, "killed at %d and %d", n, m)
+						require.NoError(t, target.Discard(t.Context(), id))
+						p.is(p.old)
+					})
+					p.clean()
+				}
+			}
+		}
+	})
+}
+
+// Killed while it stages, or discards, nothing but the old is there.
+func TestStagingIsKilled(t *testing.T) {
+	both(t, func(t *testing.T, isFile bool) {
+		p := newPlace(t, isFile)
+		for n, over := 0, false; !over; n++ {
+			p.with(func(target *swap.Target) {
+				over = !killedAt(t, n, func(ctx context.Context) error {
+					root, _, err := target.Stage(ctx, id)
+					if err == nil {
+						err = root.Close()
+					}
+					return err
+				})
+			})
+			p.is(p.old)
+		}
+		for n := 0; killedAt(t, n, func(ctx context.Context) (err error) {
+			p.with(func(target *swap.Target) { err = target.Discard(ctx, id) })
+			return err
+		}); n++ {
+			p.is(p.old)
+		}
+		p.clean()
+		p.is(p.old)
+	})
+}
+
+// What somebody writes between the steps of a swap, as a service does that an engine
+// starts by itself, takes the place of nothing, and is not lost.
+func TestSomebodyWritesMeanwhile(t *testing.T) {
+	for n, over := 0, false; !over; n++ {
+		p := newPlace(t, false)
+		p.with(func(target *swap.Target) {
+			over = !killedAt(t, n, func(ctx context.Context) error { return target.Swap(ctx, id) })
+		})
+		for _, name := range []string{"both", "only old", "only new"} {
+			if _, err := os.Lstat(filepath.Join(p.path, name)); err != nil {
+				write(t, filepath.Join(p.path, name), "meanwhile")
+			}
+		}
+		p.with(func(target *swap.Target) {
+			require.NoError(t, target.Back(t.Context(), id))
+			for name, text := range old {
+				content, err := os.ReadFile(filepath.Join(p.path, name))
+				require.NoError(t, err)
+				require.Equal(t, text, string(content), "killed at %d", n)
+			}
+			p.with(func(target *swap.Target) { require.NoError(t, target.Discard(t.Context(), id)) })
+			strays, err := filepath.Glob(p.path + "/" + swap.Prefix + id + "/stray-*/*")
+			require.NoError(t, err)
+			for _, stray := range strays {
+				content, err := os.ReadFile(stray)
+				require.NoError(t, err)
+				require.Equal(t, "meanwhile", string(content))
+			}
+			if len(strays) > 0 {
+				require.Equal(t, swap.Stray, p.kept()[0].Step)
+				require.NoError(t, target.Commit(t.Context(), id))
+			}
+			p.clean()
+		})
+	}
+}
+
+// Nothing was there.
+func TestNothingThere(t *testing.T) {
+	for _, folder := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "item")
+		p := &place{t: t, path: path, dir: filepath.Dir(path)}
+		p.with(func(target *swap.Target) {
+			root, name, err := target.Stage(t.Context(), id)
+			require.NoError(t, err)
+			defer root.Close()
+			assert.Equal(t, "item", name)
+			if folder {
+				require.NoError(t, root.Mkdir(name, 0o700))
+			} else {
+				assert.Equal(t, fault.Conflict, fault.CodeOf(target.Swap(t.Context(), id)), "nothing is staged yet")
+				require.NoError(t, root.WriteFile(name, []byte("new"), 0o600))
+			}
+			require.NoError(t, target.Swap(t.Context(), id))
+		})
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		assert.Equal(t, folder, info.IsDir())
+		require.Len(t, p.kept(), 1, "it is beside the folder, since there was none")
+		p.with(func(target *swap.Target) { require.NoError(t, target.Back(t.Context(), id)) })
+		assert.NoFileExists(t, path)
+		assert.NoDirExists(t, path)
+		p.with(func(target *swap.Target) { require.NoError(t, target.Discard(t.Context(), id)) })
+		p.clean()
+	}
+}
+
+// Names that are homelab's stay where they are, whoever made them, and come from no
+// bundle.
+func TestHostileNames(t *testing.T) {
+	p := newPlace(t, false)
+	write(t, p.path+"/.homelab-mine", "a file")
+	write(t, p.path+"/.homelab-x/step-swapped", "")
+	require.NoError(t, os.Symlink("/etc", p.path+"/.homelab-link"))
+	p.with(func(target *swap.Target) { require.NoError(t, target.Swap(t.Context(), id)) })
+	p.is(p.new)
+	assert.FileExists(t, p.path+"/.homelab-mine")
+	assert.Len(t, p.kept(), 1)
+	p.with(func(target *swap.Target) {
+		for _, name := range []string{"link", "mine", "x"} {
+			assert.Error(t, target.Commit(t.Context(), name), name)
+		}
+		assert.Equal(t, fault.InvalidArgument, fault.CodeOf(second(target.Stage(t.Context(), "../x"))))
+	})
+	assert.FileExists(t, p.path+"/.homelab-x/step-swapped")
+
+	p = newPlace(t, false)
+	write(t, p.path+"/.homelab-"+id+"/new/.homelab-y/a", "")
+	p.with(func(target *swap.Target) {
+		assert.Equal(t, fault.BundleIncompatible, fault.CodeOf(target.Swap(t.Context(), id)))
+	})
+	p.is(p.old)
+
+	// Somebody leads the way out of what is staged.
+	p = newPlace(t, false)
+	outside := t.TempDir()
+	write(t, outside+"/precious", "")
+	require.NoError(t, os.RemoveAll(p.path+"/.homelab-"+id+"/new"))
+	require.NoError(t, os.Symlink(outside, p.path+"/.homelab-"+id+"/new"))
+	p.with(func(target *swap.Target) {
+		assert.Error(t, target.Swap(t.Context(), id))
+		assert.Error(t, target.Discard(t.Context(), id))
+	})
+	assert.FileExists(t, outside+"/precious")
+	p.is(p.old)
+}
+
+func second(_ *os.Root, _ string, err error) error { return err }
+
+// What is mounted in it would go aside with it, and be removed.
+func TestMounts(t *testing.T) {
+	p := newPlace(t, false)
+	inside := filepath.Join(p.path, "a", "in side")
+	require.NoError(t, os.Mkdir(inside, 0o755))
+	mounted := treetest.Read(t, p.path)
+	require.NoError(t, unix.Mount(t.TempDir(), inside, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { _ = unix.Unmount(inside, unix.MNT_DETACH) })
+	p.with(func(target *swap.Target) {
+		err := target.Swap(t.Context(), id)
+		assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+		assert.ErrorContains(t, err, inside+" is mounted")
+		found, err := target.Look(t.Context(), 10)
+		require.NoError(t, err)
+		assert.Equal(t, []string{inside}, found.Mounts)
+	})
+	require.NoError(t, unix.Unmount(inside, 0))
+	assert.Len(t, treetest.Read(t, p.path), len(mounted))
+
+	p.with(func(target *swap.Target) { require.NoError(t, target.Swap(t.Context(), id)) })
+	aside := filepath.Join(p.path, swap.Prefix+id, "old", "a")
+	outside := t.TempDir()
+	write(t, outside+"/precious", "")
+	require.NoError(t, unix.Mount(outside, aside, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { _ = unix.Unmount(aside, unix.MNT_DETACH) })
+	p.with(func(target *swap.Target) {
+		assert.Equal(t, fault.Precondition, fault.CodeOf(target.Commit(t.Context(), id)))
+	})
+	assert.FileExists(t, outside+"/precious")
+}
+
+// A disk that is full can be swapped, and swapped back.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"))
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	write(t, dir+"/old", "old")
+	target, err := swap.OpenFolder(dir)
+	require.NoError(t, err)
+	defer target.Close()
+	root, name, err := target.Stage(t.Context(), id)
+	require.NoError(t, err)
+	defer root.Close()
+	assert.Equal(t, ".", name)
+	require.NoError(t, root.WriteFile("new", []byte("new"), 0o600))
+	filler := make([]byte, 4096)
+	var full error
+	for n := 0; full == nil; n++ {
+		if n == 9 {
+			// Swapping needs room for a little to begin with, and none then.
+			require.True(t, killedAt(t, 4, func(ctx context.Context) error { return target.Swap(ctx, id) }))
+		}
+		full = os.WriteFile(fmt.Sprintf("%s/%sfiller%d", dir, swap.Prefix, n), filler, 0o600)
+	}
+	require.ErrorIs(t, full, unix.ENOSPC)
+	require.NoError(t, target.Swap(t.Context(), id))
+	assert.FileExists(t, dir+"/new")
+	assert.NoFileExists(t, dir+"/old")
+	require.NoError(t, target.Back(t.Context(), id))
+	assert.FileExists(t, dir+"/old")
+	assert.NoFileExists(t, dir+"/new")
+	err = target.Swap(t.Context(), id)
+	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+	assert.ErrorContains(t, err, "no space is left")
+	assert.FileExists(t, dir+"/old")
+	require.NoError(t, target.Discard(t.Context(), id))
+}
+
+func TestLook(t *testing.T) {
+	p := newPlace(t, false)
+	p.with(func(target *swap.Target) {
+		found, err := target.Look(t.Context(), 100)
+		require.NoError(t, err)
+		assert.Equal(t, swap.Amount{Entries: 6, Bytes: 12}, found.There)
+		assert.True(t, found.Folder)
+		assert.Positive(t, found.Free)
+		assert.NotZero(t, found.Device)
+		require.Len(t, found.Kept, 1)
+		assert.Equal(t, swap.Staging, found.Kept[0].Step)
+		assert.Equal(t, swap.Amount{Entries: 4, Bytes: 9}, found.Kept[0].Amount)
+		found, err = target.Look(t.Context(), 3)
+		require.NoError(t, err)
+		assert.Equal(t, int64(3), found.There.Entries)
+		assert.True(t, found.There.More)
+	})
+	p = newPlace(t, true)
+	p.with(func(target *swap.Target) {
+		found, err := target.Look(t.Context(), 100)
+		require.NoError(t, err)
+		assert.Equal(t, swap.Amount{Entries: 1, Bytes: 3}, found.There)
+		assert.False(t, found.Folder)
+	})
+}
+
+func TestOpen(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink(dir, dir+"/link"))
+	for path, code := range map[string]fault.Code{dir + "/link": fault.Precondition, dir + "/none/x": fault.NotFound, "/dev/null": fault.Precondition} {
+		_, err := swap.Open(path)
+		assert.Equal(t, code, fault.CodeOf(err), path)
+	}
+	_, err := swap.OpenFolder(dir + "/none")
+	assert.Equal(t, fault.NotFound, fault.CodeOf(err))
+}
