@@ -26,7 +26,7 @@ const (
 	BackOut   Step = "backOut"   // what is new leaves its place
 	BackIn    Step = "backIn"    // what was there takes it again
 	Committed Step = "committed" // what was there is being removed
-	Stray     Step = "stray"     // nothing is left but what somebody wrote between the steps
+	Stray     Step = "stray"     // nothing is left but what somebody had put in the way
 )
 
 // What is in the folder of a swap.
@@ -36,7 +36,7 @@ const (
 	aboutName = "about.json"
 	aboutTemp = "about.new"
 	stepName  = "step-"  // an empty file: with the step behind it
-	strayName = "stray-" // with a number: folders with what somebody wrote between the steps
+	strayName = "stray-" // with a number: folders with what somebody had put in the way
 )
 
 // about is what a folder of a swap says of itself.

@@ -23,7 +23,7 @@ type Amount struct {
 // Kept is a swap that something is left of.
 type Kept struct {
 	ID    string    `json:"id" jsonschema_description:"Id of the restore that put it aside."`
-	Step  Step      `json:"step" jsonschema:"enum=staging,enum=out,enum=in,enum=swapped,enum=backOut,enum=backIn,enum=committed,enum=stray" jsonschema_description:"swapped (what was there before is kept aside), stray (what somebody wrote while it was swapped), staging (what is new, not in its place), committed (being removed), or the step that it was broken off in."`
+	Step  Step      `json:"step" jsonschema:"enum=staging,enum=out,enum=in,enum=swapped,enum=backOut,enum=backIn,enum=committed,enum=stray" jsonschema_description:"swapped (what was there before is kept aside), stray (what somebody had put in the way while it was swapped), staging (what is new, not in its place), committed (being removed), or the step that it was broken off in."`
 	Begun time.Time `json:"begun" jsonschema_description:"When the restore began."`
 	Amount
 }

@@ -139,8 +139,8 @@ func (t *Target) Back(ctx context.Context, id string) error {
 	return failed(t.path, a.back(ctx))
 }
 
-// Discard removes what is staged, unless it is swapped. What somebody wrote between
-// the steps of a swap is kept until [Target.Commit].
+// Discard removes what is staged, unless it is swapped. What somebody had put in the
+// way of a swap or of its undoing is kept until [Target.Commit].
 func (t *Target) Discard(ctx context.Context, id string) error {
 	a, err := t.find(id)
 	if a == nil || err != nil {

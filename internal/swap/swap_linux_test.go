@@ -300,8 +300,10 @@ func TestSomebodyWritesMeanwhile(t *testing.T) {
 		p.with(func(target *swap.Target) {
 			over = !killedAt(t, n, func(ctx context.Context) error { return target.Swap(ctx, id) })
 		})
+		written := 0
 		for _, name := range []string{"both", "only old", "only new"} {
 			if _, err := os.Lstat(filepath.Join(p.path, name)); err != nil {
+				written++
 				write(t, filepath.Join(p.path, name), "meanwhile")
 			}
 		}
@@ -312,7 +314,14 @@ func TestSomebodyWritesMeanwhile(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, text, string(content), "killed at %d", n)
 			}
-			p.with(func(target *swap.Target) { require.NoError(t, target.Discard(t.Context(), id)) })
+			still := 0
+			for _, a := range treetest.Read(t, p.path) {
+				if a.Size == int64(len("meanwhile")) {
+					still++
+				}
+			}
+			require.Equal(t, written, still, "killed at %d", n)
+			require.NoError(t, target.Discard(t.Context(), id))
 			strays, err := filepath.Glob(p.path + "/" + swap.Prefix + id + "/stray-*/*")
 			require.NoError(t, err)
 			for _, stray := range strays {
