@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"homelab/internal/fault"
 	"homelab/internal/mirror"
 	"homelab/internal/quiesce"
+	"homelab/internal/swap"
 	"homelab/registry"
 )
 
@@ -72,6 +74,7 @@ func Take(ctx context.Context, q *quiesce.Quiescer, site Site, c Capturing) (tak
 		}
 	}()
 	for i, item := range c.Items {
+		item.Exclude = append(slices.Clone(item.Exclude), swap.Prefix+"*/**")
 		stream, err := site.Read(ctx, item)
 		if err != nil {
 			return nil, about(item, err)

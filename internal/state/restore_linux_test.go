@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 	"homelab/internal/deploy"
 	"homelab/internal/deploy/deploytest"
 	"homelab/internal/fault"
+	"homelab/internal/hint"
 	"homelab/internal/quiesce"
 	"homelab/internal/state"
 	"homelab/internal/swap"
@@ -457,12 +459,11 @@ func TestRestoreIsKilled(t *testing.T) {
 			inDwelling(t, func(d *dwelling) {
 				t := d.t
 				over = !d.killedAt(n, func() error { _, err := d.restore(); return err })
-				if m == 0 { // nobody else wakes it, half swapped
-					_, err := d.restorer().Quiescer.Wake(t.Context(), "web", "")
-					require.NoError(t, err)
-				}
+				what, err := d.restorer().Quiescer.Wake(t.Context(), "web", "")
+				require.NoError(t, err)
+				require.Empty(t, what, "nobody else wakes it, half swapped")
 				repaired = !d.killedAt(m, func() error { _, err := d.restorer().Repair(t.Context(), "web"); return err })
-				_, err := d.restorer().Repair(t.Context(), "web")
+				_, err = d.restorer().Repair(t.Context(), "web")
 				require.NoError(t, err)
 				require.Equal(t, deploy.Running, d.is().State, "killed at %d and %d", n, m)
 				if content, ours := d.content(); over || ours > 0 {
@@ -544,6 +545,30 @@ func (m *mortal) Swap(ctx context.Context, id string) error {
 func (m *mortal) Back(ctx context.Context, id string) error { return m.do(ctx, m.Target.Back, id) }
 func (m *mortal) Discard(ctx context.Context, id string) error {
 	return m.do(ctx, m.Target.Discard, id)
+}
+
+// What a restore has put aside is in no later bundle.
+func TestWhatIsAsideIsNotCaptured(t *testing.T) {
+	asked := readings{}
+	_, err := state.Take(t.Context(), nil, &asked, state.Capturing{Items: []registry.StateItem{{Volume: "data", Exclude: []string{"cache"}}}})
+	require.ErrorIs(t, err, errRead)
+	set, err := hint.Compile(asked.Exclude)
+	require.NoError(t, err)
+	for path, out := range map[string]bool{
+		".homelab-x": true, ".homelab-x/old/a": true, "cache/a": true, "a/.homelab-x": false, "homelab-x": false,
+	} {
+		assert.Equal(t, out, len(set.Matcher().Match(path)) > 0, path)
+	}
+}
+
+// readings is a site that cannot be read, and remembers what was asked for.
+type readings struct{ registry.StateItem }
+
+var errRead = errors.New("not today")
+
+func (r *readings) Read(_ context.Context, item registry.StateItem) (io.ReadWriteCloser, error) {
+	r.StateItem = item
+	return nil, errRead
 }
 
 // A context that is over undoes what was begun.
