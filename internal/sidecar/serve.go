@@ -48,9 +48,13 @@ func Run(ctx context.Context, args []string, stream io.ReadWriteCloser) error {
 // Serve does it with a folder, or a file that is read: it serves a [mirror.Source] or
 // a [mirror.Sink] until the other end closes the stream.
 func (o Order) Serve(ctx context.Context, stream io.ReadWriteCloser, path string) error {
-	serve, folder, name := o.read, filepath.Dir(path), filepath.Base(path)
-	if o.Write {
-		serve, folder, name = o.fill, path, "."
+	// Of a folder itself: what it is in may be on another disk, and that one is synced.
+	serve, folder, name := o.fill, path, "."
+	if !o.Write {
+		serve = o.read
+		if info, err := os.Stat(path); err == nil && !info.IsDir() {
+			folder, name = filepath.Dir(path), filepath.Base(path)
+		}
 	}
 	root, err := os.OpenRoot(folder)
 	if err != nil {

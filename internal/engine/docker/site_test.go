@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
@@ -18,6 +20,7 @@ import (
 	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"homelab/internal/command"
 	"homelab/internal/engine/docker/dockertest"
@@ -155,6 +158,7 @@ func TestSite(t *testing.T) {
 				assert.NoDirExists(t, filepath.Join(place, "cache/deep"))
 				require.NoError(t, sink.Close())
 			})
+			t.Run("again", func(t *testing.T) { readOnce(t, s, tree, v) })
 			t.Run("back", func(t *testing.T) { filled(t, s, l, tree, v+"-back") })
 			for what, row := range map[string]struct {
 				item registry.StateItem
@@ -190,6 +194,19 @@ func copiedWhole(t *testing.T, s state.Site, tree string, item registry.StateIte
 	want := treetest.Read(t, tree)
 	assert.Equal(t, int64(len(want)), report.Entries)
 	assert.Equal(t, want, treetest.Read(t, place))
+	require.NoError(t, sink.Close())
+}
+
+// readOnce says that what did not change is not read again, where the file system
+// tells what did.
+func readOnce(t *testing.T, s state.Site, tree, name string) {
+	sink, _ := copyOf(t, s, registry.StateItem{Volume: name})
+	first := pass(t, sink, false)
+	var stat unix.Statfs_t
+	require.NoError(t, unix.Statfs(tree, &stat))
+	tells := slices.Contains([]int64{unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC}, int64(stat.Type))
+	require.Positive(t, first.Read)
+	assert.Eventually(t, func() bool { return (pass(t, sink, false).Read == 0) == tells }, time.Minute, 100*time.Millisecond)
 	require.NoError(t, sink.Close())
 }
 
