@@ -88,6 +88,7 @@ func TestViews(t *testing.T) {
 		"state_bundle":           "homelab state bundle grafana",
 		"state_background":       "homelab state bundle grafana --background",
 		"state_list":             "homelab state list",
+		"state_prune":            "homelab state prune --confirm 36fbb166cfe5",
 		"state_verify":           "homelab state verify 20260301T101500Z-1f2e3d4c",
 		"state_verify_deep":      "homelab state verify 20260301T101500Z-1f2e3d4c --deep",
 		"logs_none":              "homelab logs grafana --grep nothing",

@@ -21,6 +21,7 @@ func TestPreviewsAsk(t *testing.T) {
 	for name, line := range map[string]string{
 		"rollback_preview":     "homelab rollback grafana",
 		"docker_prune_preview": "homelab docker prune",
+		"state_prune_preview":  "homelab state prune",
 	} {
 		got := typed(t, line)
 		assert.Zero(t, got.status, name)

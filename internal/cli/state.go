@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"slices"
+
 	"homelab/internal/state"
 	"homelab/tools"
 )
@@ -45,5 +47,21 @@ func (p *page) verified(r *state.VerifyReport) {
 	p.field("made", r.Created)
 	for _, note := range tools.VerifiedNotes(r) {
 		p.line(note)
+	}
+}
+
+var thinnedStyle = map[state.PruneStatus]style{state.Pruned: green, state.PruneFailed: red, state.PruneKeep: dim}
+
+func (p *page) thinned(r *state.PruneReport) {
+	p.styled(bold, tools.DescribeThinned(r))
+	for _, s := range r.Stores {
+		p.blank()
+		p.styled(bold, s.Name)
+		for _, b := range slices.Concat(s.Goes, s.Stays) {
+			p.styled(thinnedStyle[b.Status], "  "+tools.DescribeThinnedBundle(b))
+		}
+		for _, line := range tools.DescribeThinnedStore(s) {
+			p.line("  " + line)
+		}
 	}
 }

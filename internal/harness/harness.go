@@ -85,6 +85,7 @@ func (h *Harness) Core() tools.Core {
 		StateBundle: h.bundle,
 		StateList:   h.bundleList,
 		StateVerify: h.bundleVerify,
+		StatePrune:  h.bundlePrune,
 		Watch:       h.watch,
 
 		JobList:   h.jobList,

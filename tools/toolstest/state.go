@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"homelab/internal/build"
+	"homelab/internal/deploy"
 	"homelab/internal/fault"
 	"homelab/internal/state"
 	"homelab/registry"
@@ -90,4 +91,56 @@ func verifyBundle(_ context.Context, r state.VerifyRequest, _ tools.Report) (*st
 		answer.Index, answer.Author = Bundled().Index, "SHA256:47DEQpj8HBSa"
 	}
 	return answer, nil
+}
+
+func pruneBundles(_ context.Context, r state.PruneRequest, _ tools.Report) (*state.PruneReport, error) {
+	answer := PrunableBundles()
+	folder := &answer.Stores[0]
+	if r.Service != "" {
+		folder.Goes[0].Service = r.Service
+	}
+	if r.Store != "" {
+		folder.Name = r.Store
+	}
+	folder.Kept += r.Last + r.Daily + r.Weekly + r.Monthly
+	switch {
+	case r.Confirm == "":
+		return answer, nil
+	case deploy.Confirms(r.Confirm, PreviewID) != nil:
+		return nil, deploy.Confirms(r.Confirm, PreviewID)
+	}
+	folder.Goes[0].Status = state.Pruned
+	folder.Goes[1].Status, folder.Goes[1].Problem = state.PruneFailed, &build.Problem{
+		Code: fault.Denied, Message: folder.Name + " holds " + Hostile + " locked until 2026-04-01", Hint: "wait until it is free, or release it at the server",
+	}
+	answer.Settle()
+	answer.JobID = "state_prune-20260301-100000000-h2v6"
+	return answer, nil
+}
+
+// PrunableBundles has bundles that go and that stay, and a store that does not answer.
+func PrunableBundles() *state.PruneReport {
+	one := func(id, service string, size int64, why ...string) state.PruneBundle {
+		b := state.PruneBundle{ID: id, Service: service, Size: size, Status: state.PruneKeep, Why: why}
+		if len(why) == 0 {
+			b.Status, b.Why = state.PrunePending, []string{}
+		}
+		return b
+	}
+	answer, err := state.SumPrune([]state.PruneStore{
+		{
+			Name: "/srv/bundles", Answers: true,
+			Goes: []state.PruneBundle{one("20260103T101500Z-0a1b2c3d", "grafana", 47<<20), one("20260104T101500Z-4e5f6071", "home-assistant", 3<<30)},
+			Stays: []state.PruneBundle{
+				one(BundleID, "grafana", 48<<20, "last", "daily", "last verified"), one("20260228T101500Z-5b6c7d8e", "home-assistant", 3<<30, "newest, and none is verified"),
+			},
+		},
+		{Name: "sftp://nas.lan/bundles", Goes: []state.PruneBundle{}, Stays: []state.PruneBundle{}, Problem: Bundles().Stores[1].Problem},
+	})
+	if err != nil {
+		panic(err)
+	}
+	answer.PreviewID = PreviewID
+	answer.Stores[0].More = 3
+	return answer
 }
