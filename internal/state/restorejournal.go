@@ -173,7 +173,7 @@ func (r *Restorer) halt(ctx context.Context, e *RestoreEntry) error {
 		return fault.Newf(fault.Precondition, "unpause it", "somebody has paused container %s", c.Name)
 	}
 	rest := &quiesce.Entry{
-		Service: e.Service, Host: e.Host, Container: e.Container, Engine: e.Engine,
+		Service: e.Service, Host: e.Host, Container: e.Container, Name: c.Name, Engine: e.Engine,
 		Method: quiesce.NewMethod(nil), Token: rand.Text(), Begun: time.Now().UTC(),
 	}
 	if err := rests.Journal.Write(rest); err != nil {
