@@ -53,7 +53,8 @@ func (r runner) mirrors(dir string) ([]row, error) {
 	first.compare(c.first[0], c.first[1])
 	same.compare(c.same[0], c.same[1])
 	after.compare(c.after[0], c.after[1])
-	return []row{first, same, after}, nil
+	more, err := c.bundles()
+	return append([]row{first, same, after}, more...), err
 }
 
 func (c *copies) in(name string) string { return filepath.Join(c.dir, name) }
@@ -69,6 +70,9 @@ func (c *copies) generate() error {
 	data := make([]byte, 4<<20)
 	for i := range data {
 		data[i] = byte(random.Uint32())
+		if i < len(data)/2 {
+			data[i] &= 0x0f // the half of it compresses
+		}
 	}
 	for i := range mirrorFiles {
 		size := random.IntN(mirrorBytes / mirrorFiles)
