@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -232,7 +233,11 @@ func (t *restoring) extract(ctx context.Context) (*bundle.Extracted, error) {
 		defer root.Close()
 		into[c.number] = bundle.Target{Root: root, Name: name}
 	}
-	return t.Bundle.Extract(ctx, bundle.Extraction{Targets: into, Privileged: t.Privileged, Sync: true, Progress: t.Progress})
+	done, err := t.Bundle.Extract(ctx, bundle.Extraction{Targets: into, Privileged: t.Privileged, Sync: true, Progress: t.Progress})
+	if errors.Is(err, os.ErrExist) { // a folder is staged as a folder that is there and empty
+		return nil, fault.Newf(fault.BundleIncompatible, "move the folder away, or name other items to restore", "what is a file in the bundle is a folder here: %w", err)
+	}
+	return done, err
 }
 
 // exchange swaps while the service is at rest, and wakes it.

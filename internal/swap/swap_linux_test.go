@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -70,8 +71,7 @@ func fill(t *testing.T, dir string, content map[string]string, mode os.FileMode,
 		require.NoError(t, unix.Setxattr(dir, "user.only", nil, 0))
 	}
 	require.NoError(t, os.Chmod(dir, mode))
-	time := unix.NsecToTimeval(int64(owner) * 1e12)
-	require.NoError(t, unix.Utimes(dir, []unix.Timeval{time, time}))
+	require.NoError(t, os.Chtimes(dir, time.Unix(int64(owner)*1000, 1), time.Unix(int64(owner)*1000, 1)))
 }
 
 // place is a folder with the old, and the new staged.
@@ -82,25 +82,21 @@ type place struct {
 	old, new map[string]treetest.Attributes
 }
 
-// isFile has the item be a file.
+// newPlace has an item that is a folder, or a file.
 func newPlace(t *testing.T, isFile bool) *place {
 	t.Helper()
 	p := &place{t: t, dir: t.TempDir()}
 	p.path = filepath.Join(p.dir, "item")
-	stage := func(target *swap.Target) string {
-		root, name, err := target.Stage(t.Context(), id)
-		require.NoError(t, err)
-		defer root.Close()
-		return filepath.Join(root.Name(), name)
-	}
 	if isFile {
 		write(t, p.path, "old")
 		write(t, p.dir+"/beside", "beside")
 		p.old = p.read()
-		p.with(func(target *swap.Target) { write(t, stage(target), "new") })
-		write(t, p.path+".2", "new")
-		require.NoError(t, os.Rename(p.path+".2", filepath.Join(p.dir, "..", "model")))
-		p.new = treetest.Read(t, filepath.Join(p.dir, "..", "model"))
+		model := filepath.Join(t.TempDir(), "model")
+		for _, path := range []string{model, p.staged()} {
+			write(t, path, "new")
+			require.NoError(t, os.Chtimes(path, time.Unix(8000, 1), time.Unix(8000, 1)))
+		}
+		p.new = treetest.Read(t, model)
 		return p
 	}
 	fill(t, p.path, old, 0o2750, 7)
@@ -108,9 +104,21 @@ func newPlace(t *testing.T, isFile bool) *place {
 	model := filepath.Join(t.TempDir(), "model")
 	fill(t, model, fresh, 0o1777, 8)
 	p.new = treetest.Read(t, model)
-	p.with(func(target *swap.Target) { fill(t, stage(target), fresh, 0o1777, 8) })
+	fill(t, p.staged(), fresh, 0o1777, 8)
 	require.Equal(t, p.old, p.read(), "also the time of the folder")
 	return p
+}
+
+// staged is where what is new is to be made.
+func (p *place) staged() (path string) {
+	p.t.Helper()
+	p.with(func(target *swap.Target) {
+		root, name, err := target.Stage(p.t.Context(), id)
+		require.NoError(p.t, err)
+		path = filepath.Join(root.Name(), name)
+		require.NoError(p.t, root.Close())
+	})
+	return path
 }
 
 // with opens the place anew, as the next process does.
@@ -366,116 +374,6 @@ func TestNothingThere(t *testing.T) {
 		p.with(func(target *swap.Target) { require.NoError(t, target.Discard(t.Context(), id)) })
 		p.clean()
 	}
-}
-
-// Names that are homelab's stay where they are, whoever made them, and come from no
-// bundle.
-func TestHostileNames(t *testing.T) {
-	p := newPlace(t, false)
-	write(t, p.path+"/.homelab-mine", "a file")
-	write(t, p.path+"/.homelab-x/step-swapped", "")
-	require.NoError(t, os.Symlink("/etc", p.path+"/.homelab-link"))
-	p.with(func(target *swap.Target) { require.NoError(t, target.Swap(t.Context(), id)) })
-	p.is(p.new)
-	assert.FileExists(t, p.path+"/.homelab-mine")
-	assert.Len(t, p.kept(), 1)
-	p.with(func(target *swap.Target) {
-		for _, name := range []string{"link", "mine", "x"} {
-			assert.Error(t, target.Commit(t.Context(), name), name)
-		}
-		assert.Equal(t, fault.InvalidArgument, fault.CodeOf(second(target.Stage(t.Context(), "../x"))))
-	})
-	assert.FileExists(t, p.path+"/.homelab-x/step-swapped")
-
-	p = newPlace(t, false)
-	write(t, p.path+"/.homelab-"+id+"/new/.homelab-y/a", "")
-	p.with(func(target *swap.Target) {
-		assert.Equal(t, fault.BundleIncompatible, fault.CodeOf(target.Swap(t.Context(), id)))
-	})
-	p.is(p.old)
-
-	// Somebody leads the way out of what is staged.
-	p = newPlace(t, false)
-	outside := t.TempDir()
-	write(t, outside+"/precious", "")
-	require.NoError(t, os.RemoveAll(p.path+"/.homelab-"+id+"/new"))
-	require.NoError(t, os.Symlink(outside, p.path+"/.homelab-"+id+"/new"))
-	p.with(func(target *swap.Target) {
-		assert.Error(t, target.Swap(t.Context(), id))
-		assert.Error(t, target.Discard(t.Context(), id))
-	})
-	assert.FileExists(t, outside+"/precious")
-	p.is(p.old)
-}
-
-func second(_ *os.Root, _ string, err error) error { return err }
-
-// What is mounted in it would go aside with it, and be removed.
-func TestMounts(t *testing.T) {
-	p := newPlace(t, false)
-	inside := filepath.Join(p.path, "a", "in side")
-	require.NoError(t, os.Mkdir(inside, 0o755))
-	mounted := treetest.Read(t, p.path)
-	require.NoError(t, unix.Mount(t.TempDir(), inside, "", unix.MS_BIND, ""))
-	t.Cleanup(func() { _ = unix.Unmount(inside, unix.MNT_DETACH) })
-	p.with(func(target *swap.Target) {
-		err := target.Swap(t.Context(), id)
-		assert.Equal(t, fault.Precondition, fault.CodeOf(err))
-		assert.ErrorContains(t, err, inside+" is mounted")
-		found, err := target.Look(t.Context(), 10)
-		require.NoError(t, err)
-		assert.Equal(t, []string{inside}, found.Mounts)
-	})
-	require.NoError(t, unix.Unmount(inside, 0))
-	assert.Len(t, treetest.Read(t, p.path), len(mounted))
-
-	p.with(func(target *swap.Target) { require.NoError(t, target.Swap(t.Context(), id)) })
-	aside := filepath.Join(p.path, swap.Prefix+id, "old", "a")
-	outside := t.TempDir()
-	write(t, outside+"/precious", "")
-	require.NoError(t, unix.Mount(outside, aside, "", unix.MS_BIND, ""))
-	t.Cleanup(func() { _ = unix.Unmount(aside, unix.MNT_DETACH) })
-	p.with(func(target *swap.Target) {
-		assert.Equal(t, fault.Precondition, fault.CodeOf(target.Commit(t.Context(), id)))
-	})
-	assert.FileExists(t, outside+"/precious")
-}
-
-// A disk that is full can be swapped, and swapped back.
-func TestFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"))
-	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
-	write(t, dir+"/old", "old")
-	target, err := swap.OpenFolder(dir)
-	require.NoError(t, err)
-	defer target.Close()
-	root, name, err := target.Stage(t.Context(), id)
-	require.NoError(t, err)
-	defer root.Close()
-	assert.Equal(t, ".", name)
-	require.NoError(t, root.WriteFile("new", []byte("new"), 0o600))
-	filler := make([]byte, 4096)
-	var full error
-	for n := 0; full == nil; n++ {
-		if n == 9 {
-			// Swapping needs room for a little to begin with, and none then.
-			require.True(t, killedAt(t, 4, func(ctx context.Context) error { return target.Swap(ctx, id) }))
-		}
-		full = os.WriteFile(fmt.Sprintf("%s/%sfiller%d", dir, swap.Prefix, n), filler, 0o600)
-	}
-	require.ErrorIs(t, full, unix.ENOSPC)
-	require.NoError(t, target.Swap(t.Context(), id))
-	assert.FileExists(t, dir+"/new")
-	assert.NoFileExists(t, dir+"/old")
-	require.NoError(t, target.Back(t.Context(), id))
-	assert.FileExists(t, dir+"/old")
-	assert.NoFileExists(t, dir+"/new")
-	err = target.Swap(t.Context(), id)
-	assert.Equal(t, fault.Precondition, fault.CodeOf(err))
-	assert.ErrorContains(t, err, "no space is left")
-	assert.FileExists(t, dir+"/old")
-	require.NoError(t, target.Discard(t.Context(), id))
 }
 
 func TestLook(t *testing.T) {
