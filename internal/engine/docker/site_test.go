@@ -242,32 +242,35 @@ func TestWhatIsNear(t *testing.T) {
 	rows := map[string]struct {
 		info, volume string
 		witness      func(name string) string // where the engine puts it
-		here         bool
+		here, path   bool                     // the volume, and a path of the host
 	}{
-		"it is":                        {plain, local, name, true},
-		"the engine is elsewhere":      {plain, local, func(string) string { return "" }, false},
-		"it tells another place":       {plain, local, func(string) string { return name("wiki") }, false},
-		"it has users of its own":      {`"SecurityOptions":["name=userns"]`, local, name, false},
-		"it runs without root":         {`"SecurityOptions":["name=rootless"]`, local, name, false},
-		"it runs in a machine":         {`"OperatingSystem":"Docker Desktop"`, local, name, false},
-		"it mounts the volume":         {plain, local + `,"Options":{"type":"nfs","device":":/x"}`, name, false},
-		"the volume is of a plugin":    {plain, `"Driver":"sshfs"`, name, false},
-		"the volume is somewhere else": {plain, local + `,"Mountpoint":"/var/empty"`, name, false},
+		"it is":                        {plain, local, name, true, true},
+		"the engine is elsewhere":      {plain, local, func(string) string { return "" }, false, false},
+		"it tells another place":       {plain, local, func(string) string { return name("wiki") }, false, false},
+		"it has users of its own":      {`"SecurityOptions":["name=userns"]`, local, name, false, false},
+		"it runs without root":         {`"SecurityOptions":["name=rootless"]`, local, name, false, false},
+		"it runs in a machine":         {`"OperatingSystem":"Docker Desktop"`, local, name, false, false},
+		"it mounts the volume":         {plain, local + `,"Options":{"type":"nfs","device":":/x"}`, name, false, true},
+		"the volume is of a plugin":    {plain, `"Driver":"sshfs"`, name, false, true},
+		"the volume is somewhere else": {plain, local + `,"Mountpoint":"/var/empty"`, name, false, true},
 	}
 	for what, row := range rows {
 		t.Run(what, func(t *testing.T) {
 			url := volumesOf(t, row.info, name("wiki"), row.volume, row.witness)
-			stream, err := open(t, url).Site(nil).Read(t.Context(), registry.StateItem{Volume: "wiki"})
-			if !row.here {
-				assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
-				assert.ErrorContains(t, err, "no program")
-				return
+			e := open(t, url)
+			for item, here := range map[*registry.StateItem]bool{{Volume: "wiki"}: row.here, {Path: name("wiki")}: row.path} {
+				stream, err := e.Site(nil).Read(t.Context(), *item)
+				if !here {
+					assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
+					assert.ErrorContains(t, err, "no program")
+					continue
+				}
+				require.NoError(t, err)
+				sink, place := sinkOf(t, stream)
+				pass(t, sink, true)
+				assert.FileExists(t, filepath.Join(place, "page"))
+				require.NoError(t, sink.Close())
 			}
-			require.NoError(t, err)
-			sink, place := sinkOf(t, stream)
-			pass(t, sink, true)
-			assert.FileExists(t, filepath.Join(place, "page"))
-			require.NoError(t, sink.Close())
 		})
 	}
 }
