@@ -132,6 +132,7 @@ let
     restore = optional types.str "For people who restore a bundle.";
     downtimeBudget = optional types.str "Longest acceptable outage; left out: 60s.";
     stores = list types.str "Where bundles go: an absolute path, s3://bucket/prefix, sftp://user@host/path or restic:repository.";
+    every = optional types.str "How often a bundle is due; left out: 24h.";
     retention = optional retention "Which bundles are kept.";
   };
 

@@ -148,6 +148,7 @@ type State struct {
 	Restore        string      `json:"restore,omitempty" jsonschema_description:"For people who restore a bundle."`
 	DowntimeBudget string      `json:"downtimeBudget,omitempty" jsonschema_description:"Longest acceptable outage; left out: 60s."`
 	Stores         []string    `json:"stores,omitempty" jsonschema_description:"Where bundles go: an absolute path, s3://bucket/prefix, sftp://user@host/path or restic:repository."`
+	Every          string      `json:"every,omitempty" jsonschema_description:"How often a bundle is due; left out: 24h."`
 	Retention      *Retention  `json:"retention,omitempty" jsonschema_description:"Which bundles are kept."`
 }
 

@@ -31,6 +31,7 @@ func (v *validation) state(at strictjson.Path, name string, s Service) {
 	}
 	v.field(at, "downtimeBudget", state.DowntimeBudget, durationFlaw)
 	v.stores(at.Key("stores"), state.Stores)
+	v.field(at, "every", state.Every, durationFlaw)
 	if r := state.Retention; r != nil {
 		at := at.Key("retention")
 		notNegative(v, at.Key("last"), r.Last)

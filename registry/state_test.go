@@ -33,6 +33,7 @@ func TestValidateState(t *testing.T) {
 			DowntimeBudget: "a minute",
 			Stores: []string{"/srv", "/srv/../x", "bundles", "s3://", "s3://Bundles/x", "s3://bundles", "sftp://nas", "sftp://me:pw@nas/x",
 				"https://nas/x", "/srv"},
+			Every:     "weekly",
 			Retention: &registry.Retention{Last: -1, Daily: -2, Weekly: -3, Monthly: -4},
 		}), registry.Problems{
 			problem(at+"reauth[1].name", `""`, "an empty name", "write what it is, such as Zigbee network key"),
@@ -46,6 +47,7 @@ func TestValidateState(t *testing.T) {
 			problem(at+"stores[7]", `"sftp://me:…@nas/x"`, "a password in the address", "remove the password: the registry is read by many; use a key or a file of your own"),
 			problem(at+"stores[8]", `"https://nas/x"`, `bundles cannot be kept in "https"`, "write an absolute path, s3://bucket/prefix, sftp://user@host/path or restic:repository"),
 			problem(at+"stores[9]", `"/srv"`, "listed twice", "remove one of them"),
+			problem(at+"every", `"weekly"`, "not a duration", `write a number with a unit, such as "30s", "5m" or "1h30m"`),
 			problem(at+"retention.last", "-1", "a negative number", "write 0 or more"),
 			problem(at+"retention.daily", "-2", "a negative number", "write 0 or more"),
 			problem(at+"retention.weekly", "-3", "a negative number", "write 0 or more"),

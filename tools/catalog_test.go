@@ -88,6 +88,8 @@ func TestVerdictsAreThoseOfTheDocumentation(t *testing.T) {
 	assert.Equal(t, 13, call(t, all["rollback"], `{"service":"ha",`+confirmed+`}`).Verdict.Exit())
 	assert.Empty(t, call(t, all["docker_prune"], `{}`).Verdict)
 	assert.Equal(t, 12, call(t, all["docker_prune"], `{`+confirmed+`}`).Verdict.Exit())
+	assert.Empty(t, call(t, all["state_bundle"], `{"all":true}`).Verdict)
+	assert.Equal(t, 12, call(t, all["state_bundle"], `{"all":true,"due":true}`).Verdict.Exit())
 	assert.Empty(t, call(t, all["state_prune"], `{}`).Verdict)
 	assert.Equal(t, 6, call(t, all["state_prune"], `{`+confirmed+`}`).Verdict.Exit())
 	assert.Equal(t, 12, call(t, all["deploy_repair"], `{}`).Verdict.Exit())

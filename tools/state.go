@@ -17,7 +17,7 @@ func stateBundleTool(core Core) Tool {
 		Name:        "state_bundle",
 		Title:       "Keep the state of a service",
 		Description: "Captures the volumes and paths that a service must not lose, as the registry declares them, into one verified file in a store. Copies while the service runs, puts it to rest only for the last changes, and not at all when that would exceed its downtimeBudget.",
-		Guidance:    "Use it before a risky change. Verify it with state_verify.",
+		Guidance:    "Use it before a risky change, with all and due for what is overdue. Verify it with state_verify.",
 		Command:     []string{"state", "bundle"},
 		Positional:  "service",
 		Complete:    serviceNames(core),
@@ -25,14 +25,20 @@ func stateBundleTool(core Core) Tool {
 		Annotations: keeps,
 		Examples: []Example{
 			{"into the first store of the service", "homelab state bundle ha", `{"service":"ha"}`},
+			{"of every service that is due, for a timer", "homelab state bundle --all --due", `{"all":true,"due":true}`},
 			{"into another one, in the background", "homelab state bundle ha --store s3://backup/ha --background", `{"service":"ha","store":"s3://backup/ha","background":true}`},
 		},
-	}, Work[state.BundleRequest, state.BundleReport]{Run: core.StateBundle, Text: bundleText})
+	}, Work[state.BundleRequest, state.BundleReport]{Run: core.StateBundle, Text: bundleText, Verdict: (*state.BundleReport).Code})
 }
 
 // DescribeBundle is what came of a bundle, in one line.
 func DescribeBundle(r *state.BundleReport) string {
-	if r.State == "running" {
+	switch {
+	case r.All != nil:
+		return describeAll(r)
+	case r.State == "running" && r.Service == "":
+		return "the state of all services is being kept: job " + r.JobID
+	case r.State == "running":
 		return fmt.Sprintf("the state of %s is being kept: job %s", r.Service, r.JobID)
 	}
 	parts := []string{Plural(int(r.Entries), "entry"), Size(r.Bytes)}
@@ -40,6 +46,54 @@ func DescribeBundle(r *state.BundleReport) string {
 		parts = append(parts, fmt.Sprintf("%.1f s without the service", r.Outage))
 	}
 	return fmt.Sprintf("bundle %s of %s: %s", r.Bundle, r.Service, strings.Join(parts, ", "))
+}
+
+func describeAll(r *state.BundleReport) string {
+	parts := []string{Plural(r.All.Made, "bundle") + " made"}
+	if r.All.NotDue > 0 {
+		parts = append(parts, fmt.Sprintf("%d not due", r.All.NotDue))
+	}
+	if r.All.Failed > 0 {
+		parts = append(parts, fmt.Sprintf("%d failed", r.All.Failed))
+	}
+	if r.State == "canceled" {
+		parts = append(parts, "the rest canceled")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// DescribeOneOfAll is what came of one service of all, the first line, and what to know
+// of it.
+func DescribeOneOfAll(s state.ServiceBundle) []string {
+	var text string
+	switch s.Status {
+	case state.BundleMade:
+		text = fmt.Sprintf("bundle %s, %s in %s", s.Bundle, Size(s.Size), s.Store)
+		if s.Outage > 0 {
+			text += fmt.Sprintf(", %.1f s without the service", s.Outage)
+		}
+	case state.BundleNotDue:
+		text = "not due, the newest was made " + s.Newest
+	case state.BundleNoStore:
+		text = "no place for bundles: say in the registry where they go: services." + s.Service + ".state.stores"
+	case state.BundleFailed:
+		text = "failed" + after(", job ", s.JobID) + ": " + s.Problem.Message
+	default:
+		text = "not reached"
+	}
+	list := []string{s.Service + ": " + text}
+	if s.Problem != nil && s.Status == state.BundleMade {
+		list = append(list, "  it could not be put to rest: "+s.Problem.Message)
+	} else if s.Problem != nil && s.Problem.Hint != "" {
+		list = append(list, "  hint: "+s.Problem.Hint)
+	}
+	for _, warning := range s.Warnings {
+		list = append(list, "  warning: "+warning)
+	}
+	for i := range list {
+		list[i] = Printable(list[i])
+	}
+	return list
 }
 
 // BundleNotes are what a person should know of a bundle.
@@ -66,7 +120,17 @@ func BundleNotes(r *state.BundleReport) []string {
 func bundleText(r *state.BundleReport) string {
 	var text lines
 	text.add("%s.", Printable(DescribeBundle(r)))
-	text.add("store %s", Printable(r.Store))
+	if r.All != nil {
+		for _, s := range r.All.Services {
+			for _, line := range DescribeOneOfAll(s) {
+				text.add("%s", line)
+			}
+		}
+		return text.String()
+	}
+	if r.Store != "" {
+		text.add("store %s", Printable(r.Store))
+	}
 	for _, note := range BundleNotes(r) {
 		text.add("%s", note)
 	}

@@ -86,6 +86,8 @@ func TestViews(t *testing.T) {
 		"status":                 "homelab status",
 		"logs":                   "homelab logs grafana",
 		"state_bundle":           "homelab state bundle grafana",
+		"state_all":              "homelab state bundle --all --due",
+		"state_all_background":   "homelab state bundle --all --background",
 		"state_background":       "homelab state bundle grafana --background",
 		"state_list":             "homelab state list",
 		"state_prune":            "homelab state prune --confirm 36fbb166cfe5",

@@ -10,10 +10,28 @@ import (
 func (p *page) bundled(r *state.BundleReport) {
 	p.styled(bold, tools.Printable(tools.DescribeBundle(r)))
 	p.blank()
-	p.field("store", r.Store)
+	if r.All != nil {
+		p.ofAll(r.All)
+		return
+	}
+	if r.Store != "" {
+		p.field("store", r.Store)
+	}
 	p.field("job", r.JobID)
 	for _, note := range tools.BundleNotes(r) {
 		p.line(note)
+	}
+}
+
+var ofAllStyle = map[state.BundleStatus]style{state.BundleMade: green, state.BundleFailed: red, state.BundleNoStore: yellow, state.BundleNotDue: dim}
+
+func (p *page) ofAll(all *state.AllBundles) {
+	for _, s := range all.Services {
+		lines := tools.DescribeOneOfAll(s)
+		p.styled(ofAllStyle[s.Status], lines[0])
+		for _, line := range lines[1:] {
+			p.line(line)
+		}
 	}
 }
 

@@ -48,6 +48,9 @@ type bundling struct {
 
 // bundle captures the state of a service and keeps it.
 func (h *Harness) bundle(ctx context.Context, r state.BundleRequest, report tools.Report) (*state.BundleReport, error) {
+	if r.All {
+		return h.bundleAll(ctx, r, report)
+	}
 	b, err := h.newBundling(ctx, &r)
 	if err != nil {
 		return nil, err
@@ -78,6 +81,9 @@ func (h *Harness) workOnBundle(ctx context.Context, jobs *job.Store, run *job.Ru
 	var r state.BundleRequest
 	if err := jobs.Input(run.ID, &r); err != nil {
 		return run.Fail(err)
+	}
+	if r.All {
+		return h.workOnAll(ctx, run, r)
 	}
 	b, err := h.newBundling(ctx, &r)
 	if err != nil {

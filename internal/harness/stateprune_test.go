@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 	"homelab/registry"
 )
 
-// faulty is a store that may fail: call is list, remove or open.
+// faulty is a store that may fail.
 type faulty struct {
 	state.Store
 	fail func(call, id string) error
@@ -40,16 +41,22 @@ func (f faulty) Remove(ctx context.Context, service, id string) error {
 	return f.Store.Remove(ctx, service, id)
 }
 
-// failing has the stores of an estate fail as it is told.
+// failing has the stores of an estate fail as it is told: call is open, list or remove.
+// It is asked one call at a time.
 func (k *kept) failing(fail func(address, call, id string) error) {
 	whole := k.Harness.stores
-	k.t.Cleanup(func() { k.Harness.stores = whole })
+	var mu sync.Mutex
+	told := func(address, call, id string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return fail(address, call, id)
+	}
 	k.Harness.stores = func(at registry.Store, work string) (state.Store, error) {
-		if err := fail(at.Path, "open", ""); err != nil {
+		if err := told(at.Path, "open", ""); err != nil {
 			return nil, err
 		}
 		store, err := whole(at, work)
-		return faulty{store, func(call, id string) error { return fail(at.Path, call, id) }}, err
+		return faulty{store, func(call, id string) error { return told(at.Path, call, id) }}, err
 	}
 }
 

@@ -15,10 +15,10 @@ import (
 type PruneRequest struct {
 	Service string `json:"service,omitempty" jsonschema:"minLength=1" jsonschema_description:"Name or alias. Left out: all with state.retention."`
 	Store   string `json:"store,omitempty" jsonschema:"minLength=1" jsonschema_description:"One of state.stores. Left out: all of the service."`
-	Last    int    `json:"last,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"Keep so many of the newest. With none of these four: state.retention of the service."`
-	Daily   int    `json:"daily,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"Keep the newest of so many days."`
-	Weekly  int    `json:"weekly,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"Keep the newest of so many weeks."`
-	Monthly int    `json:"monthly,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"Keep the newest of so many months."`
+	Last    int    `json:"last,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"Keep so many of the newest. None of these four: state.retention."`
+	Daily   int    `json:"daily,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"So many days, one each."`
+	Weekly  int    `json:"weekly,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"So many weeks."`
+	Monthly int    `json:"monthly,omitempty" jsonschema:"minimum=1,maximum=10000" jsonschema_description:"So many months."`
 	Confirm string `json:"confirm,omitempty" jsonschema:"minLength=1" jsonschema_description:"previewId, or its first 12 digits. Left out: only preview."`
 }
 

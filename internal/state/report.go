@@ -7,19 +7,21 @@ import (
 
 // BundleRequest asks for a bundle of the state of a service.
 type BundleRequest struct {
-	Service    string `json:"service" jsonschema:"minLength=1" jsonschema_description:"Name or alias of the service."`
+	Service    string `json:"service,omitempty" jsonschema:"minLength=1" jsonschema_description:"Name or alias of the service. Left out with all."`
+	All        bool   `json:"all,omitempty" jsonschema_description:"Of each service with state, one after another."`
+	Due        bool   `json:"due,omitempty" jsonschema_description:"With all: only where the newest is older than state.every."`
 	Store      string `json:"store,omitempty" jsonschema:"minLength=1" jsonschema_description:"Where it is kept: one of state.stores of the service. Left out: the first of them."`
 	Host       string `json:"host,omitempty" jsonschema:"minLength=1" jsonschema_description:"Name of the host whose state it is. Left out: the host of the service."`
 	Background bool   `json:"background,omitempty" jsonschema_description:"Return at once with a jobId; the work outlives this call and this server."`
 }
 
-// BundleReport is what came of a bundle.
+// BundleReport is what came of a bundle, or of those of all services.
 type BundleReport struct {
-	State    string         `json:"state" jsonschema:"enum=running,enum=succeeded" jsonschema_description:"running (in the background: see job_get) or succeeded."`
-	JobID    string         `json:"jobId" jsonschema_description:"Job that makes it or did: see job_get."`
-	Service  string         `json:"service" jsonschema_description:"Name of the service."`
-	Host     string         `json:"host" jsonschema_description:"Name of the host."`
-	Store    string         `json:"store" jsonschema_description:"Where it is kept."`
+	State    string         `json:"state" jsonschema:"enum=running,enum=succeeded,enum=failed,enum=canceled" jsonschema_description:"running (in the background: see job_get) or succeeded; with all also failed (some did) or canceled."`
+	JobID    string         `json:"jobId,omitempty" jsonschema_description:"Job that makes it or did: see job_get. Left out with all, where each has one, unless in the background."`
+	Service  string         `json:"service,omitempty" jsonschema_description:"Name of the service. Left out with all, as are the fields of one bundle."`
+	Host     string         `json:"host,omitempty" jsonschema_description:"Name of the host."`
+	Store    string         `json:"store,omitempty" jsonschema_description:"Where it is kept."`
 	Bundle   string         `json:"bundle,omitempty" jsonschema_description:"Its id."`
 	Index    string         `json:"index,omitempty" jsonschema_description:"SHA-256 of its index: stands for all of its content."`
 	Size     int64          `json:"size,omitempty" jsonschema_description:"Bytes of it in the store."`
@@ -29,10 +31,11 @@ type BundleReport struct {
 	Passes   int            `json:"passes,omitempty" jsonschema_description:"How often its state was gone through, the last time at rest."`
 	Skipped  int64          `json:"skipped,omitempty" jsonschema_description:"FIFOs, sockets and devices, which are not captured."`
 	Author   string         `json:"author,omitempty" jsonschema_description:"Fingerprint of the key that signed it; left out: nobody did."`
-	Sealed   bool           `json:"encrypted" jsonschema_description:"Whether it is encrypted, by homelab or by restic."`
+	Sealed   bool           `json:"encrypted" jsonschema_description:"Whether it is encrypted, by homelab or by restic; with all: whether each that was made is."`
 	About    *About         `json:"about,omitempty" jsonschema_description:"What it says of the service."`
 	Warnings []string       `json:"warnings" jsonschema_description:"What to know of it."`
 	Problem  *build.Problem `json:"problem,omitempty" jsonschema_description:"Why the service could not be put to rest, where the registry tolerates that."`
+	All      *AllBundles    `json:"all,omitempty" jsonschema_description:"With all: what came of each service."`
 }
 
 // ListRequest asks which bundles there are.

@@ -16,6 +16,9 @@ const BundleID = "20260301T101500Z-1f2e3d4c"
 
 func bundleState(_ context.Context, r state.BundleRequest, _ tools.Report) (*state.BundleReport, error) {
 	answer := Bundled()
+	if r.All {
+		return bundleAll(r), nil
+	}
 	answer.Service = r.Service
 	if r.Store != "" {
 		answer.Store = r.Store
@@ -27,6 +30,34 @@ func bundleState(_ context.Context, r state.BundleRequest, _ tools.Report) (*sta
 		return &state.BundleReport{State: "running", JobID: answer.JobID, Service: answer.Service, Host: answer.Host, Store: answer.Store, Warnings: []string{}}, nil
 	}
 	return answer, nil
+}
+
+func bundleAll(r state.BundleRequest) *state.BundleReport {
+	if r.Background {
+		return &state.BundleReport{State: "running", JobID: Bundled().JobID, Warnings: []string{}}
+	}
+	answer := AllBundled()
+	if !r.Due {
+		answer = state.SumBundles(answer.All.Services[:1])
+	}
+	if r.Store != "" {
+		answer.All.Services[0].Store = r.Store
+	}
+	return answer
+}
+
+// AllBundled has a service of everything that can come of one.
+func AllBundled() *state.BundleReport {
+	of := Bundled()
+	made := state.ServiceBundle{Service: of.Service, JobID: of.JobID, Store: of.Store, Newest: "2026-02-28T10:15:00Z"}
+	made.Tell(of)
+	return state.SumBundles([]state.ServiceBundle{
+		made,
+		{Service: "home-assistant", Status: state.BundleNotDue, Store: of.Store, Newest: "2026-03-01T03:00:12Z"},
+		{Service: "mosquitto", Status: state.BundleNoStore},
+		{Service: "prometheus", Status: state.BundlePending, Store: of.Store},
+		{Service: "zigbee", Status: state.BundleFailed, Store: "sftp://nas.lan/bundles", Problem: Bundles().Stores[1].Problem},
+	})
 }
 
 // Bundled is a bundle of a service that could not be put to rest.

@@ -85,6 +85,7 @@
         restore = "Stop the old one first.";
         downtimeBudget = "60s";
         stores = [ "/srv/bundles" ];
+        every = "168h";
         retention = { last = 3; daily = 7; weekly = 4; monthly = 0; };
       };
     };
