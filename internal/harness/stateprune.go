@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"homelab/internal/build"
@@ -164,15 +165,20 @@ func (p *thinning) survey(ctx context.Context, address string, now time.Time) (s
 		if s.Answers = err == nil; err != nil {
 			return s, err
 		}
-		verified := func(k state.Kept) (bool, error) {
-			_, known, err := evidence(p.jobs).Of(store.Name(), k)
-			return known, err
-		}
-		if err := s.Add(kept, verified, state.Keeping{Policy: p.stores[address][service], Now: now, Zone: time.Local}); err != nil {
+		if err := p.sort(&s, store, service, kept, now); err != nil {
 			return s, err
 		}
 	}
 	return s, nil
+}
+
+// sort adds the bundles of a service, which go or stay.
+func (p *thinning) sort(s *state.PruneStore, store state.Store, service string, kept []state.Kept, now time.Time) error {
+	verified := func(k state.Kept) (bool, error) {
+		_, known, err := evidence(p.jobs).Of(store.Name(), k)
+		return known, err
+	}
+	return s.Add(kept, verified, state.Keeping{Policy: p.stores[s.Name][service], Now: now, Zone: time.Local})
 }
 
 // carryOut has everything go from a store that is to. What the store does not let go
@@ -185,10 +191,11 @@ func (p *thinning) carryOut(ctx context.Context, s *state.PruneStore, say func(s
 	if err == nil {
 		defer store.Close()
 	}
+	kept := map[string][]state.Kept{} // by service
 	for i := range s.Goes {
 		b := &s.Goes[i]
 		if fault.CodeOf(err) != fault.HostUnreachable && store != nil {
-			err = p.remove(ctx, store, b)
+			err = p.remove(ctx, store, s.Name, b, kept)
 		}
 		switch {
 		case err == nil:
@@ -204,9 +211,30 @@ func (p *thinning) carryOut(ctx context.Context, s *state.PruneStore, say func(s
 
 // remove removes a bundle, and forgets that it was verified. When it is gone already
 // somebody else was faster.
-func (p *thinning) remove(ctx context.Context, store state.Store, b *state.PruneBundle) error {
+func (p *thinning) remove(ctx context.Context, store state.Store, address string, b *state.PruneBundle, kept map[string][]state.Kept) error {
+	if err := p.stillGoes(ctx, store, address, b, kept); err != nil {
+		return err
+	}
 	if err := store.Remove(ctx, b.Service, b.ID); err != nil && fault.CodeOf(err) != fault.NotFound {
 		return err
 	}
 	return evidence(p.jobs).Withdraw(store.Name(), b.Service, b.ID)
+}
+
+// stillGoes says whether a bundle has become one that is kept: pruning takes its time,
+// and whoever verifies meanwhile may find it to be the last good one.
+func (p *thinning) stillGoes(ctx context.Context, store state.Store, address string, b *state.PruneBundle, kept map[string][]state.Kept) (err error) {
+	if kept[b.Service] == nil {
+		if kept[b.Service], err = store.List(ctx, b.Service); err != nil {
+			return err
+		}
+	}
+	now := state.PruneStore{Name: address}
+	if err := p.sort(&now, store, b.Service, kept[b.Service], time.Now()); err != nil {
+		return err
+	}
+	if at := slices.IndexFunc(now.Stays, func(o state.PruneBundle) bool { return o.ID == b.ID }); at >= 0 {
+		return fault.Newf(fault.Conflict, "look at a new preview", "%s of %s is kept now: %s", b.ID, b.Service, strings.Join(now.Stays[at].Why, ", "))
+	}
+	return nil
 }

@@ -257,6 +257,32 @@ func TestPruneWhatIsHeld(t *testing.T) {
 	assert.Equal(t, there, k.keeps(other, "web"))
 }
 
+// What is verified, or found damaged, while bundles go may have another one become the
+// last good one.
+func TestPruneWhileSomebodyVerifies(t *testing.T) {
+	k := newKept(t, lastTwo)
+	ids := []string{}
+	for days := range 6 {
+		ids = append(ids, k.ago(k.store, "web", days))
+	}
+	k.isVerified(k.store, "web", ids[2])
+	k.isVerified(k.store, "web", ids[4])
+	preview, err := k.prunes(state.PruneRequest{})
+	require.NoError(t, err)
+	require.Equal(t, []string{ids[5], ids[4], ids[3]}, idsOf(preview.Stores[0].Goes))
+	k.failing(func(_, call, id string) error {
+		if call == "remove" && id == ids[5] {
+			return evidence(k.jobs).Withdraw(k.store, "web", ids[2])
+		}
+		return nil
+	})
+	done, err := k.prunes(state.PruneRequest{Confirm: preview.PreviewID})
+	require.NoError(t, err)
+	assert.Equal(t, []any{"failed", fault.Conflict, 2}, []any{done.State, done.Code(), done.Bundles}, "%+v", done)
+	assert.Contains(t, done.Stores[0].Goes[1].Problem.Message, "last verified")
+	assert.Equal(t, []string{ids[0], ids[1], ids[2], ids[4]}, k.keeps(k.store, "web"))
+}
+
 // Who cancels gets the report of what has gone.
 func TestPruneOfBundlesIsCanceled(t *testing.T) {
 	k := newKept(t, lastTwo)
