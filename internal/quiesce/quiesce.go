@@ -33,6 +33,9 @@ type Method struct {
 	Timeout time.Duration `json:"timeout"` // of each of them
 	// Tolerant goes on when the service cannot be put to rest, without rest.
 	Tolerant bool `json:"tolerant,omitempty"`
+	// Exclude are files of the program that are of its process, spelled like hints:
+	// another one that finds them may not start.
+	Exclude []string `json:"-"`
 }
 
 // defaultTimeout bounds a freeze, and a thaw, when the registry does not.
@@ -44,7 +47,7 @@ const defaultTimeout = 30 * time.Second
 var presets = map[string]Method{
 	"grafana":        {Kind: Pause},
 	"home-assistant": {Kind: Pause},
-	"postgresql":     {Kind: Pause},
+	"postgresql":     {Kind: Pause, Exclude: []string{"**/postmaster.pid"}},
 	"prometheus":     {Kind: Pause},
 	"sqlite":         {Kind: Pause},
 }

@@ -2,9 +2,11 @@ package state
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"homelab/internal/bundle"
+	"homelab/internal/quiesce"
 	"homelab/registry"
 )
 
@@ -21,7 +23,7 @@ func Captured(s *registry.State, encrypted bool) (captured, left []registry.Stat
 			left = append(left, item)
 			continue
 		}
-		item.Exclude = append([]string{Reserved + "*/**"}, item.Exclude...)
+		item.Exclude = slices.Concat([]string{Reserved + "*/**"}, quiesce.NewMethod(s.Quiesce).Exclude, item.Exclude)
 		for _, inner := range s.Items {
 			if below, is := strings.CutPrefix(inner.Path, strings.TrimSuffix(item.Path, "/")+"/"); is && item.Path != "" {
 				item.Exclude = append(item.Exclude, literal(path.Clean(below)))
