@@ -31,7 +31,7 @@ func prometheus(t *testing.T, dir string) (*server, string, error) {
 	config := filepath.Join(t.TempDir(), "prometheus.yml")
 	require.NoError(t, os.WriteFile(config, nil, 0o600))
 	s, err := serve(exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+dir, "--web.listen-address=127.0.0.1:0", "--web.enable-remote-write-receiver",
-		"--no-storage.tsdb.no-lockfile", "--storage.tsdb.min-block-duration=20s", "--storage.tsdb.max-block-duration=180s"), "Listening on", "Server is ready")
+		"--storage.tsdb.min-block-duration=20s", "--storage.tsdb.max-block-duration=180s"), "Listening on", "Server is ready")
 	if err != nil {
 		return nil, "", err
 	}
