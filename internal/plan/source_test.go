@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -22,11 +23,18 @@ import (
 // is asked for, and counts.
 type fakeNix struct {
 	r     *gittest.Repo
-	evals []string
+	mu    sync.Mutex
+	evals []string // read when nobody evaluates
 	fail  error
 
 	identity string
 	asked    func(ref string) // told of every flake whose targets are evaluated
+}
+
+func (n *fakeNix) count(eval string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.evals = append(n.evals, eval)
 }
 
 func (n *fakeNix) Available(context.Context) error { return nil }
@@ -40,7 +48,7 @@ func (n *fakeNix) Targets(_ context.Context, ref string, attrs []string) (map[st
 	}
 	_, commit, _ := strings.Cut(ref, "?")
 	commit, _, _ = strings.Cut(commit, "?")
-	n.evals = append(n.evals, fmt.Sprintf("%.7s targets %s", commit, strings.Join(attrs, " ")))
+	n.count(fmt.Sprintf("%.7s targets %s", commit, strings.Join(attrs, " ")))
 	if n.fail != nil {
 		return nil, n.fail
 	}
@@ -64,7 +72,7 @@ func (n *fakeNix) GitRef(root, commit, dir string) string {
 
 func (n *fakeNix) EvalJSON(_ context.Context, ref, attr string) ([]byte, error) {
 	parts := append(strings.Split(ref, "?"), "", "") // one outside has none
-	n.evals = append(n.evals, fmt.Sprintf("%.7s %s#%s", parts[1], parts[2], attr))
+	n.count(fmt.Sprintf("%.7s %s#%s", parts[1], parts[2], attr))
 	if n.fail != nil {
 		return nil, n.fail
 	}
