@@ -35,7 +35,11 @@ func stores(at registry.Store, work string) (state.Store, error) {
 		}
 		return state.NewStore(files), nil
 	case "restic":
-		return restic.New(at, work)
+		repository, err := restic.New(at, work)
+		if err != nil {
+			return nil, err
+		}
+		return repository, nil
 	}
 	return nil, fault.Newf(fault.Internal, "", "no store of kind %q", at.Kind)
 }

@@ -4,13 +4,16 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 
 	"homelab/internal/build"
 	"homelab/internal/deploy"
 	"homelab/internal/engine/dockerhost"
+	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/plan"
+	"homelab/internal/quiesce"
 	"homelab/tools"
 )
 
@@ -64,6 +67,11 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, journal deploy
 	}
 	result := &deploy.RunReport{JobID: jobID, Service: w.service, Host: w.host, Out: built.Out}
 	err = func() error {
+		awake, err := wakeFirst(ctx, engine, journal, w.host, w.service)
+		if err != nil {
+			return err
+		}
+		defer awake()
 		if err := safeMounts(ctx, &spec, way); err != nil {
 			return err
 		}
@@ -122,4 +130,15 @@ func (l *loader) labels(ctx context.Context, built *build.Outcome, head plan.Sid
 		labels[deploy.LabelTree] = commit.Tree
 	}
 	return labels, nil
+}
+
+// wakeFirst wakes a service that somebody left at rest, and keeps everybody from doing
+// so until done is called: what is stopped meanwhile is meant to be.
+func wakeFirst(ctx context.Context, engine deploy.Containers, journal deploy.Journal, host, service string) (done func(), err error) {
+	rests := quiesce.Journal{Dir: filepath.Join(filepath.Dir(journal.Dir), "quiesce")}
+	_, err = (&quiesce.Quiescer{Engine: engine, Host: host, Journal: rests}).Wake(ctx, service, "")
+	if err != nil && fault.CodeOf(err) != fault.Unhealthy { // it is about to be another version
+		return nil, err
+	}
+	return rests.Lock(ctx, host, service)
 }

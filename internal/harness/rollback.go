@@ -141,6 +141,11 @@ func (b *backward) carryOut(ctx context.Context, r *rollout.Report, say func(str
 			return err
 		}
 		return b.on(ctx, b.standing.At, func(engine deploy.Containers) error {
+			awake, err := wakeFirst(ctx, engine, b.journal, s.Host, s.Name)
+			if err != nil {
+				return err
+			}
+			defer awake()
 			runner := deploy.Runner{Engine: engine, Host: s.Host, Journal: b.journal, Keep: keepGenerations, Report: say}
 			if s.Run, err = runner.Rollback(ctx, deploy.Target{Spec: spec, Gate: deploy.NewGate(*b.standing.Service.Deploy), Over: &over}, s.To.Generation); err != nil {
 				return err

@@ -205,7 +205,12 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 	if err != nil {
 		return nil, nil, err
 	}
-	current, _ := deploy.Generations(all, b.name, b.service.ContainerOf(b.name))
+	current, others := deploy.Generations(all, b.name, b.service.ContainerOf(b.name))
+	for _, other := range others {
+		if other.Runs() {
+			return nil, nil, fault.Newf(fault.Conflict, "end it by hand, or run homelab deploy repair", "%s, an earlier version of %s, runs too: it may write to the same state", other.Name, b.name)
+		}
+	}
 	s := b.service.State
 	items, left := state.Captured(s, report.Sealed)
 	budget := defaultBudget
@@ -222,6 +227,7 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 	if err != nil {
 		return nil, nil, err
 	}
+	report.Warnings = append(report.Warnings, unmounted(b.name, current, items)...)
 	about := state.NewAbout(b.name, b.host, s, current, taken, left)
 	report.Outage, report.Passes, report.Skipped = taken.Outage, len(taken.Passes), taken.Skipped
 	if taken.Problem != nil {
@@ -229,6 +235,18 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 	}
 	report.Warnings = append(report.Warnings, warningsOf(about, taken.Noted)...)
 	return taken, &about, nil
+}
+
+// unmounted are the volumes that are captured, and that the container does not mount:
+// the registry may be ahead of what is deployed.
+func unmounted(service string, c *deploy.Container, items []registry.StateItem) []string {
+	warnings := []string{}
+	for _, item := range items {
+		if c != nil && item.Volume != "" && !slices.ContainsFunc(c.Spec.Mounts, func(m deploy.Mount) bool { return m.Volume == item.Volume }) {
+			warnings = append(warnings, fmt.Sprintf("volume %s was captured, but %s does not mount it: is it the right one?", item.Volume, service))
+		}
+	}
+	return warnings
 }
 
 // warningsOf are what a person should know of a bundle.

@@ -20,6 +20,7 @@ import (
 	"homelab/internal/job"
 	"homelab/internal/mirror"
 	"homelab/internal/quiesce"
+	"homelab/internal/rollout"
 	"homelab/internal/state"
 	"homelab/internal/store/dir"
 	"homelab/registry"
@@ -212,6 +213,34 @@ func TestLeftAtRest(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, strings.Join(report.Warnings, " "), "it runs again")
 	assert.Equal(t, []string{"web v1 running"}, k.is("nas"))
+}
+
+// A service that was left at rest is woken before another version takes its place: it
+// is no service that somebody has stopped. Two versions that run are not captured.
+func TestRollbackOfWhatIsAtRest(t *testing.T) {
+	k := newKept(t, `"quiesce": {"kind": "stop"}`)
+	k.runs("web", "v1", healthy)
+	k.runs("web", "v2", healthy)
+	current, err := k.engines["nas"].Container(t.Context(), "web")
+	require.NoError(t, err)
+	q := &quiesce.Quiescer{Engine: told{k.engines["nas"], k.id}, Host: "nas", Journal: rests(k.jobs)}
+	_, err = q.Begin(t.Context(), "web", current, quiesce.NewMethod(nil), time.Minute)
+	require.NoError(t, err)
+	preview, err := k.core.Rollback(t.Context(), rollout.RollbackRequest{Service: "web"}, quiet)
+	require.NoError(t, err)
+	back, err := k.core.Rollback(t.Context(), rollout.RollbackRequest{Service: "web", Confirm: preview.PreviewID}, quiet)
+	require.NoError(t, err)
+	require.Nil(t, back.Services[0].Problem)
+	assert.Equal(t, 2, back.Services[0].Run.Before, "it ran again")
+	left, failed := rests(k.jobs).Entries()
+	assert.Empty(t, failed)
+	assert.Empty(t, left)
+
+	older, err := k.engines["nas"].Container(t.Context(), "web.g2")
+	require.NoError(t, err)
+	require.NoError(t, k.engines["nas"].Start(t.Context(), older.ID))
+	_, err = k.core.StateBundle(t.Context(), state.BundleRequest{Service: "web"}, quiet)
+	assert.Equal(t, fault.Conflict, fault.CodeOf(err), "%v", err)
 }
 
 // Copies that a killed process left go with the next bundle, and nobody else's.

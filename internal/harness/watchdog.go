@@ -64,9 +64,22 @@ func (h *Harness) watch(ctx context.Context, host, service, token string) error 
 	if e, err = journal.Read(host, service); err != nil || e == nil || e.Token != token {
 		return err
 	}
+	// A host that is away for long is waited for: nobody else may be there to wake it.
 	ctx = context.WithoutCancel(ctx)
-	return h.on(ctx, e.At, func(engine deploy.Containers) error {
-		_, err := (&quiesce.Quiescer{Engine: engine, Host: host, Journal: journal}).Wake(ctx, service, token)
-		return err
-	})
+	for began := time.Now(); ; time.Sleep(againAfter) {
+		err := h.on(ctx, e.At, func(engine deploy.Containers) error {
+			_, err := (&quiesce.Quiescer{Engine: engine, Host: host, Journal: journal}).Wake(ctx, service, token)
+			return err
+		})
+		if left, unread := journal.Read(host, service); err == nil || unread != nil || left == nil || left.Token != token || time.Since(began) > givesUp {
+			return err
+		}
+	}
 }
+
+// How often, and for how long, the watchdog tries to wake a service that cannot be
+// woken.
+const (
+	againAfter = 15 * time.Second
+	givesUp    = 24 * time.Hour
+)

@@ -49,6 +49,9 @@ func (q *Quiescer) call(ctx context.Context, c *deploy.Container, m Method, what
 	case err != nil:
 		return err
 	case exit != 0:
+		if c.Labels[deploy.LabelEnvFiles] != "" {
+			output = "…" // it may have something of its env files
+		}
 		return fault.Newf(fault.Precondition, "try it by hand: docker exec "+c.Name+" "+what[0]+" …; and correct state.quiesce",
 			"%s in container %s ended with status %d: %s", what[0], c.Name, exit, oneLine(output))
 	}
@@ -72,6 +75,7 @@ func (q *Quiescer) get(ctx context.Context, c *deploy.Container, method, address
 			return q.Engine.Dial(ctx, *c, port)
 		}
 	}
+	shown := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String() // the rest may be secret
 	client := &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true, DialContext: dial},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -82,7 +86,7 @@ func (q *Quiescer) get(ctx context.Context, c *deploy.Container, method, address
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return fault.Newf(fault.Precondition, "see whether it listens there: the logs of the service", "%s %s of container %s: %w", method, u.Redacted(), c.Name, unwrapped(err))
+		return fault.Newf(fault.Precondition, "see whether it listens there: the logs of the service", "%s %s of container %s: %w", method, shown, c.Name, unwrapped(err))
 	}
 	const most = 1 << 10
 	body, _ := io.ReadAll(io.LimitReader(response.Body, most)) // for the message alone
@@ -90,7 +94,7 @@ func (q *Quiescer) get(ctx context.Context, c *deploy.Container, method, address
 		return err
 	}
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		return fault.Newf(fault.Precondition, "see what the service wants: its documentation, and its logs", "%s %s of container %s says %s: %s", method, u.Redacted(), c.Name, response.Status, oneLine(string(body)))
+		return fault.Newf(fault.Precondition, "see what the service wants: its documentation, and its logs", "%s %s of container %s says %s: %s", method, shown, c.Name, response.Status, oneLine(string(body)))
 	}
 	return nil
 }

@@ -147,6 +147,38 @@ func TestRestOfWhatDoesNotRun(t *testing.T) {
 	})
 }
 
+// What does not run cannot dump: a bundle of it would have none, or an old one.
+func TestDumpOfWhatDoesNotRun(t *testing.T) {
+	inHouse(t, func(h *house) {
+		t := h.t
+		dump := quiesce.Method{Kind: quiesce.Dump, Freeze: []string{"dump"}}
+		require.NoError(t, h.engine.Pause(t.Context(), h.id))
+		_, err := h.begin(dump)
+		assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+		require.NoError(t, h.engine.Stop(t.Context(), h.id, 0))
+		_, err = h.begin(dump)
+		assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+		_, err = h.quiescer().Begin(t.Context(), "web", nil, dump, time.Minute)
+		assert.Equal(t, fault.Precondition, fault.CodeOf(err))
+		assert.Empty(t, h.calls)
+	})
+}
+
+// What somebody has paused after it was frozen stays on record until it can be thawed.
+func TestPausedWhileFrozen(t *testing.T) {
+	inHouse(t, func(h *house) {
+		t := h.t
+		r, err := h.begin(hooks)
+		require.NoError(t, err)
+		require.NoError(t, h.engine.Pause(t.Context(), h.id))
+		assert.Equal(t, fault.RollbackFailed, fault.CodeOf(r.Wake(t.Context())))
+		require.NoError(t, h.engine.Unpause(t.Context(), h.id))
+		what, err := h.quiescer().Wake(t.Context(), "web", "")
+		require.NoError(t, err)
+		assert.Equal(t, "it was thawed", what)
+	})
+}
+
 // What a version has taken the place of is not woken.
 func TestAnotherVersionTookItsPlace(t *testing.T) {
 	inHouse(t, func(h *house) {

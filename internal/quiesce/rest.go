@@ -46,6 +46,8 @@ type Rest struct {
 func (q *Quiescer) Begin(ctx context.Context, service string, c *deploy.Container, m Method, limit time.Duration) (*Rest, error) {
 	r := &Rest{q: q, container: c, unwatch: func() {}, Reached: m.Kind, began: time.Now()}
 	switch {
+	case m.Kind == Dump && (c == nil || c.State != deploy.Running):
+		return nil, fault.Newf(fault.Precondition, "start it; or choose another state.quiesce", "%s does not run, and so cannot dump its state", service)
 	case c == nil || !c.Runs():
 		r.Reached = Stop
 		return r, nil
@@ -60,8 +62,7 @@ func (q *Quiescer) Begin(ctx context.Context, service string, c *deploy.Containe
 	}
 	err := q.freeze(ctx, c, m)
 	if err == nil || errors.Is(err, deploy.ErrRefused) { // nothing is on its way any more
-		r.entry.Asked = true
-		err = errors.Join(err, q.Journal.Write(r.entry))
+		err = errors.Join(err, q.asked(ctx, r.entry))
 	}
 	if err == nil {
 		return r, nil
@@ -74,6 +75,24 @@ func (q *Quiescer) Begin(ctx context.Context, service string, c *deploy.Containe
 		return r, nil
 	}
 	return nil, err
+}
+
+// asked notes that nothing is on its way any more, unless the watchdog was faster.
+func (q *Quiescer) asked(ctx context.Context, e *Entry) error {
+	unlock, err := q.Journal.Lock(ctx, e.Host, e.Service)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	there, err := q.Journal.Read(e.Host, e.Service)
+	if err != nil {
+		return err
+	}
+	if there == nil || there.Token != e.Token {
+		return fault.Newf(fault.Timeout, "give state.downtimeBudget more time", "%s took longer than %s to come to rest, and was woken", e.Service, e.Limit)
+	}
+	e.Asked = true
+	return q.Journal.Write(e)
 }
 
 // begin writes the entry, and has it watched.

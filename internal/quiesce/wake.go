@@ -72,9 +72,9 @@ func (q *Quiescer) patiently(ctx context.Context, e *Entry) (started *deploy.Con
 
 // thaw undoes a freeze, as far as it came. It returns the container when it was started.
 func (q *Quiescer) thaw(ctx context.Context, e *Entry) (started *deploy.Container, what string, err error) {
-	ctx, stop := context.WithTimeout(ctx, e.Method.Timeout+callPatience)
+	looking, stop := context.WithTimeout(ctx, callPatience)
 	defer stop()
-	platform, err := q.Engine.Platform(ctx)
+	platform, err := q.Engine.Platform(looking)
 	if err != nil {
 		return nil, "", err
 	}
@@ -82,7 +82,7 @@ func (q *Quiescer) thaw(ctx context.Context, e *Entry) (started *deploy.Containe
 		return nil, "", fault.Newf(fault.Precondition, "reach the engine that it runs on, or remove "+e.Where().File(q.Journal.Dir)+" when that is gone for good",
 			"%s rests on another engine than host %s leads to now", e.Service, e.Host)
 	}
-	c, err := q.Engine.Container(ctx, e.Container)
+	c, err := q.Engine.Container(looking, e.Container)
 	switch {
 	case err != nil:
 		return nil, "", err
@@ -91,6 +91,8 @@ func (q *Quiescer) thaw(ctx context.Context, e *Entry) (started *deploy.Containe
 	case c.Name != e.Name:
 		return nil, "another version has taken its place", nil
 	}
+	ctx, end := context.WithTimeout(ctx, max(e.Method.Timeout, c.Spec.StopGrace)+callPatience)
+	defer end()
 	switch e.Method.Kind {
 	case Stop:
 		return q.start(ctx, e, c)
@@ -99,6 +101,9 @@ func (q *Quiescer) thaw(ctx context.Context, e *Entry) (started *deploy.Containe
 			return nil, "it goes on", q.Engine.Unpause(ctx, c.ID)
 		}
 		return nil, "it goes on already", nil
+	}
+	if c.State == deploy.Paused {
+		return nil, "", fault.Newf(fault.Conflict, "unpause it", "somebody has paused container %s, which cannot be thawed so", c.Name)
 	}
 	if c.State != deploy.Running {
 		return nil, "it has ended by itself", nil

@@ -183,7 +183,7 @@ func (t *taking) last(ctx context.Context) error {
 	}
 	t.capture.Rest = time.Since(resting).Seconds()
 	woken := rest.Wake(ctx)
-	if t.Container != nil && t.Container.Runs() && rest.Reached != quiesce.None {
+	if t.Container != nil && t.Container.State != deploy.Paused && t.Container.Runs() && rest.Reached != quiesce.None {
 		t.capture.Outage = time.Since(began).Seconds()
 	}
 	switch {
@@ -210,6 +210,9 @@ func (t *taking) pass(ctx context.Context, final bool) (*mirror.Report, error) {
 			return nil, about(t.Items[i], err)
 		}
 		add(all, i, r)
+	}
+	if all.Unowned > 0 {
+		return nil, fault.Newf(fault.Precondition, "run homelab as root where the bundle is made", "%d entries of %s are of other users than this one, and would lose their owners: nothing is captured", all.Unowned, t.Service)
 	}
 	return all, nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -107,18 +108,20 @@ func (l lab) big(t *testing.T) registry.StateItem {
 	return registry.StateItem{Volume: "big"}
 }
 
-// tripped does something when so much was read.
+// tripped does something when so much was read, while it is read on: an engine may not
+// kill a container before somebody has taken what that printed.
 type tripped struct {
 	io.ReadWriteCloser
 	left int
 	do   func()
+	done sync.WaitGroup
 }
 
 func (r *tripped) Read(p []byte) (int, error) {
 	n, err := r.ReadWriteCloser.Read(p)
 	if was := r.left; was > 0 {
 		if r.left -= n; r.left <= 0 {
-			r.do()
+			r.done.Go(r.do)
 		}
 	}
 	return n, err
@@ -137,8 +140,10 @@ func TestSidecarIsCut(t *testing.T) {
 				t.Helper()
 				stream, err := e.Aside(folders).Read(t.Context(), item)
 				require.NoError(t, err)
-				sink, _ := sinkOf(t, &tripped{stream, 1 << 20, do})
+				trip := &tripped{ReadWriteCloser: stream, left: 1 << 20, do: do}
+				sink, _ := sinkOf(t, trip)
 				_, err = sink.Pass(t.Context(), false)
+				trip.done.Wait()
 				_ = sink.Close() // an engine that is dead cannot say that it is gone
 				return err
 			}
@@ -154,7 +159,7 @@ func TestSidecarIsCut(t *testing.T) {
 				ctx, stop := context.WithCancel(t.Context())
 				stream, err := e.Aside(folders).Read(ctx, item)
 				require.NoError(t, err)
-				sink, _ := sinkOf(t, &tripped{stream, 1 << 20, stop})
+				sink, _ := sinkOf(t, &tripped{ReadWriteCloser: stream, left: 1 << 20, do: stop})
 				_, err = sink.Pass(ctx, false)
 				assert.ErrorIs(t, err, context.Canceled)
 				require.NoError(t, sink.Close())
