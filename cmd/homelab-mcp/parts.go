@@ -52,3 +52,13 @@ func sites(engine deploy.Containers) (state.Site, error) {
 	}
 	return e.Site(program.Folders()), nil
 }
+
+// places are where the state of services is restored. What goes to other machines is
+// extracted in the folder work.
+func places(engine deploy.Containers, work string) (state.Place, error) {
+	e, ok := engine.(*docker.Engine)
+	if !ok {
+		return nil, fault.Newf(fault.Internal, "", "no place for an engine of type %T", engine)
+	}
+	return e.Place(program.Folders(), work)
+}

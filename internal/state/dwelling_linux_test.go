@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
@@ -36,6 +37,9 @@ type dwelling struct {
 	// kill is asked before and after everything that is done; nil: nobody is killed.
 	kill   func()
 	meddle func() // while it is swapped
+	// deliver brings what is in the folder work to its place; nil: it is extracted there.
+	deliver func(work string, to *os.Root) error
+	work    string // empty: each target has its own
 }
 
 func inDwelling(t *testing.T, test func(d *dwelling)) {
@@ -137,7 +141,7 @@ func (d *dwelling) opened(data []byte) state.Bundle {
 }
 
 // Target has a place that can be killed.
-func (d *dwelling) Target(_ context.Context, item registry.StateItem) (state.Target, error) {
+func (d *dwelling) Target(_ context.Context, _ string, item registry.StateItem) (state.Target, error) {
 	open := swap.Open
 	if item.Volume != "" {
 		open = swap.OpenFolder
@@ -146,7 +150,11 @@ func (d *dwelling) Target(_ context.Context, item registry.StateItem) (state.Tar
 	if err != nil {
 		return nil, err
 	}
-	return &mortal{target, d}, nil
+	m := &mortal{state.InPlace{Target: target}, d}
+	if d.deliver != nil {
+		return &away{mortal: m, work: cmp.Or(d.work, d.t.TempDir())}, nil
+	}
+	return m, nil
 }
 
 func (d *dwelling) restorer() *state.Restorer {
@@ -282,7 +290,7 @@ func (e *doomed) Start(ctx context.Context, id string) error {
 
 // mortal is a target that can be killed at every change of the disk, and after the last.
 type mortal struct {
-	*swap.Target
+	state.InPlace
 	d *dwelling
 }
 
@@ -306,7 +314,10 @@ func (m *mortal) do(ctx context.Context, what func(context.Context, string) erro
 }
 
 func (m *mortal) Stage(ctx context.Context, id string) (*os.Root, string, error) {
-	return m.Target.Stage(chances{ctx, m.d}, id)
+	return m.InPlace.Stage(chances{ctx, m.d}, id)
+}
+func (m *mortal) Deliver(ctx context.Context, id string) error {
+	return m.do(ctx, m.InPlace.Deliver, id)
 }
 func (m *mortal) Swap(ctx context.Context, id string) error {
 	if m.d.meddle != nil {
@@ -318,3 +329,24 @@ func (m *mortal) Back(ctx context.Context, id string) error { return m.do(ctx, m
 func (m *mortal) Discard(ctx context.Context, id string) error {
 	return m.do(ctx, m.Target.Discard, id)
 }
+
+// away is a target that is extracted elsewhere.
+type away struct {
+	*mortal
+	work   string
+	staged *os.Root
+}
+
+func (a *away) Work() string { return a.work }
+
+func (a *away) Stage(ctx context.Context, id string) (*os.Root, string, error) {
+	staged, name, err := a.mortal.Stage(ctx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	a.staged = staged
+	root, err := os.OpenRoot(a.work)
+	return root, name, err
+}
+
+func (a *away) Deliver(context.Context, string) error { return a.d.deliver(a.work, a.staged) }

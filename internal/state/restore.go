@@ -21,22 +21,36 @@ import (
 
 // Place is where the state of the services of one host is to be.
 type Place interface {
-	// Target opens the place of an item, and makes a volume that is not there. It is
-	// the same place every time, also when nothing was there at first.
-	Target(ctx context.Context, item registry.StateItem) (Target, error)
+	// Target opens the place of an item of a service, and makes a volume that is not
+	// there. It is the same place every time, also when nothing was there at first.
+	Target(ctx context.Context, service string, item registry.StateItem) (Target, error)
 }
 
-// Target is the place of one item; [swap.Target] tells what each method does.
+// Target is the place of one item; [swap.Target] tells what each method does. It may be
+// on another machine. When that cannot be reached any more, a method fails, and the next
+// one reaches for it anew.
 type Target interface {
 	Path() string
+	// Work is the folder of this machine that what is new is extracted into before it is
+	// delivered; empty: it is extracted where it is swapped from.
+	Work() string
 	Look(ctx context.Context, most int64) (*swap.Found, error)
 	Stage(ctx context.Context, id string) (root *os.Root, name string, err error)
+	// Deliver brings what was extracted, as Stage said, to where it is swapped from. When
+	// it returns it is on the disk there, and nothing of it in Work.
+	Deliver(ctx context.Context, id string) error
 	Swap(ctx context.Context, id string) error
 	Back(ctx context.Context, id string) error
 	Discard(ctx context.Context, id string) error
 	Commit(ctx context.Context, id string) error
 	Close() error
 }
+
+// InPlace is a target that is extracted where it is swapped from.
+type InPlace struct{ *swap.Target }
+
+func (InPlace) Work() string                          { return "" }
+func (InPlace) Deliver(context.Context, string) error { return nil }
 
 // Restorer restores services of one host.
 type Restorer struct {
@@ -69,7 +83,6 @@ type Restored struct {
 	Items    []RestoredItem `json:"items" jsonschema_description:"What was restored."`
 	Placed   int64          `json:"placed" jsonschema_description:"Entries that were made."`
 	Stripped int64          `json:"stripped" jsonschema_description:"Files without the setuid, setgid or capabilities they had."`
-	Unowned  int64          `json:"unowned" jsonschema_description:"Entries of others that now are of who restored them, who is not root."`
 	Author   string         `json:"author,omitempty" jsonschema_description:"Fingerprint of the key that signed the bundle."`
 	Outage   float64        `json:"outage" jsonschema_description:"Seconds from the request to stop until it was healthy again; 0: it did not run, and was not started."`
 }
@@ -80,8 +93,8 @@ type RestoredItem struct {
 	Path string `json:"path" jsonschema_description:"Where it is on the host; what was there is kept in it, or beside it, as .homelab-ID."`
 }
 
-// Restore brings a bundle back. It is extracted beside what is there and verified while
-// the service runs; then the service is stopped, what is new swapped in, and the service
+// Restore brings a bundle back. It is extracted, verified, and brought beside what is
+// there while the service runs; then the service is stopped, what is new swapped in, and the service
 // started, which waits until it is healthy. Whatever fails, what was there is there
 // again, and the service as it was. On success what was there is kept until
 // [Restorer.Commit].
@@ -163,7 +176,7 @@ func (t *restoring) close() {
 // open opens the places of all that is chosen.
 func (t *restoring) open(ctx context.Context) error {
 	for _, c := range t.chosen {
-		target, err := t.Place.Target(ctx, c.to)
+		target, err := t.Place.Target(ctx, t.Service, c.to)
 		if err != nil {
 			return about(c.to, err)
 		}
@@ -204,9 +217,12 @@ func (t *restoring) restore(ctx context.Context) (*Restored, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := t.deliver(ctx); err != nil {
+		return nil, err
+	}
 	done := &Restored{
 		ID: t.entry.ID, Items: []RestoredItem{}, Placed: extracted.Placed,
-		Stripped: extracted.Stripped, Unowned: extracted.Unowned, Author: extracted.Author,
+		Stripped: extracted.Stripped, Author: extracted.Author,
 	}
 	for i, c := range t.chosen {
 		done.Items = append(done.Items, RestoredItem{c.to.Name(), t.targets[i].Path()})
@@ -237,7 +253,20 @@ func (t *restoring) extract(ctx context.Context) (*bundle.Extracted, error) {
 	if errors.Is(err, os.ErrExist) { // a folder is staged as a folder that is there and empty
 		return nil, fault.Newf(fault.BundleIncompatible, "move the folder away, or name other items to restore", "what is a file in the bundle is a folder here: %w", err)
 	}
+	if err == nil && done.Unowned > 0 {
+		return nil, fault.Newf(fault.Precondition, "run homelab as root", "%d entries of %s are of other users than this one, and would lose their owners: nothing is restored", done.Unowned, t.entry.Bundle)
+	}
 	return done, err
+}
+
+// deliver brings what is new to the host.
+func (t *restoring) deliver(ctx context.Context) error {
+	for i, target := range t.targets {
+		if err := target.Deliver(ctx, t.entry.part(i)); err != nil {
+			return about(t.chosen[i].to, err)
+		}
+	}
+	return nil
 }
 
 // exchange swaps while the service is at rest, and wakes it.
@@ -298,15 +327,15 @@ func (r *Restorer) Commit(ctx context.Context, service string, items []registry.
 		return fault.Newf(fault.Conflict, "run homelab deploy repair", "a restore of %s was broken off", service)
 	}
 	for _, item := range items {
-		if err := about(item, r.commit(ctx, item, id)); err != nil {
+		if err := about(item, r.commit(ctx, service, item, id)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *Restorer) commit(ctx context.Context, item registry.StateItem, id string) error {
-	target, err := r.Place.Target(ctx, item)
+func (r *Restorer) commit(ctx context.Context, service string, item registry.StateItem, id string) error {
+	target, err := r.Place.Target(ctx, service, item)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,11 +14,6 @@ import (
 	"homelab/registry"
 )
 
-// subject is what the writer of a bundle says it is about.
-type subject struct {
-	Service string `json:"service"`
-}
-
 // kindOf is the kind of an item in a bundle.
 func kindOf(item registry.StateItem) string {
 	if item.Volume != "" {
@@ -31,9 +25,8 @@ func kindOf(item registry.StateItem) string {
 // choose finds the items of the bundle, and where they go.
 func (t *restoring) choose() error {
 	m := t.Bundle.Manifest()
-	var of subject
-	if err := json.Unmarshal(m.About, &of); err != nil || of.Service != t.Service {
-		return fault.Newf(fault.BundleIncompatible, "name a bundle of that service: see state_list", "bundle %s is of %q, not of %q", m.ID, of.Service, t.Service)
+	if _, err := AboutOf(m, t.Service); err != nil {
+		return err
 	}
 	missing := slices.Clone(t.Only)
 	for i, item := range m.Items {
@@ -70,7 +63,7 @@ func (t *restoring) check(ctx context.Context) error {
 // look is check, and tells what is there.
 func (t *restoring) look(ctx context.Context, most int64) ([]*swap.Found, error) {
 	all := []*swap.Found{}
-	needed := map[uint64]bundle.Totals{} // by file system
+	there, here := needs{}, needs{}
 	for i, target := range t.targets {
 		found, err := target.Look(ctx, most)
 		if err != nil {
@@ -80,20 +73,42 @@ func (t *restoring) look(ctx context.Context, most int64) ([]*swap.Found, error)
 			return nil, fault.Newf(fault.Precondition, "unmount it, or have the registry name what is in it one by one",
 				"%s is mounted in %s, which is to be restored", found.Mounts[0], target.Path())
 		}
-		need := needed[found.Device]
-		need.Stored += t.chosen[i].from.Stored
-		need.Entries += t.chosen[i].from.Entries
-		needed[found.Device] = need
-		if err := fits(need, found, target.Path()); err != nil {
+		if err := there.fit(t.chosen[i].from, found, target.Path()); err != nil {
 			return nil, err
+		}
+		if work := target.Work(); work != "" {
+			found, err := lookAtWork(ctx, work)
+			if err != nil {
+				return nil, err
+			}
+			if err := here.fit(t.chosen[i].from, found, work); err != nil {
+				return nil, err
+			}
 		}
 		all = append(all, found)
 	}
 	return all, nil
 }
 
-// fits says whether there is room, and a tenth more.
-func fits(need bundle.Totals, found *swap.Found, path string) error {
+// lookAtWork looks at a folder of this machine that is worked in.
+func lookAtWork(ctx context.Context, path string) (*swap.Found, error) {
+	folder, err := swap.OpenFolder(path)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	return folder.Look(ctx, 0)
+}
+
+// needs are what is needed of the file systems of a machine, by their devices.
+type needs map[uint64]bundle.Totals
+
+// fit adds an item, and says whether there is room for all so far, and a tenth more.
+func (n needs) fit(item bundle.Item, found *swap.Found, path string) error {
+	need := n[found.Device]
+	need.Stored += item.Stored
+	need.Entries += item.Entries
+	n[found.Device] = need
 	const hint = "make room on that disk, or commit earlier restores"
 	if bytes := need.Stored + need.Stored/10; bytes > found.Free {
 		return fault.Newf(fault.Precondition, hint, "the disk of %s has %d bytes left, and what is restored needs %d beside what is there", path, found.Free, bytes)

@@ -98,7 +98,7 @@ func (r *Restorer) Repair(ctx context.Context, service string) (string, error) {
 		}
 	}()
 	for _, item := range e.Items {
-		target, err := r.Place.Target(ctx, item)
+		target, err := r.Place.Target(ctx, e.Service, item)
 		if err != nil {
 			return "", r.stuck(e, about(item, err))
 		}

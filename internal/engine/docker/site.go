@@ -58,15 +58,20 @@ func (s *site) open(ctx context.Context, item registry.StateItem, order sidecar.
 // allowed says whether an item is one that may be reached: it names a volume that is
 // there and shows nothing of the host, or a path.
 func (s *site) allowed(ctx context.Context, item registry.StateItem) error {
-	if (item.Volume == "") == (item.Path == "") || item.Path != "" && (!path.IsAbs(item.Path) || path.Clean(item.Path) != item.Path || item.Path == "/") {
-		return fault.Newf(fault.InvalidArgument, "correct state.items in the registry", "%q is neither a volume nor a path of a host", item.Name())
-	}
-	if item.Volume == "" {
-		return nil
+	if err := sensible(item); err != nil || item.Volume == "" {
+		return err
 	}
 	v, err := s.volume(ctx, item.Volume)
 	if err != nil {
 		return err
 	}
 	return deploy.Volume{Name: v.Name, Driver: v.Driver, Options: v.Options}.Safe("the service")
+}
+
+// sensible says whether an item names a volume, or a path.
+func sensible(item registry.StateItem) error {
+	if (item.Volume == "") == (item.Path == "") || item.Path != "" && (!path.IsAbs(item.Path) || path.Clean(item.Path) != item.Path || item.Path == "/") {
+		return fault.Newf(fault.InvalidArgument, "correct state.items in the registry", "%q is neither a volume nor a path of a host", item.Name())
+	}
+	return nil
 }
