@@ -118,7 +118,7 @@ func (r *Restorer) Restore(ctx context.Context, x Restoring) (*Restored, error) 
 	if err := t.check(ctx); err != nil {
 		return nil, err
 	}
-	if err := t.enter(ctx); err != nil {
+	if err := t.enter(ctx, RestoreEntry{ID: NewID(time.Now()), Bundle: t.Bundle.Manifest().ID, Step: RestoreStaging}); err != nil {
 		return nil, err
 	}
 	done, err := t.restore(ctx)
@@ -185,34 +185,30 @@ func (t *restoring) open(ctx context.Context) error {
 	return nil
 }
 
-// enter writes down what is about to be done, and has it watched.
-func (t *restoring) enter(ctx context.Context) error {
-	t.entry = &RestoreEntry{
-		Service: t.Service, Host: t.Quiescer.Host, ID: NewID(time.Now()), Bundle: t.Bundle.Manifest().ID,
-		Step: RestoreStaging, Begun: time.Now().UTC(),
-	}
+// enter writes down what is about to be done.
+func (t *restoring) enter(ctx context.Context, e RestoreEntry) error {
+	t.entry = &e
+	e.Service, e.Host, e.At, e.Begun = t.Service, t.Quiescer.Host, t.Quiescer.At, time.Now().UTC()
 	for _, c := range t.chosen {
-		t.entry.Items = append(t.entry.Items, c.to)
+		e.Items = append(e.Items, c.to)
 	}
 	if t.Container != nil {
 		platform, err := t.Quiescer.Engine.Platform(ctx)
 		if err != nil {
 			return err
 		}
-		t.entry.Engine, t.entry.Container, t.entry.Ran = platform.ID, t.Container.ID, t.Container.Runs()
+		e.Engine, e.Container, e.Ran = platform.ID, t.Container.ID, t.Container.Runs()
 	}
 	return t.write(t.entry)
 }
 
 // restore does all of it.
 func (t *restoring) restore(ctx context.Context) (*Restored, error) {
-	if t.Watch != nil {
-		unwatch, err := t.Watch(t.entry)
-		if err != nil {
-			return nil, fmt.Errorf("start the watchdog of %s: %w", t.Service, err)
-		}
-		defer unwatch()
+	unwatch, err := t.watched()
+	if err != nil {
+		return nil, err
 	}
+	defer unwatch()
 	extracted, err := t.extract(ctx)
 	if err != nil {
 		return nil, err
@@ -234,6 +230,17 @@ func (t *restoring) restore(ctx context.Context) (*Restored, error) {
 	}
 	if t.entry.Ran {
 		done.Outage = time.Since(began).Seconds()
+	}
+	return done, nil
+}
+
+// watched has somebody repair it when this process does not come to its end.
+func (t *restoring) watched() (done func(), err error) {
+	if t.Watch == nil {
+		return func() {}, nil
+	}
+	if done, err = t.Watch(t.entry); err != nil {
+		return nil, fmt.Errorf("start the watchdog of %s: %w", t.Service, err)
 	}
 	return done, nil
 }
@@ -336,6 +343,9 @@ func (r *Restorer) Commit(ctx context.Context, service string, items []registry.
 
 func (r *Restorer) commit(ctx context.Context, service string, item registry.StateItem, id string) error {
 	target, err := r.Place.Target(ctx, service, item)
+	if fault.CodeOf(err) == fault.NotFound {
+		return nil // where nothing can be, nothing is
+	}
 	if err != nil {
 		return err
 	}
@@ -345,10 +355,16 @@ func (r *Restorer) commit(ctx context.Context, service string, item registry.Sta
 		return err
 	}
 	for _, kept := range found.Kept {
-		if restore, _, _ := strings.Cut(kept.ID, "."); restore == id {
-			if err := target.Commit(ctx, kept.ID); err != nil {
-				return err
-			}
+		restore, _, _ := strings.Cut(kept.ID, ".")
+		if restore != id {
+			continue
+		}
+		remove := target.Commit
+		if kept.Step == swap.Staging { // of one that was undone
+			remove = target.Discard
+		}
+		if err := remove(ctx, kept.ID); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -342,3 +342,65 @@ func TestRestoreCannotBeUndone(t *testing.T) {
 		assert.Empty(t, what)
 	})
 }
+
+// What a restore put aside comes back, and what came instead is kept in its turn.
+func TestRestoreIsUndone(t *testing.T) {
+	inDwelling(t, func(d *dwelling) {
+		t := d.t
+		done, err := d.restore()
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(d.dir+"/data.volume/since", []byte("then"), 0o644))
+		preview, err := d.restorer().PreviewUndo(t.Context(), d.restoring(d.packed), done.ID)
+		require.NoError(t, err)
+		assert.True(t, preview.Stops)
+		require.Len(t, preview.Items, 3)
+		assert.Equal(t, swap.Amount{Entries: 6, Bytes: 13}, preview.Items[0].There)
+		assert.Equal(t, swap.Amount{Entries: 4, Bytes: 9}, preview.Items[0].Comes)
+
+		undone, err := d.restorer().Undo(t.Context(), state.Restoring{Service: "web", Container: d.is(), Items: d.items}, done.ID)
+		require.NoError(t, err)
+		assert.Equal(t, done.Items, undone.Items)
+		content, ours := d.content()
+		assert.Equal(t, before, content)
+		assert.Equal(t, 3, ours, "what the restore brought is kept")
+		assert.Equal(t, deploy.Running, d.is().State)
+		assert.FileExists(t, d.dir+"/data.volume/.homelab-"+done.ID+".0/new/since")
+		d.idle()
+
+		_, err = d.restorer().Undo(t.Context(), d.restoring(d.packed), done.ID)
+		assert.Equal(t, fault.Conflict, fault.CodeOf(err), "once")
+		_, err = d.restorer().PreviewUndo(t.Context(), d.restoring(d.packed), state.NewID(time.Now().Add(time.Hour)))
+		assert.Equal(t, fault.NotFound, fault.CodeOf(err))
+		preview, err = d.restorer().PreviewCommit(t.Context(), d.restoring(d.packed), done.ID)
+		require.NoError(t, err)
+		assert.Equal(t, swap.Amount{Entries: 5, Bytes: 13}, preview.Items[0].Comes)
+		require.NoError(t, d.restorer().Commit(t.Context(), "web", d.items, done.ID))
+		content, ours = d.content()
+		assert.Equal(t, before, content)
+		assert.Zero(t, ours)
+	})
+}
+
+// Whenever an undoing is killed, the repair finishes it.
+func TestUndoIsKilled(t *testing.T) {
+	for n, over := 0, false; !over; n++ {
+		inDwelling(t, func(d *dwelling) {
+			t := d.t
+			done, err := d.restore()
+			require.NoError(t, err)
+			over = !d.killedAt(n, func() error { _, err := d.restorer().Undo(t.Context(), d.restoring(d.packed), done.ID); return err })
+			what, err := d.restorer().Repair(t.Context(), "web")
+			require.NoError(t, err)
+			content, ours := d.content()
+			if over || what != "" {
+				assert.Equal(t, before, content, "killed at %d", n)
+			} else { // it had not begun, or was over
+				assert.Contains(t, []map[string]string{before, after}, content)
+			}
+			assert.Equal(t, 3, ours, "nothing is lost")
+			assert.Equal(t, deploy.Running, d.is().State)
+			d.idle()
+			assert.True(t, !over || n > 10, "%d chances", n)
+		})
+	}
+}

@@ -21,6 +21,7 @@ import (
 type RestoreEntry struct {
 	Service   string               `json:"service"`
 	Host      string               `json:"host"`
+	At        registry.Host        `json:"at"` // how the engine is reached
 	ID        string               `json:"id"`
 	Bundle    string               `json:"bundle"`
 	Items     []registry.StateItem `json:"items"`
@@ -28,7 +29,9 @@ type RestoreEntry struct {
 	Container string               `json:"container,omitempty"` // its ID; empty: it had none
 	Engine    string               `json:"engine,omitempty"`    // ID of the engine
 	Ran       bool                 `json:"ran,omitempty"`
-	Begun     time.Time            `json:"begun"`
+	// Keep has what the restore brought kept when it is undone: somebody asked for that.
+	Keep  bool      `json:"keep,omitempty"`
+	Begun time.Time `json:"begun"`
 }
 
 // RestoreStep is how far a restore has come. When the service is healthy again there
@@ -107,7 +110,7 @@ func (r *Restorer) Repair(ctx context.Context, service string) (string, error) {
 	if err := r.undo(ctx, e, targets); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("the restore of %s was undone: what was there before is there again", e.Bundle), nil
+	return fmt.Sprintf("the restore %s was undone: what was there before is there again", cmp.Or(e.Bundle, e.ID)), nil
 }
 
 // undo undoes a restore, as far as it came. The service is at rest until all is back:
@@ -131,6 +134,9 @@ func (r *Restorer) undo(ctx context.Context, e *RestoreEntry, targets []Target) 
 		return r.stuck(e, cmp.Or(unwell, err))
 	}
 	for i, target := range targets {
+		if e.Keep {
+			break
+		}
 		if err := target.Discard(ctx, e.part(i)); err != nil {
 			return r.stuck(e, about(e.Items[i], err))
 		}
