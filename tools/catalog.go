@@ -32,10 +32,11 @@ type Core struct {
 	Status      func(context.Context, deploy.StatusRequest) (*deploy.StatusReport, error)
 	Logs        func(context.Context, deploy.LogsRequest) (*deploy.LogsReport, error)
 
-	StateBundle func(context.Context, state.BundleRequest, Report) (*state.BundleReport, error)
-	StateList   func(context.Context, state.ListRequest) (*state.Listing, error)
-	StateVerify func(context.Context, state.VerifyRequest, Report) (*state.VerifyReport, error)
-	StatePrune  func(context.Context, state.PruneRequest, Report) (*state.PruneReport, error)
+	StateBundle  func(context.Context, state.BundleRequest, Report) (*state.BundleReport, error)
+	StateList    func(context.Context, state.ListRequest) (*state.Listing, error)
+	StateVerify  func(context.Context, state.VerifyRequest, Report) (*state.VerifyReport, error)
+	StateRestore func(context.Context, state.RestoreRequest, Report) (*state.RestoreReport, error)
+	StatePrune   func(context.Context, state.PruneRequest, Report) (*state.PruneReport, error)
 	// Watch wakes a service that was put to rest when the process that did it ends: the
 	// command line calls it in the process that was started for that.
 	Watch func(ctx context.Context, host, service, token string) error
@@ -63,6 +64,7 @@ func Catalog(core Core) []Tool {
 		dockerRunTool(core),
 		dockerPruneTool(core),
 		stateBundleTool(core),
+		stateRestoreTool(core),
 		statePruneTool(core),
 	}
 	return append(working,

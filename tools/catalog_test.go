@@ -91,6 +91,7 @@ func TestVerdictsAreThoseOfTheDocumentation(t *testing.T) {
 	assert.Empty(t, call(t, all["state_bundle"], `{"all":true}`).Verdict)
 	assert.Equal(t, 12, call(t, all["state_bundle"], `{"all":true,"due":true}`).Verdict.Exit())
 	assert.Empty(t, call(t, all["state_prune"], `{}`).Verdict)
+	assert.Empty(t, call(t, all["state_restore"], `{"service":"ha","commit":"x"}`).Verdict)
 	assert.Equal(t, 6, call(t, all["state_prune"], `{`+confirmed+`}`).Verdict.Exit())
 	assert.Equal(t, 12, call(t, all["deploy_repair"], `{}`).Verdict.Exit())
 	assert.Empty(t, call(t, all["state_list"], `{}`).Verdict)

@@ -24,7 +24,7 @@ func main() {
 		args = append([]string{"mcp"}, args...)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	app := cli.App{Version: cli.ThisVersion(version), Open: harness.OpenWith(engines, stores, sites), Streams: cli.Standard()}
+	app := cli.App{Version: cli.ThisVersion(version), Open: harness.OpenWith(engines, stores, sites, places), Streams: cli.Standard()}
 	status := mcpface.Add(app).Run(ctx, args)
 	stop()
 	os.Exit(status)

@@ -143,6 +143,9 @@ func (r *run) core() tools.Core {
 		StateVerify: func(ctx context.Context, q state.VerifyRequest, report tools.Report) (*state.VerifyReport, error) {
 			return open().StateVerify(ctx, q, report)
 		},
+		StateRestore: func(ctx context.Context, q state.RestoreRequest, report tools.Report) (*state.RestoreReport, error) {
+			return open().StateRestore(ctx, q, report)
+		},
 		StatePrune: func(ctx context.Context, q state.PruneRequest, report tools.Report) (*state.PruneReport, error) {
 			return open().StatePrune(ctx, q, report)
 		},

@@ -19,9 +19,11 @@ import (
 // Where nobody can be asked a preview ends with how to go on.
 func TestPreviewsAsk(t *testing.T) {
 	for name, line := range map[string]string{
-		"rollback_preview":     "homelab rollback grafana",
-		"docker_prune_preview": "homelab docker prune",
-		"state_prune_preview":  "homelab state prune",
+		"rollback_preview":             "homelab rollback grafana",
+		"docker_prune_preview":         "homelab docker prune",
+		"state_prune_preview":          "homelab state prune",
+		"state_restore_preview":        "homelab state restore 20260301T101500Z-1f2e3d4c",
+		"state_restore_commit_preview": "homelab state restore --service grafana --commit 20260302T090000Z-5d6e7f80",
 	} {
 		got := typed(t, line)
 		assert.Zero(t, got.status, name)

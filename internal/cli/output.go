@@ -72,6 +72,8 @@ func (p *page) show(result tools.Result, catalog []tools.Tool) {
 		p.bundles(value)
 	case *state.VerifyReport:
 		p.verified(value)
+	case *state.RestoreReport:
+		p.restored(value)
 	case *state.PruneReport:
 		p.thinned(value)
 	case *build.Report:

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"slices"
+	"time"
 
 	"homelab/internal/state"
 	"homelab/tools"
@@ -81,5 +82,24 @@ func (p *page) thinned(r *state.PruneReport) {
 		for _, line := range tools.DescribeThinnedStore(s) {
 			p.line("  " + line)
 		}
+	}
+}
+
+func (p *page) restored(r *state.RestoreReport) {
+	p.styled(bold, tools.Printable(tools.DescribeRestore(r)))
+	p.blank()
+	if r.Store != "" {
+		p.field("store", r.Store)
+	}
+	if r.Preview != nil {
+		if r.Action == state.ActionRestore {
+			p.field("made", r.Preview.Created.UTC().Format(time.RFC3339))
+		}
+		for _, i := range r.Preview.Items {
+			p.line(tools.DescribeRestoreItem(r, i))
+		}
+	}
+	for _, note := range tools.RestoreNotes(r) {
+		p.line(note)
 	}
 }

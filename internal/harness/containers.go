@@ -4,16 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"path/filepath"
 	"strings"
 
 	"homelab/internal/build"
 	"homelab/internal/deploy"
 	"homelab/internal/engine/dockerhost"
-	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/plan"
-	"homelab/internal/quiesce"
 	"homelab/tools"
 )
 
@@ -38,13 +35,13 @@ func (h *Harness) dockerRun(ctx context.Context, r deploy.RunRequest, report too
 	}
 	return job.Do(ctx, run, func(ctx context.Context) (*deploy.RunReport, bool, error) {
 		l := &loader{Harness: h, builder: h.builder(jobs, planner), planner: planner, total: 1, tell: onRecord(run, report)}
-		result, err := l.run(ctx, run.ID, w, switches(jobs))
+		result, err := l.run(ctx, run.ID, w, jobs)
 		return result, err == nil, err
 	})
 }
 
 // run has the image of a service on its host, and a container of it.
-func (l *loader) run(ctx context.Context, jobID string, w wanted, journal deploy.Journal) (*deploy.RunReport, error) {
+func (l *loader) run(ctx context.Context, jobID string, w wanted, jobs *job.Store) (*deploy.RunReport, error) {
 	built, head, err := l.find(ctx, w)
 	if err != nil {
 		return nil, err
@@ -67,7 +64,7 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, journal deploy
 	}
 	result := &deploy.RunReport{JobID: jobID, Service: w.service, Host: w.host, Out: built.Out}
 	err = func() error {
-		awake, err := wakeFirst(ctx, engine, journal, w.host, w.service)
+		awake, err := l.mendFirst(ctx, engine, jobs, w.host, w.at, w.service)
 		if err != nil {
 			return err
 		}
@@ -78,7 +75,7 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, journal deploy
 		if result.Image, err = l.send(ctx, engine, w, a); err != nil {
 			return err
 		}
-		runner := deploy.Runner{Engine: engine, Host: w.host, Journal: journal, Keep: keepGenerations, Report: l.say}
+		runner := deploy.Runner{Engine: engine, Host: w.host, Journal: switches(jobs), Keep: keepGenerations, Report: l.say}
 		result.Run, err = runner.Run(ctx, deploy.Target{
 			Spec: spec, ImageID: result.Image.ID, Strategy: cmp.Or(w.spec.Deploy.Strategy, deploy.Replace), Gate: deploy.NewGate(*w.spec.Deploy),
 			Labels: labels, Over: w.over,
@@ -130,15 +127,4 @@ func (l *loader) labels(ctx context.Context, built *build.Outcome, head plan.Sid
 		labels[deploy.LabelTree] = commit.Tree
 	}
 	return labels, nil
-}
-
-// wakeFirst wakes a service that somebody left at rest, and keeps everybody from doing
-// so until done is called: what is stopped meanwhile is meant to be.
-func wakeFirst(ctx context.Context, engine deploy.Containers, journal deploy.Journal, host, service string) (done func(), err error) {
-	rests := quiesce.Journal{Dir: filepath.Join(filepath.Dir(journal.Dir), "quiesce")}
-	_, err = (&quiesce.Quiescer{Engine: engine, Host: host, Journal: rests}).Wake(ctx, service, "")
-	if err != nil && fault.CodeOf(err) != fault.Unhealthy { // it is about to be another version
-		return nil, err
-	}
-	return rests.Lock(ctx, host, service)
 }

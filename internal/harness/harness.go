@@ -44,6 +44,7 @@ type Harness struct {
 	engines Engines
 	stores  Stores
 	sites   Sites
+	places  Places
 
 	nix        nix.Nix
 	badOptions error // what is wrong with Config.NixOptions
@@ -82,11 +83,12 @@ func (h *Harness) Core() tools.Core {
 		Status:      h.status,
 		Logs:        h.logs,
 
-		StateBundle: h.bundle,
-		StateList:   h.bundleList,
-		StateVerify: h.bundleVerify,
-		StatePrune:  h.bundlePrune,
-		Watch:       h.watch,
+		StateBundle:  h.bundle,
+		StateList:    h.bundleList,
+		StateVerify:  h.bundleVerify,
+		StateRestore: h.restore,
+		StatePrune:   h.bundlePrune,
+		Watch:        h.watch,
 
 		JobList:   h.jobList,
 		JobGet:    h.jobGet,
@@ -135,10 +137,10 @@ func Open(s cli.Settings) tools.Core {
 }
 
 // OpenWith is Open for the program that can work on engines.
-func OpenWith(engines Engines, stores Stores, sites Sites) func(cli.Settings) tools.Core {
+func OpenWith(engines Engines, stores Stores, sites Sites, places Places) func(cli.Settings) tools.Core {
 	return func(s cli.Settings) tools.Core {
 		h := New(configOf(s))
-		h.engines, h.stores, h.sites = engines, stores, sites
+		h.engines, h.stores, h.sites, h.places = engines, stores, sites, places
 		return h.Core()
 	}
 }

@@ -179,6 +179,8 @@ func (h *Harness) work(ctx context.Context, id string) error {
 		return h.workOnDeploy(ctx, jobs, planner, run)
 	case bundleTool:
 		return h.workOnBundle(ctx, jobs, run)
+	case restoreTool:
+		return h.workOnRestore(ctx, jobs, run)
 	}
 	var r build.Request
 	if err := jobs.Input(id, &r); err != nil {

@@ -13,6 +13,7 @@ import (
 	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/quiesce"
+	"homelab/internal/state"
 	"homelab/registry"
 	"homelab/tools"
 )
@@ -52,17 +53,24 @@ func (h *Harness) repair(ctx context.Context, r deploy.RepairRequest, report too
 	return all, nil // also when it was canceled: what was done is done
 }
 
-// left are the switches that were broken off, and the services that were put to rest
-// and not woken.
+// left are the switches and restores that were broken off, and the services that were
+// put to rest and not woken.
 func left(jobs *job.Store) ([]deploy.Entry, []error) {
 	entries, failed := switches(jobs).Entries()
-	asleep, unread := rests(jobs).Entries()
-	for _, e := range asleep {
-		if !slices.ContainsFunc(entries, func(s deploy.Entry) bool { return s.Service == e.Service && s.Host == e.Host }) {
-			entries = append(entries, deploy.Entry{Service: e.Service, Host: e.Host, Step: "wake"})
+	add := func(service, host string, step string) {
+		if !slices.ContainsFunc(entries, func(e deploy.Entry) bool { return e.Service == service && e.Host == host }) {
+			entries = append(entries, deploy.Entry{Service: service, Host: host, Step: step})
 		}
 	}
-	return entries, append(failed, unread...)
+	half, unread := state.BrokenOff(restores(jobs.Dir))
+	for _, p := range half {
+		add(p.Service, p.Host, "restore")
+	}
+	asleep, unknown := rests(jobs).Entries()
+	for _, e := range asleep {
+		add(e.Service, e.Host, "wake")
+	}
+	return entries, slices.Concat(failed, unread, unknown)
 }
 
 // brokenOff are the entries of a service, or all, by service. A service that the
@@ -133,13 +141,17 @@ func (h *Harness) repairEntry(ctx context.Context, jobs *job.Store, reg *registr
 			return err
 		}
 		return h.on(ctx, at, func(engine deploy.Containers) error {
+			restored, err := h.repairRestore(ctx, engine, jobs, r.Host, at, r.Service, say)
+			if err != nil {
+				return err
+			}
 			woken, err := (&quiesce.Quiescer{Engine: engine, Host: r.Host, Journal: rests(jobs), Report: say}).Wake(ctx, r.Service, "")
 			if err != nil {
 				return err
 			}
 			runner := deploy.Runner{Engine: engine, Host: r.Host, Journal: switches(jobs), Keep: keepGenerations, Report: say}
 			mended, err := runner.Repair(ctx, r.Service)
-			r.What = strings.Trim(woken+"; "+mended, "; ")
+			r.What = strings.Join(slices.DeleteFunc([]string{restored, woken, mended}, func(what string) bool { return what == "" }), "; ")
 			return err
 		})
 	}()
@@ -180,7 +192,7 @@ func anyBrokenOff() bool {
 	if err != nil {
 		return false // then there is no journal
 	}
-	for _, journal := range []string{"deploy", "quiesce"} {
+	for _, journal := range []string{"deploy", "quiesce", "restore/restores"} {
 		if found, err := fs.Glob(os.DirFS(base), "*/"+journal+"/*/*.json"); err == nil && len(found) > 0 {
 			return true
 		}

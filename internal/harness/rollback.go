@@ -22,7 +22,7 @@ func (h *Harness) rollback(ctx context.Context, r rollout.RollbackRequest, repor
 	if err != nil {
 		return nil, err
 	}
-	b := &backward{Harness: h, planner: planner, journal: switches(jobs)}
+	b := &backward{Harness: h, planner: planner, jobs: jobs}
 	preview, err := b.preview(ctx, r)
 	if err != nil || r.Confirm == "" {
 		return preview, err
@@ -55,7 +55,7 @@ func (h *Harness) rollback(ctx context.Context, r rollout.RollbackRequest, repor
 type backward struct {
 	*Harness
 	planner *plan.Planner
-	journal deploy.Journal
+	jobs    *job.Store
 
 	standing rollout.Standing
 }
@@ -66,12 +66,8 @@ func (b *backward) preview(ctx context.Context, r rollout.RollbackRequest) (*rol
 	if b.standing, err = b.standingOf(ctx, r.Service, r.Host); err != nil {
 		return nil, err
 	}
-	switch entry, err := b.journal.Read(b.standing.Host, b.standing.Name); {
-	case err != nil:
+	if err := unswitched(b.jobs, b.standing.Host, b.standing.Name); err != nil {
 		return nil, err
-	case entry != nil && !entry.Leftover:
-		return nil, fault.Newf(fault.Precondition, "repair it first: homelab deploy repair "+b.standing.Name,
-			"a switch of %s was broken off before the step %q", b.standing.Name, entry.Step)
 	}
 	preview, err := b.standing.Back(r.Generation)
 	if err == nil && r.Confirm != "" {
@@ -141,12 +137,12 @@ func (b *backward) carryOut(ctx context.Context, r *rollout.Report, say func(str
 			return err
 		}
 		return b.on(ctx, b.standing.At, func(engine deploy.Containers) error {
-			awake, err := wakeFirst(ctx, engine, b.journal, s.Host, s.Name)
+			awake, err := b.mendFirst(ctx, engine, b.jobs, s.Host, b.standing.At, s.Name)
 			if err != nil {
 				return err
 			}
 			defer awake()
-			runner := deploy.Runner{Engine: engine, Host: s.Host, Journal: b.journal, Keep: keepGenerations, Report: say}
+			runner := deploy.Runner{Engine: engine, Host: s.Host, Journal: switches(b.jobs), Keep: keepGenerations, Report: say}
 			if s.Run, err = runner.Rollback(ctx, deploy.Target{Spec: spec, Gate: deploy.NewGate(*b.standing.Service.Deploy), Over: &over}, s.To.Generation); err != nil {
 				return err
 			}

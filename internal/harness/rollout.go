@@ -324,7 +324,7 @@ func (d *deployment) one(ctx context.Context, s *rollout.Service, built build.Ou
 		w.over = new(deploy.IDOf(planned.There))
 	}
 	l := &loader{Harness: d.Harness, builder: d.builder, planner: d.planner, tell: progress.say}
-	result, err := l.run(ctx, jobID, w, switches(d.jobs))
+	result, err := l.run(ctx, jobID, w, d.jobs)
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,13 @@ func BrokenOff(dir string) ([]durable.Place, []error) {
 	return durable.Places(filepath.Join(dir, "restores"))
 }
 
+// IsBrokenOff says whether a restore of a service is under way, or was broken off, as the
+// journal in dir tells.
+func IsBrokenOff(dir string, of durable.Place) (bool, error) {
+	content, err := of.Read(filepath.Join(dir, "restores"))
+	return content != nil, err
+}
+
 // Repair undoes a restore that was broken off: what was there is there again, then the
 // service runs as it did. It says what it did; nothing when there was nothing to do.
 func (r *Restorer) Repair(ctx context.Context, service string) (string, error) {

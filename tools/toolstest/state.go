@@ -2,11 +2,13 @@ package toolstest
 
 import (
 	"context"
+	"time"
 
 	"homelab/internal/build"
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
 	"homelab/internal/state"
+	"homelab/internal/swap"
 	"homelab/registry"
 	"homelab/tools"
 )
@@ -173,5 +175,67 @@ func PrunableBundles() *state.PruneReport {
 	}
 	answer.PreviewID = PreviewID
 	answer.Stores[0].More = 3
+	return answer
+}
+
+func restoreState(_ context.Context, r state.RestoreRequest, _ tools.Report) (*state.RestoreReport, error) {
+	answer := Restored(r.Action())
+	if r.Service != "" {
+		answer.Service = r.Service
+	}
+	if r.Host != "" {
+		answer.Host = r.Host
+	}
+	if r.Store != "" {
+		answer.Store = r.Store
+	}
+	if r.Bundle != "" {
+		answer.Preview.Bundle = r.Bundle
+	}
+	if len(r.Items) > 0 {
+		answer.Preview.Items, answer.Preview.Untouched = answer.Preview.Items[:1], append(answer.Preview.Untouched, "/srv/"+Hostile)
+	}
+	if r.Undo+r.Commit != "" {
+		answer.Preview.Items[0].Kept[0].ID = r.Undo + r.Commit + ".0"
+	}
+	switch {
+	case r.Confirm == "":
+		answer.State, answer.JobID, answer.Done = "preview", "", nil
+		answer.Tell(true)
+	case deploy.Confirms(r.Confirm, PreviewID) != nil:
+		return nil, deploy.Confirms(r.Confirm, PreviewID)
+	case r.Background:
+		answer.State, answer.Preview, answer.Done, answer.Todo = "running", nil, nil, []string{}
+	}
+	return answer, nil
+}
+
+// Restored is a restore that is over, or its undoing, or its commit.
+func Restored(action string) *state.RestoreReport {
+	const id = "20260302T090000Z-5d6e7f80"
+	about := about()
+	kept := func(part string) []swap.Kept {
+		return []swap.Kept{{ID: id + part, Step: swap.Swapped, Begun: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), Amount: swap.Amount{Entries: 1290, Bytes: 187 << 20}}}
+	}
+	answer := &state.RestoreReport{
+		State: "succeeded", Action: action, JobID: "state_restore-20260302-101500000-k3r8", Service: "grafana", Host: "pi", Todo: []string{}, Warnings: []string{},
+		Preview: &state.RestorePreview{
+			PreviewID: PreviewID, Service: "grafana", Stops: true, Untouched: []string{},
+			Items: []state.RestoreItem{
+				{Name: "grafana", Path: "/var/lib/docker/volumes/grafana/_data", There: swap.Amount{Entries: 1312, Bytes: 191 << 20}, Comes: swap.Amount{Entries: 1290, Bytes: 187 << 20}, Free: 12 << 30, Kept: kept(".0")},
+				{Name: "/srv/" + Hostile, Path: "/srv/" + Hostile, There: swap.Amount{Entries: 100_000, Bytes: 3 << 30, More: true}, Free: 12 << 30, Kept: []swap.Kept{}},
+			},
+		},
+		Done: &state.Restored{ID: id, Items: []state.RestoredItem{{Name: "grafana", Path: "/var/lib/docker/volumes/grafana/_data"}}, Placed: 1290, Stripped: 2, Outage: 1.42},
+	}
+	switch action {
+	case state.ActionCommit:
+		answer.Done, answer.Preview.Stops = nil, false
+	case state.ActionRestore:
+		answer.Store, answer.About = "/srv/bundles", &about
+		answer.Preview.Bundle, answer.Preview.Created, answer.Preview.Untouched = BundleID, time.Date(2026, 3, 1, 10, 15, 0, 0, time.UTC), []string{"grafana-cache"}
+		answer.Warnings = []string{"grafana does not mount volume " + Hostile + ": deploy what the registry says first"}
+	}
+	answer.Tell(true)
 	return answer
 }
