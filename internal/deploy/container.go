@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"homelab/registry"
@@ -47,6 +48,19 @@ type Mount struct {
 	Source   string `json:"source"` // a path of the host
 	Target   string `json:"target"`
 	ReadOnly bool   `json:"readOnly"`
+}
+
+// Shares says whether two mounts have files in common, for all that their names tell.
+func (m Mount) Shares(o Mount) bool {
+	if m.Volume != "" || o.Volume != "" {
+		return m.Volume == o.Volume
+	}
+	return within(m.Source, o.Source) || within(o.Source, m.Source)
+}
+
+// within says whether a path is another one or below it.
+func within(path, of string) bool {
+	return path == of || strings.HasPrefix(path, strings.TrimSuffix(of, "/")+"/")
 }
 
 // Limits bound what a container takes; 0 is no bound.
@@ -116,6 +130,15 @@ type Containers interface {
 	// Exec runs a command in a container that runs, and returns its exit status
 	// and the last 4 KiB of what it printed.
 	Exec(ctx context.Context, id string, command []string) (exit int, output string, err error)
+	// ExecAs is Exec, and tells before the command begins what the engine calls it:
+	// when that fails, it does not begin. When ctx is over the command goes on.
+	ExecAs(ctx context.Context, id string, command []string, told func(exec string) error) (exit int, output string, err error)
+	// ExecState says how far a command of ExecAs is. One that the engine does not know
+	// any more is over.
+	ExecState(ctx context.Context, exec string) (ExecState, error)
+	// Writers lists the containers that run, or stand still, and may write to a volume,
+	// or to a path of the host, what is above it and below it: whosever they are, by name.
+	Writers(ctx context.Context, m Mount) ([]string, error)
 	// Dial connects to a TCP port of a container that runs, from wherever the
 	// engine can be reached.
 	Dial(ctx context.Context, c Container, port int) (net.Conn, error)
@@ -128,6 +151,15 @@ type Containers interface {
 	// there is one.
 	EnsureNetwork(ctx context.Context, name string) error
 }
+
+// ExecState is how far a command in a container is.
+type ExecState string
+
+const (
+	ExecReady ExecState = "ready" // it has not begun
+	ExecRuns  ExecState = "runs"
+	ExecOver  ExecState = "over"
+)
 
 // Tail says which lines of a container's output are wanted.
 type Tail struct {

@@ -61,6 +61,8 @@ func RunContainers(t *testing.T, open func(t *testing.T) deploy.Containers, lab 
 	t.Run("what cannot be made", s.refused)
 	t.Run("a port that is taken", s.port)
 	t.Run("commands", s.commands)
+	t.Run("commands that go on", s.commandsGoOn)
+	t.Run("who writes to a volume", s.writers)
 	t.Run("connections", s.connections)
 	t.Run("logs", s.logs)
 	t.Run("logs without secrets", s.logsWithoutSecrets)

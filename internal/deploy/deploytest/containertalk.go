@@ -22,8 +22,19 @@ func (m *Memory) Exec(ctx context.Context, id string, args []string) (int, strin
 	if err != nil {
 		return 0, "", err
 	}
-	c, err := m.running(id)
+	_, err = m.running(id)
 	unlock()
+	if err != nil {
+		return 0, "", err
+	}
+	return m.run(ctx, id, args)
+}
+
+// run runs a command in a container that runs.
+func (m *Memory) run(ctx context.Context, id string, args []string) (int, string, error) {
+	m.mu.Lock()
+	c, err := m.running(id)
+	m.mu.Unlock()
 	if err != nil {
 		return 0, "", err
 	}

@@ -27,7 +27,8 @@ type Memory struct {
 	// its error is the answer: nothing was done then. An error that the caller of
 	// the engine knows from no engine plays a crash between two calls. The names
 	// are platform, image, images, load, tag, untag; container, list, create, env, start,
-	// stop, pause, unpause, remove, rename, restart, exec, dial, logs and network.
+	// stop, pause, unpause, remove, rename, restart, exec, execstate, writers, dial, logs
+	// and network.
 	Fail func(call string) error
 	// Forget loads nothing, and says nothing of it.
 	Forget bool
@@ -51,6 +52,7 @@ type Memory struct {
 	networks   map[string]bool
 	volumes    map[string]deploy.Volume
 	made       int // containers so far
+	execs      map[string]deploy.ExecState
 }
 
 // Loads is how often an archive was taken, or tried.
