@@ -18,11 +18,15 @@ type Entry struct {
 	Engine    string        `json:"engine"`    // ID of the engine
 	Method    Method        `json:"method"`
 	Limit     time.Duration `json:"limit"` // that it may be at rest
-	// Asked says that it is at rest for all that is known; before, the request may
-	// still be on its way.
-	Asked bool      `json:"asked"`
-	Token string    `json:"token"` // of this rest
-	Begun time.Time `json:"begun"`
+	// Asked says that nothing is on its way any more; before, what it was asked for may
+	// still come to pass.
+	Asked bool `json:"asked"`
+	// Exec is what the engine calls the command that puts it to rest; empty: it has not
+	// begun, or there is none.
+	Exec    string    `json:"exec,omitempty"`
+	Started time.Time `json:"started"` // when its container was, by the engine; zero: not known
+	Token   string    `json:"token"`   // of this rest
+	Begun   time.Time `json:"begun"`
 }
 
 // Where is part of [durable.Placed].

@@ -69,5 +69,8 @@ func NewMethod(q *registry.Quiesce) Method {
 	return m
 }
 
+// calls says whether the service itself is asked to rest.
+func (k Kind) calls() bool { return k == Exec || k == HTTP || k == Dump }
+
 // rests says whether the service does nothing at all while it is at rest.
 func (k Kind) rests() bool { return k == Stop || k == Pause || k == Snapshot }

@@ -36,7 +36,7 @@ func inHouse(t *testing.T, test func(h *house)) {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{t: t, engine: &deploytest.Memory{}, journal: quiesce.Journal{Dir: t.TempDir()}}
-	h.engine.Behave = map[string]deploytest.Behaviour{"web:v1": {Health: "healthy"}, "web:stuck": {Health: "healthy", Stuck: true}}
+	h.engine.Behave = map[string]deploytest.Behaviour{"web:v1": {Health: "healthy"}, "web:stuck": {Health: "healthy", Stuck: true}, "web:v2": {Health: "healthy"}}
 	for name := range h.engine.Behave {
 		require.NoError(t, h.engine.Load(t.Context(), bytes.NewReader(deploytest.Archive(name, name, "files"))))
 	}
@@ -140,6 +140,7 @@ func TestRestOfWhatDoesNotRun(t *testing.T) {
 		require.NoError(t, r.Wake(t.Context()))
 		assert.Equal(t, deploy.Paused, h.is().State)
 
+		h.stops()
 		none, err := h.quiescer().Begin(t.Context(), "web", nil, hooks, time.Minute)
 		require.NoError(t, err)
 		require.NoError(t, none.Still(t.Context()))
@@ -179,19 +180,35 @@ func TestPausedWhileFrozen(t *testing.T) {
 	})
 }
 
-// What a version has taken the place of is not woken.
+// What a version has taken the place of is not woken. One that somebody has only
+// renamed is.
 func TestAnotherVersionTookItsPlace(t *testing.T) {
-	inHouse(t, func(h *house) {
-		t := h.t
-		_, err := h.begin(quiesce.Method{Kind: quiesce.Stop})
-		require.NoError(t, err)
-		require.NoError(t, h.engine.Rename(t.Context(), h.id, "web.g1"))
-		what, err := h.quiescer().Wake(t.Context(), "web", "")
-		require.NoError(t, err)
-		assert.Equal(t, "another version has taken its place", what)
-		assert.Equal(t, deploy.Exited, h.is().State)
-		assert.Zero(t, h.entries())
-	})
+	for name, next := range map[string]func(h *house){
+		"it runs":            func(h *house) { h.runs("stuck") },
+		"it has ended":       func(h *house) { h.runs("v1"); require.NoError(h.t, h.engine.Stop(h.t.Context(), h.id, 0)) },
+		"it is only renamed": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inHouse(t, func(h *house) {
+				t, old := h.t, h.id
+				_, err := h.begin(quiesce.Method{Kind: quiesce.Stop})
+				require.NoError(t, err)
+				require.NoError(t, h.engine.Rename(t.Context(), old, "web.g1"))
+				if next != nil {
+					next(h)
+				}
+				what, err := h.quiescer().Wake(t.Context(), "web", "")
+				require.NoError(t, err)
+				h.id = old
+				if next == nil {
+					assert.Equal(t, []any{"it runs again", deploy.Running}, []any{what, h.is().State})
+				} else {
+					assert.Equal(t, []any{"another version has taken its place", deploy.Exited}, []any{what, h.is().State})
+				}
+				assert.Zero(t, h.entries())
+			})
+		})
+	}
 }
 
 // Somebody who wakes a service while it is captured is noticed.
@@ -275,6 +292,7 @@ func TestRestFails(t *testing.T) {
 	})
 	inHouse(t, func(h *house) {
 		t := h.t
+		h.stops()
 		h.runs("stuck")
 		_, err := h.begin(quiesce.Method{Kind: quiesce.Stop})
 		assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
@@ -368,8 +386,13 @@ func (k *killing) Unpause(ctx context.Context, id string) error {
 	return k.call(func() error { return k.Memory.Unpause(ctx, id) })
 }
 
-func (k *killing) Exec(ctx context.Context, id string, command []string) (exit int, output string, err error) {
-	err = k.call(func() (err error) { exit, output, err = k.Memory.Exec(ctx, id, command); return err })
+func (k *killing) List(ctx context.Context) (all []deploy.Container, err error) {
+	err = k.call(func() (err error) { all, err = k.Memory.List(ctx); return err })
+	return all, err
+}
+
+func (k *killing) ExecAs(ctx context.Context, id string, command []string, told func(string) error) (exit int, output string, err error) {
+	err = k.call(func() (err error) { exit, output, err = k.Memory.ExecAs(ctx, id, command, told); return err })
 	return exit, output, err
 }
 

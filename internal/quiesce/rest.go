@@ -22,7 +22,10 @@ type Quiescer struct {
 	// Watch starts a process that outlives this one: when this one ends, or closes
 	// done, and when the limit of the entry is over, it calls [Quiescer.Wake]. Nil:
 	// nobody watches.
-	Watch  func(e *Entry) (done func(), err error)
+	Watch func(e *Entry) (done func(), err error)
+	// Method is how the registry has the service rest now, which may be the way out
+	// when it does not wake as was once said; nil: not known.
+	Method *Method
 	Report func(message string) // may be nil
 }
 
@@ -31,6 +34,8 @@ type Rest struct {
 	q         *Quiescer
 	entry     *Entry // nil: there is nothing to wake
 	container *deploy.Container
+	service   string
+	others    map[string]time.Time // its other containers, and when they were started
 	unwatch   func()
 	began     time.Time
 
@@ -44,7 +49,10 @@ type Rest struct {
 // Begin puts a service to rest, whose container is c; nil: it has none. It may be
 // at rest for no longer than the limit. After an error it is as it was.
 func (q *Quiescer) Begin(ctx context.Context, service string, c *deploy.Container, m Method, limit time.Duration) (*Rest, error) {
-	r := &Rest{q: q, container: c, unwatch: func() {}, Reached: m.Kind, began: time.Now()}
+	r := &Rest{q: q, container: c, service: service, unwatch: func() {}, Reached: m.Kind, began: time.Now()}
+	if err := r.asFound(ctx); err != nil {
+		return nil, err
+	}
 	switch {
 	case m.Kind == Dump && (c == nil || c.State != deploy.Running):
 		return nil, fault.Newf(fault.Precondition, "start it; or choose another state.quiesce", "%s does not run, and so cannot dump its state", service)
@@ -60,9 +68,9 @@ func (q *Quiescer) Begin(ctx context.Context, service string, c *deploy.Containe
 	if err := q.begin(ctx, r, service, m, limit); err != nil {
 		return nil, err
 	}
-	err := q.freeze(ctx, c, m)
-	if err == nil || errors.Is(err, deploy.ErrRefused) { // nothing is on its way any more
-		err = errors.Join(err, q.asked(ctx, r.entry))
+	over, err := q.freeze(ctx, r.entry, c)
+	if over {
+		err = errors.Join(err, q.note(ctx, r.entry, func() { r.entry.Asked = true }))
 	}
 	if err == nil {
 		return r, nil
@@ -77,8 +85,8 @@ func (q *Quiescer) Begin(ctx context.Context, service string, c *deploy.Containe
 	return nil, err
 }
 
-// asked notes that nothing is on its way any more, unless the watchdog was faster.
-func (q *Quiescer) asked(ctx context.Context, e *Entry) error {
+// note changes the entry, unless the watchdog was faster.
+func (q *Quiescer) note(ctx context.Context, e *Entry, change func()) error {
 	unlock, err := q.Journal.Lock(ctx, e.Host, e.Service)
 	if err != nil {
 		return err
@@ -91,7 +99,7 @@ func (q *Quiescer) asked(ctx context.Context, e *Entry) error {
 	if there == nil || there.Token != e.Token {
 		return fault.Newf(fault.Timeout, "give state.downtimeBudget more time", "%s took longer than %s to come to rest, and was woken", e.Service, e.Limit)
 	}
-	e.Asked = true
+	change()
 	return q.Journal.Write(e)
 }
 
@@ -103,7 +111,7 @@ func (q *Quiescer) begin(ctx context.Context, r *Rest, service string, m Method,
 	}
 	e := &Entry{
 		Service: service, Host: q.Host, At: q.At, Container: r.container.ID, Name: r.container.Name, Engine: platform.ID, Method: m, Limit: limit,
-		Token: rand.Text(), Begun: time.Now().UTC(),
+		Started: r.container.Started, Token: rand.Text(), Begun: time.Now().UTC(),
 	}
 	unlock, err := q.Journal.Lock(ctx, q.Host, service)
 	if err != nil {
@@ -132,6 +140,58 @@ func (q *Quiescer) begin(ctx context.Context, r *Rest, service string, m Method,
 	return nil
 }
 
+// asFound fails with [fault.Conflict] unless the container is the one that the caller
+// has found, and no other one of the service runs: somebody may deploy it from another
+// machine, where no lock of ours holds.
+func (r *Rest) asFound(ctx context.Context) error {
+	all, err := r.q.Engine.List(ctx)
+	if err != nil {
+		return err
+	}
+	found := r.container == nil
+	r.others = map[string]time.Time{}
+	for i := range all {
+		switch c := &all[i]; {
+		case r.container != nil && c.ID == r.container.ID:
+			// An engine that restarts it by itself is nobody else.
+			found = c.Started.Equal(r.container.Started) && c.State == r.container.State || c.Restarts > r.container.Restarts
+			r.container = c
+		case c.Labels[deploy.LabelService] != r.service:
+		case c.Runs():
+			return r.another(c)
+		default:
+			r.others[c.ID] = c.Started
+		}
+	}
+	if !found {
+		return fault.Newf(fault.Conflict, "see who else works on that host, then try again", "somebody has stopped, started or removed container %s meanwhile", r.container.Name)
+	}
+	return nil
+}
+
+func (r *Rest) another(c *deploy.Container) error {
+	return fault.Newf(fault.Conflict, "see who else deploys it, then try again", "%s, another container of %s, runs too: it may write to the same state", c.Name, r.service)
+}
+
+// Alone fails with [fault.Conflict] when another container of the service was started
+// since it was put to rest.
+func (r *Rest) Alone(ctx context.Context) error {
+	all, err := r.q.Engine.List(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		c := &all[i]
+		if c.Labels[deploy.LabelService] != r.service || r.container != nil && c.ID == r.container.ID {
+			continue
+		}
+		if c.Runs() || !c.Started.Equal(r.others[c.ID]) {
+			return r.another(c)
+		}
+	}
+	return nil
+}
+
 // removed forgets an entry after err.
 func removed(j Journal, e *Entry, err error) error {
 	if failed := j.Remove(e.Host, e.Service); failed != nil {
@@ -152,18 +212,23 @@ func (r *Rest) Still(ctx context.Context) error {
 			return fault.Newf(fault.Timeout, "give state.downtimeBudget more time", "%s was woken after %s: that is how long it may be at rest", r.entry.Service, r.entry.Limit)
 		}
 	}
-	if r.container == nil || !r.Reached.rests() {
+	if r.container == nil || r.Reached == None {
 		return nil
 	}
 	c, err := r.q.Engine.Container(ctx, r.container.ID)
 	if err != nil {
 		return err
 	}
-	if r.Reached == Stop && (c == nil || !c.Runs() && c.Started.Equal(r.container.Started)) {
+	same := c != nil && c.Started.Equal(r.container.Started)
+	switch {
+	case r.Reached == Stop && (c == nil || same && !c.Runs()):
 		return nil
-	}
-	if r.Reached != Stop && c != nil && c.State == deploy.Paused && c.Started.Equal(r.container.Started) {
+	case r.Reached.calls() && same && c.State == deploy.Running:
 		return nil
+	case r.Reached.rests() && r.Reached != Stop && same && c.State == deploy.Paused:
+		return nil
+	case r.Reached.calls():
+		return fault.Newf(fault.Conflict, "see who else works on that host, then try again", "container %s was stopped, paused or started anew meanwhile", r.container.Name)
 	}
 	return fault.Newf(fault.Conflict, "see who else works on that host, then try again", "somebody has woken container %s meanwhile", r.container.Name)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"homelab/internal/deploy"
@@ -37,9 +38,12 @@ func (q *Quiescer) Wake(ctx context.Context, service, token string) (string, err
 	}
 	unlock()
 	if err != nil {
-		f := fault.Of(err)
+		f, hint := fault.Of(err), "mend what is in the way, then run homelab deploy repair: it tries again"
+		if e.Method.Kind.calls() {
+			hint = "correct state.quiesce.thaw and make a bundle; or start it anew, which ends what was asked of it: docker restart " + e.Name + ", then homelab deploy repair"
+		}
 		return "", &fault.Error{
-			Code: fault.RollbackFailed, Err: err, Hint: "mend what is in the way, then run homelab deploy repair: it tries again",
+			Code: fault.RollbackFailed, Err: err, Hint: hint,
 			Message: fmt.Sprintf("%s is at rest (%s), and cannot be woken: %s", e.Service, e.Method.Kind, f.Message),
 		}
 	}
@@ -88,30 +92,48 @@ func (q *Quiescer) thaw(ctx context.Context, e *Entry) (started *deploy.Containe
 		return nil, "", err
 	case c == nil:
 		return nil, "its container is gone", nil
-	case c.Name != e.Name:
-		return nil, "another version has taken its place", nil
 	}
-	ctx, end := context.WithTimeout(ctx, max(e.Method.Timeout, c.Spec.StopGrace)+callPatience)
+	if taken, err := q.placeTaken(looking, e, c); err != nil || taken {
+		return nil, "another version has taken its place", err
+	}
+	if e.Method.Kind.calls() {
+		what, err = q.recall(ctx, e, c)
+		return nil, what, err
+	}
+	ctx, end := context.WithTimeout(ctx, c.Spec.StopGrace+callPatience)
 	defer end()
-	switch e.Method.Kind {
-	case Stop:
+	switch {
+	case e.Method.Kind == Stop:
 		return q.start(ctx, e, c)
-	case Pause, Snapshot:
-		if c.State == deploy.Paused {
-			return nil, "it goes on", q.Engine.Unpause(ctx, c.ID)
-		}
-		return nil, "it goes on already", nil
+	case c.State == deploy.Paused:
+		return nil, "it goes on", q.Engine.Unpause(ctx, c.ID)
 	}
-	if c.State == deploy.Paused {
-		return nil, "", fault.Newf(fault.Conflict, "unpause it", "somebody has paused container %s, which cannot be thawed so", c.Name)
+	return nil, "it goes on already", nil
+}
+
+// placeTaken says whether a version has taken the place of a container. That somebody
+// has renamed it does not tell: then another one of the service runs, or has its name.
+func (q *Quiescer) placeTaken(ctx context.Context, e *Entry, c *deploy.Container) (bool, error) {
+	if c.Name == e.Name {
+		return false, nil
 	}
-	if c.State != deploy.Running {
-		return nil, "it has ended by itself", nil
+	all, err := q.Engine.List(ctx)
+	return slices.ContainsFunc(all, func(o deploy.Container) bool {
+		return o.ID != c.ID && o.Labels[deploy.LabelService] == e.Service && (o.Runs() || o.Name == e.Name)
+	}), err
+}
+
+// recall undoes what a container was asked for.
+func (q *Quiescer) recall(ctx context.Context, e *Entry, c *deploy.Container) (string, error) {
+	switch {
+	case c.State == deploy.Paused:
+		return "", fault.Newf(fault.Conflict, "unpause it", "somebody has paused container %s, which cannot be thawed so", c.Name)
+	case c.State != deploy.Running:
+		return "it has ended by itself", nil
+	case len(e.Method.Thaw) == 0:
+		return "there is nothing to undo", nil
 	}
-	if len(e.Method.Thaw) == 0 {
-		return nil, "there is nothing to undo", nil
-	}
-	return nil, "it was thawed", q.call(ctx, c, e.Method, e.Method.Thaw)
+	return q.undo(ctx, e, c)
 }
 
 // start has a container run again. When it is not known whether it was stopped, the

@@ -134,6 +134,9 @@ func (t *taking) alive(ctx context.Context) error {
 	}
 	t.capture.Level, t.capture.Problem = rest.Reached, rest.Problem
 	err = t.passes(ctx, func() bool { return len(t.capture.Passes) == 0 || t.capture.Unsettled > 0 })
+	if err == nil {
+		err = rest.Alone(ctx)
+	}
 	// Whatever it fails with, what was copied is not of it.
 	return cmp.Or(err, rest.Wake(ctx))
 }
@@ -183,6 +186,9 @@ func (t *taking) last(ctx context.Context) error {
 	}
 	t.capture.Rest = time.Since(resting).Seconds()
 	woken := rest.Wake(ctx)
+	if err == nil {
+		err = rest.Alone(ctx)
+	}
 	if t.Container != nil && t.Container.State != deploy.Paused && t.Container.Runs() && rest.Reached != quiesce.None {
 		t.capture.Outage = time.Since(began).Seconds()
 	}

@@ -68,13 +68,21 @@ func newFlat(t *testing.T) *flat {
 	f := &flat{t: t, engine: &deploytest.Memory{}, journal: quiesce.Journal{Dir: t.TempDir()}, site: folders{dir: t.TempDir()}, ctx: t.Context()}
 	f.engine.Behave = map[string]deploytest.Behaviour{"web:v1": {Health: "healthy"}}
 	require.NoError(t, f.engine.Load(t.Context(), bytes.NewReader(deploytest.Archive("web:v1", "v1", "files"))))
-	spec, err := deploy.NewSpec("web", registry.Service{Deploy: &registry.Deploy{}}, registry.Host{}, "web:v1")
-	require.NoError(t, err)
-	f.id, err = f.engine.Create(t.Context(), "web", spec, map[string]string{deploy.LabelService: "web"})
-	require.NoError(t, err)
-	require.NoError(t, f.engine.Start(t.Context(), f.id))
+	f.id = f.another("web")
 	f.write("data/config", "one")
 	return f
+}
+
+// another starts a container of the service.
+func (f *flat) another(name string) (id string) {
+	f.t.Helper()
+	ctx := context.Background()
+	spec, err := deploy.NewSpec("web", registry.Service{Deploy: &registry.Deploy{}}, registry.Host{}, "web:v1")
+	require.NoError(f.t, err)
+	id, err = f.engine.Create(ctx, name, spec, map[string]string{deploy.LabelService: "web"})
+	require.NoError(f.t, err)
+	require.NoError(f.t, f.engine.Start(ctx, id))
+	return id
 }
 
 func (f *flat) write(name, content string) {
@@ -267,6 +275,32 @@ func TestTakeFails(t *testing.T) {
 	_, _, err = f.take(quiesce.Method{Kind: quiesce.Stop}, time.Minute, nil)
 	assert.ErrorIs(t, err, context.Canceled)
 	assert.Equal(t, deploy.Running, f.is().State)
+}
+
+// Another version that is started on another machine meanwhile makes it a conflict,
+// during any pass, and the service goes on.
+func TestTakeWhileSomebodyDeploys(t *testing.T) {
+	for _, m := range []quiesce.Method{{Kind: quiesce.Stop}, {Kind: quiesce.Pause}, {Kind: quiesce.None}} {
+		for _, late := range []bool{false, true} {
+			f := newFlat(t)
+			deployed := false
+			f.site.each = func(s io.ReadWriteCloser) io.ReadWriteCloser {
+				return &cut{s, func() bool {
+					if deployed || late && m.Kind != quiesce.None && f.is().State == deploy.Running {
+						return false
+					}
+					deployed = true
+					f.another("web-next")
+					return false
+				}}
+			}
+			_, _, err := f.take(m, time.Minute, nil)
+			require.True(t, deployed)
+			assert.Equal(t, fault.Conflict, fault.CodeOf(err), "%s, late %v: %v", m.Kind, late, err)
+			assert.ErrorContains(t, err, "web-next")
+			assert.Equal(t, deploy.Running, f.is().State)
+		}
+	}
 }
 
 // cut is a stream that breaks.
