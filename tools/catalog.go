@@ -39,7 +39,7 @@ type Core struct {
 	StatePrune   func(context.Context, state.PruneRequest, Report) (*state.PruneReport, error)
 	// Watch wakes a service that was put to rest when the process that did it ends: the
 	// command line calls it in the process that was started for that.
-	Watch func(ctx context.Context, host, service, token string) error
+	Watch func(ctx context.Context, dir, host, service, token string) error
 
 	JobList   func(context.Context, job.ListRequest) (*job.Listing, error)
 	JobGet    func(context.Context, job.GetRequest, Report) (*JobAnswer, error)

@@ -82,7 +82,7 @@ type run struct {
 	app      App
 	catalog  []tools.Tool
 	work     func(ctx context.Context, id string) error
-	watch    func(ctx context.Context, host, service, token string) error
+	watch    func(ctx context.Context, dir, host, service, token string) error
 	starting func(ctx context.Context, say func(string))
 	settings Settings
 	json     bool
@@ -149,8 +149,8 @@ func (r *run) core() tools.Core {
 		StatePrune: func(ctx context.Context, q state.PruneRequest, report tools.Report) (*state.PruneReport, error) {
 			return open().StatePrune(ctx, q, report)
 		},
-		Watch: func(ctx context.Context, host, service, token string) error {
-			return open().Watch(ctx, host, service, token)
+		Watch: func(ctx context.Context, dir, host, service, token string) error {
+			return open().Watch(ctx, dir, host, service, token)
 		},
 		JobList: func(ctx context.Context, q job.ListRequest) (*job.Listing, error) { return open().JobList(ctx, q) },
 		JobGet: func(ctx context.Context, q job.GetRequest, report tools.Report) (*tools.JobAnswer, error) {

@@ -96,10 +96,10 @@ func (r *run) workCommand() *cobra.Command {
 // watchCommand is what wakes a service when the process that put it to rest ends.
 func (r *run) watchCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "watch HOST SERVICE TOKEN", Short: "Wake a service that is at rest; homelab starts this by itself", Hidden: true,
-		Args: cobra.ExactArgs(3),
+		Use: "watch FOLDER HOST SERVICE TOKEN", Short: "Wake a service that is at rest; homelab starts this by itself", Hidden: true,
+		Args: cobra.ExactArgs(4),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return r.watch(cmd.Context(), args[0], args[1], args[2])
+			return r.watch(cmd.Context(), args[0], args[1], args[2], args[3])
 		},
 	}
 }

@@ -83,10 +83,10 @@ func TestKilledAtRest(t *testing.T) {
 	t.Parallel()
 	l, docker, store := keeping(t)
 	// It takes its time to end, so that there is time to be killed.
-	l.replace("registry.nix", `quiesce = { kind = "stop"; timeout = "30s"; };`, `quiesce = { kind = "exec"; freeze = [ "sleep" "60" ]; thaw = [ "touch" "/config/thawed" ]; timeout = "90s"; };`)
+	l.replace("registry.nix", `quiesce = { kind = "stop"; timeout = "30s"; };`, `quiesce = { kind = "exec"; freeze = [ "sleep" "20" ]; thaw = [ "touch" "/config/thawed" ]; timeout = "90s"; };`)
 	killed, err := command.Start(context.Background(), l.command(filepath.Join(bin, "homelab"), "state", "bundle", "ha"))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return strings.Contains(docker("top", "home-assistant"), "sleep 60") }, 60*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(docker("top", "home-assistant"), "sleep 20") }, 60*time.Second, 20*time.Millisecond)
 	f := l.fails("state", "bundle", "ha")
 	assert.Equal(t, string(fault.Locked), f.Code)
 	require.NoError(t, syscall.Kill(killed.PID, syscall.SIGKILL))
@@ -97,7 +97,7 @@ func TestKilledAtRest(t *testing.T) {
 	require.Eventually(t, func() bool {
 		left, err := filepath.Glob(filepath.Join(l.state(), "quiesce", "*", "*.json"))
 		return err == nil && len(left) == 0
-	}, 30*time.Second, 50*time.Millisecond)
+	}, 60*time.Second, 50*time.Millisecond, "when what puts it to rest is over, too")
 	listed, err := os.ReadDir(store)
 	require.NoError(t, err)
 	assert.Empty(t, listed)

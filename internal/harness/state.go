@@ -196,6 +196,8 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 	}
 	defer done()
 	q := &quiesce.Quiescer{Engine: engine, Host: b.host, At: b.at, Journal: rests(b.jobs), Watch: b.watchdog, Report: b.say}
+	method := quiesce.NewMethod(b.service.State.Quiesce)
+	q.Method = &method
 	if woken, err := q.Wake(ctx, b.name, ""); err != nil {
 		return nil, nil, err
 	} else if woken != "" {
@@ -222,7 +224,7 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 		return nil, nil, err
 	}
 	taken, err := state.Take(ctx, q, site, state.Capturing{
-		Service: b.name, Container: current, Items: items, Method: quiesce.NewMethod(s.Quiesce), Budget: budget, Copies: copies, Report: b.say,
+		Service: b.name, Container: current, Items: items, Method: method, Budget: budget, Copies: copies, Report: b.say,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"homelab/internal/command"
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
 	"homelab/internal/job"
@@ -30,9 +31,50 @@ import (
 // in that process. The real one is tested end to end.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "state" && os.Args[2] == "watch" {
-		os.Exit(0)
+		os.Exit(watchForTest())
 	}
 	os.Exit(m.Run())
+}
+
+// watchForTest is what a watchdog is in tests: it may be one that ends, or that never
+// gets there.
+func watchForTest() int {
+	alive := command.Inherited()
+	switch os.Getenv("WATCHDOG") {
+	case "ends":
+		return 1
+	case "hangs":
+	default:
+		if _, err := io.WriteString(alive, ready); err != nil {
+			return 1
+		}
+	}
+	_, _ = io.Copy(io.Discard, alive)
+	return 0
+}
+
+// A service is put to rest when the watchdog is there, and not before. It needs
+// nothing of the repository.
+func TestWatchdogIsThere(t *testing.T) {
+	within := readyWithin
+	t.Cleanup(func() { readyWithin = within })
+	for how, says := range map[string]string{"ends": "ended at once", "hangs": "did not come up"} {
+		k := newKept(t, `"quiesce": {"kind": "stop"}`)
+		k.runs("web", "v1", healthy)
+		before := k.containers("nas")
+		t.Setenv("WATCHDOG", how)
+		if readyWithin = within; how == "hangs" {
+			readyWithin = 200 * time.Millisecond
+		}
+		_, err := k.core.StateBundle(t.Context(), state.BundleRequest{Service: "web"}, quiet)
+		assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
+		assert.ErrorContains(t, err, says)
+		assert.Contains(t, fault.Of(err).Hint, "watchdog.log")
+		assert.Equal(t, before, k.containers("nas"), "it was never stopped")
+		left, failed := rests(k.jobs).Entries()
+		assert.Empty(t, failed)
+		assert.Empty(t, left)
+	}
 }
 
 // kept is an estate whose service web has state: a volume, which is a folder here.

@@ -6,50 +6,96 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"homelab/internal/command"
 	"homelab/internal/deploy"
+	"homelab/internal/fault"
+	"homelab/internal/job"
 	"homelab/internal/quiesce"
 )
 
 // watchdog starts a process that wakes a service when this one does not: it sees this
-// one end, in whichever way, by the end of a pipe.
+// one end, in whichever way, by the end of a connection. It is there when it has said so
+// on it: until then nothing is put to rest.
 func (b *bundling) watchdog(e *quiesce.Entry) (done func(), err error) {
-	theirs, ours, err := os.Pipe()
+	theirs, ours, err := connection()
 	if err != nil {
 		return nil, err
 	}
-	planner, err := b.planner(context.Background())
-	if err == nil {
-		root := planner.Source.Root
-		err = command.Detach(command.Detached{
-			Args: []string{"state", "watch", e.Host, e.Service, e.Token, "--json", "--repo", root},
-			Dir:  root, File: theirs, Output: filepath.Join(b.jobs.Dir, "watchdog.log"),
-		})
+	log := filepath.Join(b.jobs.Dir, "watchdog.log")
+	err = command.Detach(command.Detached{
+		Args: []string{"state", "watch", b.jobs.Dir, e.Host, e.Service, e.Token, "--json"},
+		Dir:  b.jobs.Dir, File: theirs, Output: log,
+	})
+	if err = errors.Join(err, theirs.Close()); err == nil {
+		err = isReady(ours, log)
 	}
-	if err = errors.Join(err, theirs.Close()); err != nil {
+	if err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}
 	return func() { _ = ours.Close() }, nil // nothing was written
+}
+
+// connection is one between two processes.
+func connection() (theirs, ours *os.File, err error) {
+	syscall.ForkLock.RLock() // whoever is started meanwhile must not hold it open
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err == nil {
+		unix.CloseOnExec(fds[0])
+		unix.CloseOnExec(fds[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, nil, err
+	}
+	theirs = os.NewFile(uintptr(fds[0]), "watchdog")
+	if err := unix.SetNonblock(fds[1], true); err != nil { // so that it can be waited for
+		return nil, nil, errors.Join(err, theirs.Close(), unix.Close(fds[1]))
+	}
+	return theirs, os.NewFile(uintptr(fds[1]), "watchdog"), nil
+}
+
+// ready is what the watchdog says when it watches.
+const ready = "ready\n"
+
+// readyWithin is how long a process may take to be there.
+var readyWithin = 15 * time.Second
+
+// isReady waits for the watchdog to say that it watches.
+func isReady(conn *os.File, log string) error {
+	said := make([]byte, len(ready))
+	err := conn.SetReadDeadline(time.Now().Add(readyWithin))
+	if err == nil {
+		_, err = io.ReadFull(conn, said)
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fault.Newf(fault.Precondition, "see what keeps this machine busy, and "+log, "it did not come up within %s: nothing was put to rest", readyWithin)
+	case err != nil || string(said) != ready:
+		return fault.Newf(fault.Precondition, "see what it says: "+log, "it ended at once: nothing was put to rest")
+	}
+	return nil
 }
 
 // late is how long after the limit of a rest the process that began it may still wake
 // the service by itself.
 const late = 10 * time.Second
 
-// watch is what the watchdog does. It needs neither registry nor repository: whoever
-// edits them meanwhile does not keep a service at rest.
-func (h *Harness) watch(ctx context.Context, host, service, token string) error {
+// watch is what the watchdog does. It needs the state folder, and neither registry nor
+// repository: whoever edits or removes them meanwhile does not keep a service at rest.
+func (h *Harness) watch(ctx context.Context, dir, host, service, token string) error {
 	alive := command.Inherited()
-	jobs, _, err := h.jobs(ctx)
-	if err != nil {
-		return err
-	}
-	journal := rests(jobs)
+	journal := rests(&job.Store{Dir: dir})
 	e, err := journal.Read(host, service)
 	if err != nil || e == nil || e.Token != token {
 		return err
+	}
+	if _, err := io.WriteString(alive, ready); err != nil {
+		return err // nobody is there, and nothing was put to rest
 	}
 	ended := make(chan struct{})
 	go func() {
