@@ -16,7 +16,7 @@ func stateBundleTool(core Core) Tool {
 	return New(Tool{
 		Name:        "state_bundle",
 		Title:       "Keep the state of a service",
-		Description: "Captures the volumes and paths that a service must not lose, as the registry declares them, into one verified file in a store. Copies while the service runs, puts it to rest only for the last changes, and not at all when that would exceed its downtimeBudget.",
+		Description: "Captures what a service must not lose, as the registry declares it, into one file in a store. Copies while it runs, and puts it to rest only for the last changes; not when that would exceed its downtimeBudget.",
 		Guidance:    "Use it before a risky change, with all and due for what is overdue. Verify it with state_verify.",
 		Command:     []string{"state", "bundle"},
 		Positional:  "service",

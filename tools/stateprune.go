@@ -11,7 +11,7 @@ func statePruneTool(core Core) Tool {
 	return New(Tool{
 		Name:        "state_prune",
 		Title:       "Remove old bundles",
-		Description: "Removes bundles that state.retention of the registry, or the policy that is passed, does not keep; never the last verified one of a service. Says first what would go and what stays, and why; with confirm it does that.",
+		Description: "Removes bundles that state.retention of the registry, or the policy that is passed, does not keep; never the last verified one of a service. Only previews without confirm: what goes, what stays, and why.",
 		Guidance:    "Use it without confirm first; state_verify with deep says which are good.",
 		Command:     []string{"state", "prune"},
 		Complete:    serviceNames(core),

@@ -12,8 +12,8 @@ func stateRestoreTool(core Core) Tool {
 	return New(Tool{
 		Name:        "state_restore",
 		Title:       "Restore the state of a service",
-		Description: "Brings a bundle back: verified beside what is there, which is then swapped while the service is stopped, and back when it is not healthy. What was there is kept aside until commit. Says first what it would do; with confirm it does that.",
-		Guidance:    "Use it without confirm first; tell the user what todo says.",
+		Description: "Brings a bundle back: verifies it beside what is there, stops the service, swaps, starts; swaps back when it is not healthy. What was there is kept aside until commit. Only previews without confirm.",
+		Guidance:    "Use it to preview first; tell the user what todo says.",
 		Command:     []string{"state", "restore"},
 		Positional:  "bundle",
 		Engines:     true,

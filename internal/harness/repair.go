@@ -62,9 +62,9 @@ func left(jobs *job.Store) ([]deploy.Entry, []error) {
 			entries = append(entries, deploy.Entry{Service: service, Host: host, Step: step})
 		}
 	}
-	half, unread := state.BrokenOff(restores(jobs.Dir))
-	for _, p := range half {
-		add(p.Service, p.Host, "restore")
+	half, unread := state.Restores(restores(jobs)).Entries()
+	for _, e := range half {
+		add(e.Service, e.Host, "restore")
 	}
 	asleep, unknown := rests(jobs).Entries()
 	for _, e := range asleep {

@@ -10,7 +10,6 @@ import (
 
 	"homelab/internal/bundle"
 	"homelab/internal/deploy"
-	"homelab/internal/durable"
 	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/quiesce"
@@ -90,36 +89,39 @@ type restoring struct {
 }
 
 // newRestoring resolves the names of a request, and opens the bundle.
-func (h *Harness) newRestoring(ctx context.Context, r *state.RestoreRequest) (w *restoring, err error) {
+func (h *Harness) newRestoring(ctx context.Context, r *state.RestoreRequest) (*restoring, error) {
 	jobs, reg, err := h.registryAndJobs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w = &restoring{Harness: h, jobs: jobs, say: func(string) {}}
-	defer func() {
-		if err != nil {
-			w.close()
-		}
-	}()
+	w := &restoring{Harness: h, jobs: jobs, say: func(string) {}}
+	if err := w.resolve(ctx, reg, r); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *restoring) resolve(ctx context.Context, reg *registry.Registry, r *state.RestoreRequest) (err error) {
 	service := r.Service
 	if r.Bundle != "" {
 		if err := w.open(ctx, reg, *r); err != nil {
-			return nil, err
+			return err
 		}
 		service = cmp.Or(service, w.about.Service)
 	}
 	if w.name, err = reg.Lookup(service); err != nil {
-		return nil, err
+		return err
 	}
 	w.service = reg.Services[w.name]
 	if w.service.State == nil {
-		return nil, fault.Newf(fault.Precondition, "say in the registry where its state is: services."+w.name+".state.items", "%s has no state", w.name)
+		return fault.Newf(fault.Precondition, "say in the registry where its state is: services."+w.name+".state.items", "%s has no state", w.name)
 	}
 	w.host = cmp.Or(r.Host, w.service.HostOf())
 	w.at, err = hostOf(reg, w.host)
 	r.Service, r.Host = w.name, w.host
 	w.request = *r
-	return w, err
+	return err
 }
 
 // open opens the bundle that is to be restored, when its author is one who is trusted.
@@ -212,12 +214,13 @@ func (h *Harness) restorer(jobs *job.Store, engine deploy.Containers, host strin
 	}
 	return &state.Restorer{
 		Quiescer: &quiesce.Quiescer{Engine: engine, Host: host, At: at, Journal: rests(jobs), Report: say},
-		Place:    place, Dir: restores(jobs.Dir), Report: say,
+		Place:    place, Dir: restores(jobs), Report: say,
+		Watch: func(e *state.RestoreEntry) (func(), error) { return watchdog(jobs.Dir, e.Host, e.Service, e.ID) },
 	}, nil
 }
 
-// restores is where the journal of restores is, in the state of a repository.
-func restores(dir string) string { return filepath.Join(dir, "restore") }
+// restores is where restores keep what they are at, in the state of a repository.
+func restores(jobs *job.Store) string { return filepath.Join(jobs.Dir, "restore") }
 
 // warnings are what a person should know before a bundle is restored.
 func (w *restoring) warnings(c *deploy.Container) []string {
@@ -329,7 +332,7 @@ func (h *Harness) unrestored(ctx context.Context, engine deploy.Containers, jobs
 
 // repairRestore undoes a restore that was broken off, and says what it did.
 func (h *Harness) repairRestore(ctx context.Context, engine deploy.Containers, jobs *job.Store, host string, at registry.Host, service string, say func(string)) (string, error) {
-	if broken, err := state.IsBrokenOff(restores(jobs.Dir), durable.Place{Host: host, Service: service}); !broken || err != nil {
+	if e, err := state.Restores(restores(jobs)).Read(host, service); e == nil || err != nil {
 		return "", err
 	}
 	restorer, err := h.restorer(jobs, engine, host, at, say)

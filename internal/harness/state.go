@@ -195,9 +195,12 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 		return nil, nil, err
 	}
 	defer done()
-	q := &quiesce.Quiescer{Engine: engine, Host: b.host, At: b.at, Journal: rests(b.jobs), Watch: b.watchdog, Report: b.say}
+	q := &quiesce.Quiescer{Engine: engine, Host: b.host, At: b.at, Journal: rests(b.jobs), Watch: func(e *quiesce.Entry) (func(), error) { return watchdog(b.jobs.Dir, e.Host, e.Service, e.Token) }, Report: b.say}
 	method := quiesce.NewMethod(b.service.State.Quiesce)
 	q.Method = &method
+	if err := b.unrestored(ctx, engine, b.jobs, b.host, b.at, b.name); err != nil {
+		return nil, nil, err
+	}
 	if woken, err := q.Wake(ctx, b.name, ""); err != nil {
 		return nil, nil, err
 	} else if woken != "" {

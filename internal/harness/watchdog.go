@@ -16,20 +16,22 @@ import (
 	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/quiesce"
+	"homelab/internal/state"
+	"homelab/registry"
 )
 
-// watchdog starts a process that wakes a service when this one does not: it sees this
-// one end, in whichever way, by the end of a connection. It is there when it has said so
-// on it: until then nothing is put to rest.
-func (b *bundling) watchdog(e *quiesce.Entry) (done func(), err error) {
+// watchdog starts a process that mends what this one leaves undone, by the journals in
+// dir: it sees this one end, in whichever way, by the end of a connection. It is there
+// when it has said so on it: until then nothing is touched.
+func watchdog(dir, host, service, token string) (done func(), err error) {
 	theirs, ours, err := connection()
 	if err != nil {
 		return nil, err
 	}
-	log := filepath.Join(b.jobs.Dir, "watchdog.log")
+	log := filepath.Join(dir, "watchdog.log")
 	err = command.Detach(command.Detached{
-		Args: []string{"state", "watch", b.jobs.Dir, e.Host, e.Service, e.Token, "--json"},
-		Dir:  b.jobs.Dir, File: theirs, Output: log,
+		Args: []string{"state", "watch", dir, host, service, token, "--json"},
+		Dir:  dir, File: theirs, Output: log,
 	})
 	if err = errors.Join(err, theirs.Close()); err == nil {
 		err = isReady(ours, log)
@@ -74,9 +76,9 @@ func isReady(conn *os.File, log string) error {
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fault.Newf(fault.Precondition, "see what keeps this machine busy, and "+log, "it did not come up within %s: nothing was put to rest", readyWithin)
+		return fault.Newf(fault.Precondition, "see what keeps this machine busy, and "+log, "it did not come up within %s: nothing was touched", readyWithin)
 	case err != nil || string(said) != ready:
-		return fault.Newf(fault.Precondition, "see what it says: "+log, "it ended at once: nothing was put to rest")
+		return fault.Newf(fault.Precondition, "see what it says: "+log, "it ended at once: nothing was touched")
 	}
 	return nil
 }
@@ -85,39 +87,91 @@ func isReady(conn *os.File, log string) error {
 // the service by itself.
 const late = 10 * time.Second
 
+// watched is what a watchdog watches.
+type watched struct {
+	at      registry.Host
+	limit   time.Duration // after which it is mended whoever is at it; 0: none
+	pending func() (bool, error)
+	mend    func(ctx context.Context, engine deploy.Containers) error
+}
+
+// watched is what a token stands for; nil: it is over.
+func (h *Harness) watched(jobs *job.Store, host, service, token string) (*watched, error) {
+	asleep := func() (*quiesce.Entry, error) {
+		e, err := rests(jobs).Read(host, service)
+		if err != nil || e == nil || e.Token != token {
+			return nil, err
+		}
+		return e, nil
+	}
+	half := func() (*state.RestoreEntry, error) {
+		e, err := state.Restores(restores(jobs)).Read(host, service)
+		if err != nil || e == nil || e.ID != token {
+			return nil, err
+		}
+		return e, nil
+	}
+	rest, err := asleep()
+	if err != nil {
+		return nil, err
+	}
+	if rest != nil {
+		return &watched{
+			at: rest.At, limit: rest.Limit + late,
+			pending: func() (bool, error) { e, err := asleep(); return e != nil, err },
+			mend: func(ctx context.Context, engine deploy.Containers) error {
+				_, err := (&quiesce.Quiescer{Engine: engine, Host: host, Journal: rests(jobs)}).Wake(ctx, service, token)
+				return err
+			},
+		}, nil
+	}
+	e, err := half()
+	if e == nil || err != nil {
+		return nil, err
+	}
+	return &watched{
+		at:      e.At,
+		pending: func() (bool, error) { e, err := half(); return e != nil, err },
+		mend: func(ctx context.Context, engine deploy.Containers) error {
+			_, err := h.repairRestore(ctx, engine, jobs, host, e.At, service, func(string) {})
+			return err
+		},
+	}, nil
+}
+
 // watch is what the watchdog does. It needs the state folder, and neither registry nor
 // repository: whoever edits or removes them meanwhile does not keep a service at rest.
 func (h *Harness) watch(ctx context.Context, dir, host, service, token string) error {
 	alive := command.Inherited()
-	journal := rests(&job.Store{Dir: dir})
-	e, err := journal.Read(host, service)
-	if err != nil || e == nil || e.Token != token {
+	w, err := h.watched(&job.Store{Dir: dir}, host, service, token)
+	if w == nil || err != nil {
 		return err
 	}
 	if _, err := io.WriteString(alive, ready); err != nil {
-		return err // nobody is there, and nothing was put to rest
+		return err // nobody is there, and nothing was touched
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		_, _ = io.Copy(io.Discard, alive) // until the other end is closed, by whomever
 	}()
+	var late <-chan time.Time
+	if w.limit > 0 {
+		late = time.After(w.limit)
+	}
 	select {
 	case <-ended:
-	case <-time.After(e.Limit + late):
+	case <-late:
 	case <-ctx.Done():
 	}
-	if e, err = journal.Read(host, service); err != nil || e == nil || e.Token != token {
+	if pending, err := w.pending(); !pending || err != nil {
 		return err
 	}
-	// A host that is away for long is waited for: nobody else may be there to wake it.
+	// A host that is away for long is waited for: nobody else may be there to mend it.
 	ctx = context.WithoutCancel(ctx)
 	for began := time.Now(); ; time.Sleep(againAfter) {
-		err := h.on(ctx, e.At, func(engine deploy.Containers) error {
-			_, err := (&quiesce.Quiescer{Engine: engine, Host: host, Journal: journal}).Wake(ctx, service, token)
-			return err
-		})
-		if left, unread := journal.Read(host, service); err == nil || unread != nil || left == nil || left.Token != token || time.Since(began) > givesUp {
+		err := h.on(ctx, w.at, func(engine deploy.Containers) error { return w.mend(ctx, engine) })
+		if pending, unread := w.pending(); err == nil || unread != nil || !pending || time.Since(began) > givesUp {
 			return err
 		}
 	}

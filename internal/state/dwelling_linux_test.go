@@ -229,7 +229,7 @@ func (d *dwelling) asBefore(about ...any) {
 // idle fails when a journal has something.
 func (d *dwelling) idle() {
 	d.t.Helper()
-	pending, failed := state.BrokenOff(filepath.Join(d.dir, "state", "restore"))
+	pending, failed := state.Restores(filepath.Join(d.dir, "state", "restore")).Entries()
 	require.Empty(d.t, failed)
 	require.Empty(d.t, pending)
 	left, err := filepath.Glob(filepath.Join(d.dir, "state", "restore", "*", "*", "*.json"))

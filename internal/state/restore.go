@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"homelab/internal/bundle"
 	"homelab/internal/deploy"
-	"homelab/internal/durable"
 	"homelab/internal/fault"
 	"homelab/internal/quiesce"
 	"homelab/internal/swap"
@@ -123,7 +121,7 @@ func (r *Restorer) Restore(ctx context.Context, x Restoring) (*Restored, error) 
 	}
 	done, err := t.restore(ctx)
 	if err == nil {
-		err = r.place(x.Service).Remove(r.entries()) // from here on it is not undone
+		err = r.forget(x.Service) // from here on it is not undone
 	}
 	if err == nil {
 		return done, nil
@@ -199,7 +197,7 @@ func (t *restoring) enter(ctx context.Context, e RestoreEntry) error {
 		}
 		e.Engine, e.Container, e.Ran = platform.ID, t.Container.ID, t.Container.Runs()
 	}
-	return t.write(t.entry)
+	return t.journal().Write(t.entry)
 }
 
 // restore does all of it.
@@ -282,7 +280,7 @@ func (t *restoring) exchange(ctx context.Context) error {
 		return err
 	}
 	t.entry.Step = RestoreSwapping
-	if err := t.write(t.entry); err != nil {
+	if err := t.journal().Write(t.entry); err != nil {
 		return err
 	}
 	for i, target := range t.targets {
@@ -384,13 +382,9 @@ const lockPatience = time.Second
 
 // lock is held by who restores a service, as long as it takes.
 func (r *Restorer) lock(ctx context.Context, service string) (unlock func(), err error) {
-	path := r.place(service).File(r.entries()) + ".lock"
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, durable.Explain(err)
-	}
 	brief, stop := context.WithTimeout(ctx, lockPatience)
 	defer stop()
-	unlock, err = durable.Lock(brief, path)
+	unlock, err = r.journal().Lock(brief, r.Quiescer.Host, service)
 	if err != nil && brief.Err() != nil && ctx.Err() == nil {
 		return nil, fault.Newf(fault.Locked, "wait for it", "%s is being restored by another process", service)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -43,10 +42,23 @@ const (
 	RestoreSwapping RestoreStep = "swapping" // something may be swapped
 )
 
-func (r *Restorer) entries() string { return filepath.Join(r.Dir, "restores") }
+// Where is part of [durable.Placed].
+func (e RestoreEntry) Where() durable.Place { return durable.Place{Host: e.Host, Service: e.Service} }
 
-func (r *Restorer) place(service string) durable.Place {
-	return durable.Place{Host: r.Quiescer.Host, Service: service}
+// Restores is the journal, in dir, of the restores that are under way or were broken off.
+func Restores(dir string) durable.Journal[RestoreEntry] {
+	return durable.Journal[RestoreEntry]{Dir: filepath.Join(dir, "restores")}
+}
+
+func (r *Restorer) journal() durable.Journal[RestoreEntry] { return Restores(r.Dir) }
+
+// read returns the entry of a service; nil: no restore of it is under way.
+func (r *Restorer) read(service string) (*RestoreEntry, error) {
+	return r.journal().Read(r.Quiescer.Host, service)
+}
+
+func (r *Restorer) forget(service string) error {
+	return r.journal().Remove(r.Quiescer.Host, service)
 }
 
 // rests wakes what a restore has stopped: by a journal that nobody else wakes by.
@@ -55,38 +67,6 @@ func (r *Restorer) rests() *quiesce.Quiescer {
 		Engine: r.Quiescer.Engine, Host: r.Quiescer.Host, Report: r.Quiescer.Report,
 		Journal: quiesce.Journal{Dir: filepath.Join(r.Dir, "stopped")},
 	}
-}
-
-func (r *Restorer) write(e *RestoreEntry) error { return r.place(e.Service).Write(r.entries(), e) }
-
-// read returns the entry of a service; nil: no restore of it is under way.
-func (r *Restorer) read(service string) (*RestoreEntry, error) {
-	at := r.place(service)
-	content, err := at.Read(r.entries())
-	if content == nil || err != nil {
-		return nil, err
-	}
-	e := &RestoreEntry{}
-	if err = json.Unmarshal(content, e); err == nil && (e.Host != at.Host || e.Service != service) {
-		err = errors.New("it is not about that service and host")
-	}
-	if err != nil {
-		return nil, fault.Newf(fault.Internal, "look whether the service runs, and at .homelab-* in its volumes, then remove it", "the journal %s cannot be read: %w", at.File(r.entries()), err)
-	}
-	return e, nil
-}
-
-// BrokenOff lists the services of all hosts whose restore is under way, or was broken
-// off, as the journal in dir tells.
-func BrokenOff(dir string) ([]durable.Place, []error) {
-	return durable.Places(filepath.Join(dir, "restores"))
-}
-
-// IsBrokenOff says whether a restore of a service is under way, or was broken off, as the
-// journal in dir tells.
-func IsBrokenOff(dir string, of durable.Place) (bool, error) {
-	content, err := of.Read(filepath.Join(dir, "restores"))
-	return content != nil, err
 }
 
 // Repair undoes a restore that was broken off: what was there is there again, then the
@@ -148,7 +128,7 @@ func (r *Restorer) undo(ctx context.Context, e *RestoreEntry, targets []Target) 
 			return r.stuck(e, about(e.Items[i], err))
 		}
 	}
-	if err := r.place(e.Service).Remove(r.entries()); err != nil {
+	if err := r.forget(e.Service); err != nil {
 		return r.stuck(e, err)
 	}
 	return unwell

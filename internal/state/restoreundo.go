@@ -42,7 +42,7 @@ func (r *Restorer) Undo(ctx context.Context, x Restoring, id string) (*Restored,
 	}
 	unwatch, err := t.watched()
 	if err != nil {
-		return nil, errors.Join(err, t.place(t.Service).Remove(t.entries()))
+		return nil, errors.Join(err, t.forget(t.Service))
 	}
 	defer unwatch()
 	began := time.Now()
