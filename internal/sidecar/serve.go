@@ -1,5 +1,5 @@
 // Package sidecar is what runs beside a service, in a container of ours on its host,
-// and reads or writes its state there.
+// and reads, writes or swaps its state there.
 package sidecar
 
 import (
@@ -24,6 +24,14 @@ type Order struct {
 	// Privileged keeps setuid and setgid of files that it writes, and their capabilities.
 	Privileged bool     `json:"privileged,omitempty"`
 	Exclude    []string `json:"exclude,omitempty"` // what is not read
+
+	// Swap has it answer what a [swap.Target] is asked for: see [Call].
+	Swap bool `json:"swap,omitempty"`
+	// Staged has it fill what was staged of a target by that id.
+	Staged string `json:"staged,omitempty"`
+	// Name is what the target has in [Item], or is to have; empty: it is Item itself.
+	Name  string `json:"name,omitempty"`
+	Shown string `json:"shown,omitempty"` // the path of the target on the host
 }
 
 // Args are the arguments of the program.
@@ -45,23 +53,41 @@ func Run(ctx context.Context, args []string, stream io.ReadWriteCloser) error {
 	return o.Serve(ctx, stream, Item)
 }
 
-// Serve does it with a folder, or a file that is read: it serves a [mirror.Source] or
-// a [mirror.Sink] until the other end closes the stream.
+// Serve does it with a folder, or a file that is read: it serves a [mirror.Source], a
+// [mirror.Sink] or a [swap.Target] until the other end closes the stream.
 func (o Order) Serve(ctx context.Context, stream io.ReadWriteCloser, path string) error {
-	// Of a folder itself: what it is in may be on another disk, and that one is synced.
-	serve, folder, name := o.fill, path, "."
-	if !o.Write {
-		serve = o.read
-		if info, err := os.Stat(path); err == nil && !info.IsDir() {
-			folder, name = filepath.Dir(path), filepath.Base(path)
-		}
+	if o.Swap {
+		return o.answer(ctx, stream, path)
 	}
-	root, err := os.OpenRoot(folder)
+	serve := o.read
+	if o.Write {
+		serve = o.fill
+	}
+	root, name, err := o.open(path)
 	if err != nil {
 		return errors.Join(err, stream.Close())
 	}
 	err = serve(ctx, stream, root, name)
 	return errors.Join(err, root.Close())
+}
+
+// open opens what is read or filled.
+func (o Order) open(path string) (root *os.Root, name string, err error) {
+	if o.Staged != "" {
+		t, err := o.target(path)
+		if err != nil {
+			return nil, "", err
+		}
+		root, name, err = t.Staged(o.Staged)
+		return root, name, errors.Join(err, t.Close())
+	}
+	// Of a folder itself: what it is in may be on another disk, and that one is synced.
+	folder, name := path, "."
+	if info, err := os.Stat(path); err == nil && !o.Write && !info.IsDir() {
+		folder, name = filepath.Dir(path), filepath.Base(path)
+	}
+	root, err = os.OpenRoot(folder)
+	return root, name, err
 }
 
 func (o Order) read(ctx context.Context, stream io.ReadWriteCloser, root *os.Root, name string) error {

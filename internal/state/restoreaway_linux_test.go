@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -45,6 +46,7 @@ func TestRestoreIsNotDelivered(t *testing.T) {
 	inDwelling(t, func(d *dwelling) {
 		t := d.t
 		started := d.is().Started
+		time.Sleep(time.Second)
 		d.deliver = func(string, *os.Root) error { return fault.New(fault.HostUnreachable, "it is gone", "") }
 		_, err := d.restore()
 		assert.Equal(t, fault.HostUnreachable, fault.CodeOf(err), "%v", err)

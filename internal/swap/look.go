@@ -31,6 +31,7 @@ type Kept struct {
 // Found is what there is at a target.
 type Found struct {
 	Folder  bool     // it is a folder
+	Beside  bool     // something of a swap of it is beside it, and not in the folder that it is
 	There   Amount   // what would go aside, with the folder or file itself
 	Kept    []Kept   // by id
 	Free    int64    // bytes
@@ -70,6 +71,7 @@ func (s spot) look(ctx context.Context, found *Found, most int64, first bool) er
 			if err != nil {
 				return err
 			}
+			found.Beside = found.Beside || s.name != "." && s.mayHave(id)
 			if kept != nil {
 				found.Kept = append(found.Kept, *kept)
 			}
@@ -95,6 +97,15 @@ func (s spot) look(ctx context.Context, found *Found, most int64, first bool) er
 	}
 	found.There.Entries++
 	return count.folder(top, 0)
+}
+
+// mayHave says whether a swap is one of this target, or cannot be read.
+func (s spot) mayHave(id string) bool {
+	a, err := s.open(id)
+	if a != nil {
+		a.close()
+	}
+	return a != nil || err != nil
 }
 
 // kept tells of a swap; nil: it is none, or not of this target. What cannot be read is

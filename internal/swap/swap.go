@@ -83,8 +83,11 @@ func Open(path string) (*Target, error) {
 	return nil, errors.Join(err, t.Close())
 }
 
-// Path is what was opened.
+// Path is what was opened, or what [Target.Show] says.
 func (t *Target) Path() string { return t.path }
+
+// Show has it known to people by another path than it was opened by.
+func (t *Target) Show(path string) { t.path = path }
 
 func (t *Target) Close() error {
 	var all error
@@ -103,26 +106,32 @@ func (t *Target) Stage(ctx context.Context, id string) (root *os.Root, name stri
 	if err := t.Discard(ctx, id); err != nil {
 		return nil, "", err
 	}
-	s := t.spots[0]
-	if err := s.stage(ctx, id); err != nil {
+	if err := t.spots[0].stage(ctx, id); err != nil {
 		return nil, "", failed(t.path, err)
 	}
-	root, err = s.root.OpenRoot(Prefix + id + "/" + newName)
+	return t.Staged(id)
+}
+
+// Staged opens the room that [Target.Stage] has made.
+func (t *Target) Staged(id string) (root *os.Root, name string, err error) {
+	a, err := t.there(id)
 	if err != nil {
-		return nil, "", failed(t.path, err)
+		return nil, "", err
 	}
-	return root, s.name, nil
+	defer a.close()
+	if a.step != Staging {
+		return nil, "", a.other("filled")
+	}
+	root, err = a.root.OpenRoot(Prefix + id + "/" + newName)
+	return root, a.name, failed(t.path, err)
 }
 
 // Swap puts what is staged in place of what is there. That it has been staged as a
 // whole, and is on the disk, the caller sees to.
 func (t *Target) Swap(ctx context.Context, id string) error {
-	a, err := t.find(id)
+	a, err := t.there(id)
 	if err != nil {
 		return err
-	}
-	if a == nil {
-		return fault.Newf(fault.NotFound, "restore it once more", "%s has nothing staged as %s", t.path, id)
 	}
 	defer a.close()
 	return failed(t.path, a.forward(ctx))
@@ -171,6 +180,15 @@ func (t *Target) find(id string) (*area, error) {
 		}
 	}
 	return nil, nil
+}
+
+// there is find, and fails when there is none.
+func (t *Target) there(id string) (*area, error) {
+	a, err := t.find(id)
+	if a == nil && err == nil {
+		err = fault.Newf(fault.NotFound, "restore it once more", "%s has nothing staged as %s", t.path, id)
+	}
+	return a, err
 }
 
 // isOurs says whether a name is none of the item.

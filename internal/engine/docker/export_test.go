@@ -7,6 +7,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 
+	"homelab/internal/sidecar"
 	"homelab/internal/state"
 	"homelab/registry"
 )
@@ -19,8 +20,27 @@ func (e *Engine) Aside(folders []string) state.FillableSite {
 // Sweep removes what a crash has left, however young it is.
 func (e *Engine) Sweep(ctx context.Context) error { return e.sweep(ctx, -time.Minute) }
 
-// Confined is what a sidecar may do.
-func Confined(item registry.StateItem) *container.HostConfig { return confined(item, false) }
+// Confined is what a sidecar may do that reads.
+func Confined(item registry.StateItem) *container.HostConfig {
+	return stateOf(item, sidecar.Order{}).confined()
+}
+
+// Swapping is what a sidecar may do that swaps a volume.
+func Swapping(volume string) *container.HostConfig {
+	return errand{at: volumeAt(volume, true), may: maySwap}.confined()
+}
+
+// Afar is a place that nothing of is on this machine.
+func (e *Engine) Afar(folders []string, work string) state.Place {
+	return &place{site: &site{engine: e, folders: folders, far: true}, work: work}
+}
+
+// OnHost is a place whose process has the paths of the engine's host.
+func (e *Engine) OnHost(ctx context.Context, work string) (state.Place, error) {
+	found, err := e.whatIsHere(ctx)
+	found.paths = true
+	return &place{site: &site{engine: e, asked: true, here: found}, work: work}, err
+}
 
 // SecretsOf is what is veiled of a container.
 func SecretsOf(env []string, names string) []string {

@@ -40,7 +40,7 @@ func (s *site) near(ctx context.Context, item registry.StateItem) (string, error
 	case item.Path != "" && at.paths:
 		real, err := filepath.EvalSymlinks(item.Path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return "", pathGone(item)
+			return "", pathGone(item.Path)
 		}
 		if err != nil {
 			return "", nil // the engine may tell why
@@ -70,8 +70,8 @@ func (s *site) volume(ctx context.Context, name string) (volume.Volume, error) {
 	return v, s.engine.explain(ctx, "docker volume inspect", err)
 }
 
-func pathGone(item registry.StateItem) error {
-	return fault.Newf(fault.NotFound, "correct state.items in the registry", "there is no %s on the host", item.Path)
+func pathGone(path string) error {
+	return fault.Newf(fault.NotFound, "correct state.items in the registry", "there is no %s on the host", path)
 }
 
 // whatIsHere finds out once.

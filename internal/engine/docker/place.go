@@ -7,7 +7,6 @@ import (
 
 	"homelab/internal/deploy"
 	"homelab/internal/durable"
-	"homelab/internal/fault"
 	"homelab/internal/state"
 	"homelab/internal/swap"
 	"homelab/registry"
@@ -46,10 +45,10 @@ func (p *place) Target(ctx context.Context, service string, item registry.StateI
 	if err != nil {
 		return nil, err
 	}
-	if target == nil {
-		return nil, fault.Newf(fault.Precondition, "run homelab on that host", "%s is not on this machine for certain", item.Name())
+	if target != nil {
+		return state.InPlace{Target: target}, nil
 	}
-	return state.InPlace{Target: target}, nil
+	return p.there(ctx, item)
 }
 
 // here opens what is on this machine for certain; nil: it is not.
@@ -65,5 +64,9 @@ func (p *place) here(ctx context.Context, item registry.StateItem) (*swap.Target
 	if near == "" || err != nil {
 		return nil, err
 	}
-	return swap.Open(filepath.Join(near, filepath.Base(item.Path)))
+	target, err := swap.Open(filepath.Join(near, filepath.Base(item.Path)))
+	if err == nil {
+		target.Show(item.Path)
+	}
+	return target, err
 }

@@ -36,53 +36,79 @@ const (
 	sidecarPIDs = 256
 )
 
-// aside reads or writes an item by a container of ours.
-func (s *site) aside(ctx context.Context, item registry.StateItem, order sidecar.Order) (io.ReadWriteCloser, error) {
+// errand is what a sidecar is for.
+type errand struct {
+	about string // its label
+	at    mount.Mount
+	may   []string
+	order sidecar.Order
+}
+
+// What a sidecar may do with files, whoever they are of.
+var (
+	mayRead  = []string{"DAC_READ_SEARCH"}
+	maySwap  = []string{"DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID"}
+	mayWrite = []string{"DAC_READ_SEARCH", "DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "SETFCAP"}
+)
+
+// stateOf reads or writes an item as a whole.
+func stateOf(item registry.StateItem, order sidecar.Order) errand {
+	may := mayRead
+	if order.Write {
+		may = mayWrite
+	}
+	at := pathAt(item.Path, order.Write)
+	if item.Volume != "" {
+		at = volumeAt(item.Volume, order.Write)
+	}
+	return errand{"state of " + item.Name(), at, may, order}
+}
+
+func pathAt(path string, write bool) mount.Mount {
+	return mount.Mount{Type: mount.TypeBind, Source: path, Target: sidecar.Item, ReadOnly: !write}
+}
+
+func volumeAt(volume string, write bool) mount.Mount {
+	return mount.Mount{
+		Type: mount.TypeVolume, Source: volume, Target: sidecar.Item, ReadOnly: !write,
+		VolumeOptions: &mount.VolumeOptions{NoCopy: true},
+	}
+}
+
+// aside has a container of ours do something.
+func (s *site) aside(ctx context.Context, do errand) (*beside, error) {
 	e := s.engine
 	image, err := s.image(ctx)
 	if err != nil {
 		return nil, err
 	}
-	args, err := order.Args()
+	args, err := do.order.Args()
 	if err != nil {
 		return nil, err
 	}
 	const doing = "docker create"
 	config := &container.Config{
-		Image: image, Cmd: args, Labels: map[string]string{labelSidecar: "state of " + item.Name()},
+		Image: image, Cmd: args, Labels: map[string]string{labelSidecar: do.about},
 		OpenStdin: true, StdinOnce: true, AttachStdin: true, AttachStdout: true, AttachStderr: true,
 	}
-	made, err := e.api.ContainerCreate(ctx, config, confined(item, order.Write), nil, nil, "homelab-sidecar-"+strings.ToLower(rand.Text()))
+	made, err := e.api.ContainerCreate(ctx, config, do.confined(), nil, nil, "homelab-sidecar-"+strings.ToLower(rand.Text()))
 	if err != nil {
-		return nil, e.notCreated(ctx, doing, item, err)
+		return nil, e.notCreated(ctx, doing, do.at, err)
 	}
-	stream, err := e.begin(ctx, made.ID, order)
+	stream, err := e.begin(ctx, made.ID, do.order)
 	if err != nil {
 		return nil, errors.Join(err, e.drop(ctx, made.ID))
 	}
 	return stream, nil
 }
 
-// What a sidecar may do with files, whoever they are of.
-var (
-	mayRead  = []string{"DAC_READ_SEARCH"}
-	mayWrite = []string{"DAC_READ_SEARCH", "DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "SETFCAP"}
-)
-
-// confined lets a container at one item, and at nothing else. What it prints is the
+// confined lets a container at one place, and at nothing else. What it prints is the
 // state: nobody is to keep it.
-func confined(item registry.StateItem, write bool) *container.HostConfig {
-	most, may := int64(sidecarPIDs), mayRead
-	if write {
-		may = mayWrite
-	}
-	at := mount.Mount{Type: mount.TypeBind, Source: item.Path, Target: sidecar.Item, ReadOnly: !write}
-	if item.Volume != "" {
-		at.Type, at.Source, at.VolumeOptions = mount.TypeVolume, item.Volume, &mount.VolumeOptions{NoCopy: true}
-	}
+func (do errand) confined() *container.HostConfig {
+	most := int64(sidecarPIDs)
 	return &container.HostConfig{
-		AutoRemove: true, ReadonlyRootfs: true, NetworkMode: "none", Mounts: []mount.Mount{at},
-		CapDrop: []string{"ALL"}, CapAdd: may,
+		AutoRemove: true, ReadonlyRootfs: true, NetworkMode: "none", Mounts: []mount.Mount{do.at},
+		CapDrop: []string{"ALL"}, CapAdd: do.may,
 		// A label of SELinux would keep it from what other containers have written.
 		SecurityOpt: []string{optNoNewPrivileges, "label=disable"},
 		LogConfig:   container.LogConfig{Type: "none"},
@@ -91,9 +117,9 @@ func confined(item registry.StateItem, write bool) *container.HostConfig {
 }
 
 // notCreated tells what is not there from what else went wrong.
-func (e *Engine) notCreated(ctx context.Context, doing string, item registry.StateItem, err error) error {
-	if item.Path != "" && strings.Contains(err.Error(), "bind source path does not exist") {
-		return pathGone(item)
+func (e *Engine) notCreated(ctx context.Context, doing string, at mount.Mount, err error) error {
+	if at.Type == mount.TypeBind && strings.Contains(err.Error(), "bind source path does not exist") {
+		return pathGone(at.Source)
 	}
 	return e.explain(ctx, doing, err)
 }
@@ -171,6 +197,31 @@ func (e *Engine) drop(ctx context.Context, id string) error {
 		return nil
 	}
 	return e.explain(ctx, "docker rm", err)
+}
+
+// alone removes all sidecars that are about something, and waits until they are gone.
+func (e *Engine) alone(ctx context.Context, about string) error {
+	theirs := filters.NewArgs(filters.Arg("label", labelSidecar+"="+about))
+	found, err := e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: theirs})
+	if err != nil {
+		return e.explain(ctx, "docker ps", err)
+	}
+	for _, c := range found {
+		if err := e.drop(ctx, c.ID); err != nil {
+			return err
+		}
+		limited, stop := context.WithTimeout(ctx, patience)
+		over, failed := e.api.ContainerWait(limited, c.ID, container.WaitConditionRemoved)
+		select {
+		case <-over:
+		case err = <-failed:
+		}
+		stop()
+		if err != nil && !errdefs.IsNotFound(err) {
+			return e.explain(ctx, "docker wait", err)
+		}
+	}
+	return nil
 }
 
 // image is that of the program, which is loaded where it is missing.

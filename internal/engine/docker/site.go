@@ -52,7 +52,11 @@ func (s *site) open(ctx context.Context, item registry.StateItem, order sidecar.
 	case near != "":
 		return serve(ctx, near, order), nil
 	}
-	return s.aside(ctx, item, order)
+	stream, err := s.aside(ctx, stateOf(item, order))
+	if err != nil {
+		return nil, err
+	}
+	return stream, nil
 }
 
 // allowed says whether an item is one that may be reached: it names a volume that is
