@@ -280,9 +280,14 @@ for c in 'touch /item/new' 'rm /item/secret' 'chmod 777 /item/secret' 'touch /ne
   $c 2>/dev/null && echo "$c went well"
 done
 ls /sys/class/net; grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status; true`
-	limits := docker.Confined(registry.StateItem{Volume: "wiki"})
+	assert.Equal(t, "hidden\nlo\nCapEff:\t0000000000000004\nNoNewPrivs:\t1\nSeccomp:\t2\n", l.shell(t, docker.Confined(registry.StateItem{Volume: "wiki"}), script))
+}
+
+// shell is what a shell prints that is confined like a sidecar.
+func (l lab) shell(t *testing.T, limits *container.HostConfig, script string) string {
+	t.Helper()
 	limits.AutoRemove, limits.LogConfig = false, container.LogConfig{Type: "json-file"}
-	made, err := l.api.ContainerCreate(t.Context(), &container.Config{Image: "real/app:v1", Entrypoint: []string{"/bin/sh", "-c", script}}, limits, nil, nil, "shell")
+	made, err := l.api.ContainerCreate(t.Context(), &container.Config{Image: "real/app:v1", Entrypoint: []string{"/bin/sh", "-c", script}}, limits, nil, nil, "")
 	require.NoError(t, err)
 	require.NoError(t, l.api.ContainerStart(t.Context(), made.ID, container.StartOptions{}))
 	over, failed := l.api.ContainerWait(t.Context(), made.ID, container.WaitConditionNotRunning)
@@ -296,5 +301,5 @@ ls /sys/class/net; grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status; tr
 	defer printed.Close()
 	text := &strings.Builder{}
 	require.NoError(t, docker.CopyLogs(text, printed, false))
-	assert.Equal(t, "hidden\nlo\nCapEff:\t0000000000000004\nNoNewPrivs:\t1\nSeccomp:\t2\n", text.String())
+	return text.String()
 }
