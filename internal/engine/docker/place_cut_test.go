@@ -177,20 +177,16 @@ func TestPlaceIsCutInTheMidst(t *testing.T) {
 		for _, after := range []time.Duration{0, 3, 10, 30} {
 			for name, do := range map[string]func(stop func()){"killed": func(func()) { w.kill() }, "given up": func(stop func()) { stop() }} {
 				target := w.open()
-				_, err := target.Look(t.Context(), 0)
-				require.NoError(t, err)
+				require.NoError(t, target.Back(t.Context(), swapID), "it is at hand from here on")
 				ctx, stop := context.WithCancel(t.Context())
 				var cut sync.WaitGroup
 				cut.Go(func() {
-					for len(w.swappers()) == 0 && ctx.Err() == nil {
-						time.Sleep(time.Millisecond)
-					}
 					time.Sleep(after * time.Millisecond)
 					do(stop)
 				})
-				err = target.Swap(ctx, swapID)
-				stop()
+				err := target.Swap(ctx, swapID)
 				cut.Wait()
+				stop()
 				t.Logf("%s after %d ms: %v", name, after, err)
 				if err == nil {
 					assert.Equal(t, w.after, w.is(), name)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -86,4 +87,16 @@ func TestProgramsThatDoNotFit(t *testing.T) {
 		})
 	}
 	assert.Contains(t, program.Folders()[1], "libexec")
+}
+
+// What looks up names and users may need libraries of the machine: the program has
+// none of it, however it is built, and stays small.
+func TestProgramIsSmall(t *testing.T) {
+	listed, err := command.Run(t.Context(), command.Cmd{Name: "go", Args: []string{"list", "-deps", "homelab/cmd/homelab-sidecar"}})
+	require.NoError(t, err)
+	packages := strings.Fields(string(listed.Stdout))
+	require.Contains(t, packages, "homelab/internal/swap")
+	for _, heavy := range []string{"net", "os/user", "net/http", "homelab/internal/bundle", "homelab/internal/state"} {
+		assert.NotContains(t, packages, heavy)
+	}
 }
