@@ -137,14 +137,12 @@ func (h *Harness) notDue(ctx context.Context, jobs *job.Store, reg *registry.Reg
 
 // keptIn are the bundles of a store, by service.
 func (h *Harness) keptIn(ctx context.Context, jobs *job.Store, address string) (map[string][]state.Kept, error) {
-	ctx, stop := context.WithTimeout(ctx, storePatience)
-	defer stop()
 	store, err := h.openStore(jobs, address)
 	if err != nil {
 		return nil, err
 	}
 	defer store.Close()
-	all, err := store.List(ctx, "")
+	all, err := listIn(ctx, store, "")
 	byService := map[string][]state.Kept{}
 	for _, k := range all {
 		byService[k.Service] = append(byService[k.Service], k)

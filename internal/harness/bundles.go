@@ -17,7 +17,7 @@ import (
 )
 
 // storePatience is how long a store may take to tell what it has.
-const storePatience = 30 * time.Second
+var storePatience = 30 * time.Second
 
 // bundleList says which bundles there are. Stores are asked side by side, so that one
 // that does not answer holds up nobody for longer than its own time.
@@ -73,14 +73,12 @@ func (h *Harness) registryAndJobs(ctx context.Context) (*job.Store, *registry.Re
 
 // listed are the bundles of one store.
 func (h *Harness) listed(ctx context.Context, jobs *job.Store, address, service string) ([]state.Listed, error) {
-	ctx, stop := context.WithTimeout(ctx, storePatience)
-	defer stop()
 	store, err := h.openStore(jobs, address)
 	if err != nil {
 		return nil, err
 	}
 	defer store.Close()
-	kept, err := store.List(ctx, service)
+	kept, err := listIn(ctx, store, service)
 	if err != nil {
 		return nil, err
 	}

@@ -144,7 +144,7 @@ func (b *bundling) take(ctx context.Context, jobID string) (*state.BundleReport,
 	}
 	defer store.Close()
 	// A store that cannot be reached is told before anything is put to rest.
-	if _, err := store.List(ctx, b.name); err != nil {
+	if _, err := listIn(ctx, store, b.name); err != nil {
 		return nil, err
 	}
 	report := &state.BundleReport{

@@ -153,15 +153,13 @@ func (p *thinning) preview(ctx context.Context) (*state.PruneReport, error) {
 // survey says what would go from a store.
 func (p *thinning) survey(ctx context.Context, address string, now time.Time) (s state.PruneStore, err error) {
 	s = state.PruneStore{Name: address, Goes: []state.PruneBundle{}, Stays: []state.PruneBundle{}}
-	ctx, stop := context.WithTimeout(ctx, storePatience)
-	defer stop()
 	store, err := p.openStore(p.jobs, address)
 	if err != nil {
 		return s, err
 	}
 	defer store.Close()
 	for _, service := range slices.Sorted(maps.Keys(p.stores[address])) {
-		kept, err := store.List(ctx, service)
+		kept, err := listIn(ctx, store, service)
 		if s.Answers = err == nil; err != nil {
 			return s, err
 		}
@@ -225,7 +223,7 @@ func (p *thinning) remove(ctx context.Context, store state.Store, address string
 // and whoever verifies meanwhile may find it to be the last good one.
 func (p *thinning) stillGoes(ctx context.Context, store state.Store, address string, b *state.PruneBundle, kept map[string][]state.Kept) (err error) {
 	if kept[b.Service] == nil {
-		if kept[b.Service], err = store.List(ctx, b.Service); err != nil {
+		if kept[b.Service], err = listIn(ctx, store, b.Service); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -93,6 +94,19 @@ func storesOf(reg *registry.Registry, service, named string) ([]string, error) {
 	return []string{named}, nil
 }
 
+// listIn says which bundles of a service a store has, in the time that this may take.
+func listIn(ctx context.Context, store state.Store, service string) ([]state.Kept, error) {
+	limited, stop := context.WithTimeoutCause(ctx, storePatience, errStorePatience)
+	defer stop()
+	kept, err := store.List(limited, service)
+	if err != nil && ctx.Err() == nil && context.Cause(limited) == errStorePatience && fault.CodeOf(err) != fault.HostUnreachable {
+		err = fault.Newf(fault.HostUnreachable, "see whether it is up, and the way to it", "%s does not say within %s which bundles it has: %w", store.Name(), storePatience, err)
+	}
+	return kept, err
+}
+
+var errStorePatience = errors.New("a store took too long")
+
 // findBundle opens a bundle by its id, in the store that is named or in whichever has it.
 func (h *Harness) findBundle(ctx context.Context, jobs *job.Store, reg *registry.Registry, id, named string) (state.Store, state.Kept, error) {
 	none := state.Kept{}
@@ -107,7 +121,7 @@ func (h *Harness) findBundle(ctx context.Context, jobs *job.Store, reg *registry
 			silent = err
 			continue
 		}
-		kept, err := store.List(ctx, "")
+		kept, err := listIn(ctx, store, "")
 		if at := slices.IndexFunc(kept, func(k state.Kept) bool { return k.ID == id }); err == nil && at >= 0 {
 			return store, kept[at], nil
 		}

@@ -2,6 +2,7 @@
 package dir
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -29,7 +30,11 @@ type Folder struct {
 // Open opens a folder, which must be there: one that is missing may be a disk that
 // is not mounted, whose place is no place for bundles.
 func Open(path string) (*Folder, error) {
-	root, err := os.OpenRoot(path)
+	root, err := within(context.Background(), path, patience, func() (*os.Root, error) { return os.OpenRoot(path) }, func(root *os.Root, err error) {
+		if err == nil {
+			_ = root.Close() // it was only opened
+		}
+	})
 	if err != nil {
 		return nil, explain(path, err)
 	}
@@ -41,29 +46,25 @@ func (f *Folder) Name() string { return f.path }
 func (f *Folder) Close() error { return f.root.Close() }
 
 func (f *Folder) Put(ctx context.Context, name string, content io.Reader) error {
-	at, file, err := f.enter(name)
+	place, err := within(context.WithoutCancel(ctx), f.path, patience, func() (*upload, error) { return f.begin(name) }, func(u *upload, err error) {
+		if err == nil {
+			u.drop()
+		}
+	})
 	if err != nil {
 		return err
 	}
-	defer at.Close()
-	if _, err := at.Lstat(file); err == nil {
-		return taken(f.path, name)
-	}
-	sweep(at)
-	temp, err := newTemporary(at)
-	if err != nil {
-		return explain(f.path, err)
-	}
 	read := state.NewContent(ctx, content)
-	err = fill(temp, read)
+	err = f.fill(place.temp, read)
 	if err == nil {
-		err = publish(at, path.Base(temp.Name()), file)
-	}
-	if closed := temp.Close(); err == nil {
-		err = closed
+		err = f.do(dataPatience, place.publish)
+		if isSilent(err) {
+			return err // it may be there yet, whole
+		}
 	}
 	if err != nil {
-		_ = at.Remove(path.Base(temp.Name())) // else a later Put does
+		// Else a later Put does.
+		_ = f.do(patience, func() error { place.drop(); return nil })
 		switch {
 		case read.Err != nil:
 			return read.Err
@@ -73,6 +74,44 @@ func (f *Folder) Put(ctx context.Context, name string, content io.Reader) error 
 		return explain(f.path, err)
 	}
 	return nil
+}
+
+// upload is a file that is being written.
+type upload struct {
+	at   *os.Root
+	file string // its name
+	temp *os.File
+}
+
+// begin makes a file that is not complete.
+func (f *Folder) begin(name string) (u *upload, err error) {
+	at, file, err := f.enter(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := at.Lstat(file); err == nil {
+		return nil, errors.Join(taken(f.path, name), at.Close())
+	}
+	sweep(at)
+	temp, err := newTemporary(at)
+	if err != nil {
+		return nil, errors.Join(explain(f.path, err), at.Close())
+	}
+	return &upload{at, file, temp}, nil
+}
+
+func (u *upload) publish() error {
+	err := publish(u.at, path.Base(u.temp.Name()), u.file)
+	if err == nil {
+		err = errors.Join(u.temp.Close(), u.at.Close())
+	}
+	return err
+}
+
+// drop removes what was not completed, as far as that goes.
+func (u *upload) drop() {
+	_ = u.at.Remove(path.Base(u.temp.Name()))
+	_, _ = u.temp.Close(), u.at.Close()
 }
 
 // enter opens the folder of a file, and makes it if it is not there.
@@ -144,15 +183,23 @@ func isStill(at *os.Root, file *os.File) bool {
 	return err == nil && os.SameFile(open, named)
 }
 
-func fill(temp *os.File, content *state.Content) error {
-	if _, err := io.CopyBuffer(onlyWriter{temp}, content, make([]byte, 1<<20)); err != nil {
+func (f *Folder) fill(temp *os.File, content *state.Content) error {
+	part := writerFunc(func(p []byte) (int, error) {
+		put, err := within(context.Background(), f.path, dataPatience, func() (counted, error) {
+			n, err := temp.Write(p)
+			return counted{n, err}, nil
+		}, nil)
+		return put.n, cmp.Or(err, put.err)
+	})
+	if _, err := io.CopyBuffer(part, content, make([]byte, 1<<20)); err != nil {
 		return err
 	}
-	return temp.Sync()
+	return f.do(dataPatience, temp.Sync)
 }
 
-// onlyWriter keeps a file from choosing a smaller buffer.
-type onlyWriter struct{ io.Writer }
+type writerFunc func(p []byte) (int, error)
+
+func (w writerFunc) Write(p []byte) (int, error) { return w(p) }
 
 // publish gives a temporary file its name, which must be free, and waits until
 // that lasts.
@@ -190,6 +237,18 @@ func (f *Folder) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	if _, _, err := state.SplitName(name); err != nil {
 		return nil, err
 	}
+	file, err := within(ctx, f.path, patience, func() (*os.File, error) { return f.open(name) }, func(file *os.File, err error) {
+		if err == nil {
+			_ = file.Close() // nothing was read
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &reader{Folder: f, file: file, ctx: ctx}, nil
+}
+
+func (f *Folder) open(name string) (*os.File, error) {
 	// Opening a pipe that somebody put there waits for nobody.
 	file, err := f.root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -202,30 +261,53 @@ func (f *Folder) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, errors.Join(explain(f.path, err), file.Close())
 	}
-	return &reader{file, ctx, f.path}, nil
+	return file, nil
 }
 
 // reader has Read and Close only: what else a file has would go past them.
 type reader struct {
+	*Folder
 	file *os.File
 	ctx  context.Context
-	path string
+	// own is what the file is read into: a read that was left alone may still write
+	// there.
+	own    []byte
+	failed error
 }
 
-func (r *reader) Close() error { return r.file.Close() }
+// mostRead is what is read at once.
+const mostRead = 1 << 20
+
+func (r *reader) Close() error { return r.do(patience, r.file.Close) }
 
 func (r *reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
+	if err := r.ctx.Err(); err != nil || r.failed != nil {
+		return 0, errors.Join(err, r.failed)
+	}
+	p = p[:min(len(p), mostRead)]
+	if len(r.own) < len(p) {
+		r.own = make([]byte, len(p))
+	}
+	own := r.own[:len(p)]
+	got, err := within(r.ctx, r.path, dataPatience, func() (counted, error) {
+		n, err := r.file.Read(own)
+		return counted{n, err}, nil
+	}, nil)
+	if err != nil {
+		r.failed = err
 		return 0, err
 	}
-	n, err := r.file.Read(p)
-	if err != nil && err != io.EOF {
-		err = explain(r.path, err)
+	if got.err != nil && got.err != io.EOF {
+		got.err = explain(r.path, got.err)
 	}
-	return n, err
+	return copy(p, own[:got.n]), got.err
 }
 
 func (f *Folder) List(ctx context.Context, folder string) ([]state.File, error) {
+	return within(ctx, f.path, dataPatience, func() ([]state.File, error) { return f.listAll(ctx, folder) }, nil)
+}
+
+func (f *Folder) listAll(ctx context.Context, folder string) ([]state.File, error) {
 	if folder != "" {
 		return f.list(ctx, folder)
 	}
@@ -293,6 +375,10 @@ func readNames(at *os.Root) ([]string, error) {
 }
 
 func (f *Folder) Remove(_ context.Context, name string) error {
+	return f.do(patience, func() error { return f.remove(name) })
+}
+
+func (f *Folder) remove(name string) error {
 	folder, file, err := state.SplitName(name)
 	if err != nil {
 		return err
