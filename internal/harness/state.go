@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -158,34 +157,6 @@ func (b *bundling) take(ctx context.Context, jobID string) (*state.BundleReport,
 		}
 		return b.keep(ctx, store, keys, capture, about, report)
 	})
-}
-
-// copied makes a folder for copies, which goes when work is done.
-func (b *bundling) copied(ctx context.Context, jobID string, work func(copies *os.Root) error) (err error) {
-	base := filepath.Join(b.jobs.Dir, "captures")
-	b.sweep(ctx, base)
-	dir := filepath.Join(base, jobID)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	copies, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer copies.Close()
-	return work(copies)
-}
-
-// sweep removes the copies of jobs that were killed. What cannot be removed only takes
-// room.
-func (b *bundling) sweep(ctx context.Context, base string) {
-	left, _ := os.ReadDir(base)
-	for _, folder := range left {
-		if j, err := b.jobs.Get(ctx, folder.Name()); err == nil && j.State.Over() || fault.CodeOf(err) == fault.NotFound {
-			_ = os.RemoveAll(filepath.Join(base, folder.Name()))
-		}
-	}
 }
 
 // capture copies the state as it is at one time.
