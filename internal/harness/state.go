@@ -197,6 +197,11 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 	if err != nil {
 		return nil, nil, err
 	}
+	foreign, err := writers(ctx, engine, current, items)
+	if err != nil {
+		return nil, nil, err
+	}
+	report.Warnings = append(report.Warnings, foreign...)
 	taken, err := state.Take(ctx, q, site, state.Capturing{
 		Service: b.name, Container: current, Items: items, Method: method, Budget: budget, Copies: copies, Report: b.say,
 	})
@@ -211,6 +216,23 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 	}
 	report.Warnings = append(report.Warnings, warningsOf(about, taken.Noted)...)
 	return taken, &about, nil
+}
+
+// writers are the containers that run, are not the one that is captured, and may write
+// to what is: they are not put to rest, whosever they are.
+func writers(ctx context.Context, engine deploy.Containers, current *deploy.Container, items []registry.StateItem) ([]string, error) {
+	warnings := []string{}
+	for _, item := range items {
+		names, err := engine.Writers(ctx, deploy.Mount{Volume: item.Volume, Source: item.Path})
+		if err != nil {
+			return nil, err
+		}
+		names = slices.DeleteFunc(names, func(name string) bool { return current != nil && name == current.Name })
+		if len(names) > 0 {
+			warnings = append(warnings, fmt.Sprintf("%s may be written to while it is captured, by what is not put to rest: container %s", item.Name(), tools.Some(names, 5)))
+		}
+	}
+	return warnings, nil
 }
 
 // unmounted are the volumes that are captured, and that the container does not mount:

@@ -173,6 +173,28 @@ func TestBundles(t *testing.T) {
 	assert.Equal(t, fault.NotFound, fault.CodeOf(err))
 }
 
+// Containers of others that may write to what is captured are named.
+func TestOthersWriteToo(t *testing.T) {
+	k := newKept(t, `"quiesce": {"kind": "pause"}`)
+	k.runs("web", "v1", healthy)
+	engine := k.engines["nas"]
+	current, err := engine.Container(t.Context(), "web")
+	require.NoError(t, err)
+	for name, m := range map[string]deploy.Mount{
+		"nightly": {Volume: "data", Target: "/in"}, "reader": {Volume: "data", Target: "/in", ReadOnly: true}, "cacher": {Volume: "cache", Target: "/in"},
+	} {
+		id, err := engine.Create(t.Context(), name, deploy.Spec{Service: name, Image: current.Spec.Image, Mounts: []deploy.Mount{m}}, nil)
+		require.NoError(t, err)
+		require.NoError(t, engine.Start(t.Context(), id))
+		engine.Disown(id)
+	}
+	report, err := k.core.StateBundle(t.Context(), state.BundleRequest{Service: "web"}, quiet)
+	require.NoError(t, err)
+	assert.Contains(t, report.Warnings, "data may be written to while it is captured, by what is not put to rest: container nightly")
+	assert.NotContains(t, strings.Join(report.Warnings, " "), "reader")
+	assert.NotContains(t, strings.Join(report.Warnings, " "), "cacher")
+}
+
 // What is wrong with a request is told before anything is put to rest.
 func TestBundleIsRefused(t *testing.T) {
 	k := newKept(t, `"quiesce": {"kind": "stop"}`)
