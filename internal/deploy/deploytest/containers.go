@@ -137,7 +137,7 @@ func (m *Memory) own(ref string) (*contained, error) {
 	switch {
 	case c == nil:
 		return nil, refuseAs(fault.NotFound, "no such container: %s", ref)
-	case c.Labels[deploy.LabelService] == "":
+	case c.Labels[deploy.LabelService] == "" && c.Labels[deploy.LabelDrill] == "":
 		return nil, fault.Newf(fault.Denied, "homelab leaves it alone", "container %s is not one of homelab's", c.Name)
 	}
 	return c, nil

@@ -28,7 +28,7 @@ type Memory struct {
 	// the engine knows from no engine plays a crash between two calls. The names
 	// are platform, image, images, load, tag, untag; container, list, create, env, start,
 	// stop, pause, unpause, remove, rename, restart, exec, execstate, writers, dial, logs
-	// and network.
+	// and network; isolate, fresh and clear, while a copy is made by create.
 	Fail func(call string) error
 	// Forget loads nothing, and says nothing of it.
 	Forget bool

@@ -85,7 +85,7 @@ func (e *Engine) inspectOwn(ctx context.Context, doing, ref string) (*container.
 		return nil, &fault.Error{Op: doing, Code: fault.NotFound, Err: deploy.ErrRefused,
 			Message: fmt.Sprintf("the Docker engine at %s has no container %q", e.host.Endpoint(), ref), Hint: "look what is there: docker ps --all"}
 	}
-	if raw.Config.Labels[deploy.LabelService] == "" {
+	if raw.Config.Labels[deploy.LabelService] == "" && raw.Config.Labels[deploy.LabelDrill] == "" {
 		return nil, &fault.Error{Op: doing, Code: fault.Denied,
 			Message: fmt.Sprintf("container %s is not one of homelab's: it has no label %s", strings.TrimPrefix(raw.Name, "/"), deploy.LabelService),
 			Hint:    "homelab leaves it alone; if it is in the way, rename or remove it by hand"}

@@ -194,7 +194,7 @@ func security(h *container.HostConfig) deploy.Security {
 func couldBeForeign(c deploy.Container) bool {
 	const atOnce = time.Second
 	ended := c.State == deploy.Exited || c.State == deploy.Restarting
-	return ended && (c.Exit == 1 || c.Exit == 255) && c.Ended.Sub(c.Started) < atOnce && c.Labels[deploy.LabelService] != ""
+	return ended && (c.Exit == 1 || c.Exit == 255) && c.Ended.Sub(c.Started) < atOnce && (c.Labels[deploy.LabelService] != "" || c.Labels[deploy.LabelDrill] != "")
 }
 
 // foreign looks for the word of the runtime at the end of the container's log;
