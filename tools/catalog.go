@@ -35,6 +35,7 @@ type Core struct {
 	StateBundle  func(context.Context, state.BundleRequest, Report) (*state.BundleReport, error)
 	StateList    func(context.Context, state.ListRequest) (*state.Listing, error)
 	StateVerify  func(context.Context, state.VerifyRequest, Report) (*state.VerifyReport, error)
+	StateDrill   func(context.Context, state.DrillRequest, Report) (*state.DrillReport, error)
 	StateRestore func(context.Context, state.RestoreRequest, Report) (*state.RestoreReport, error)
 	StatePrune   func(context.Context, state.PruneRequest, Report) (*state.PruneReport, error)
 	// Watch wakes a service that was put to rest when the process that did it ends: the
@@ -64,6 +65,7 @@ func Catalog(core Core) []Tool {
 		dockerRunTool(core),
 		dockerPruneTool(core),
 		stateBundleTool(core),
+		stateDrillTool(core),
 		stateRestoreTool(core),
 		statePruneTool(core),
 	}

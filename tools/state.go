@@ -230,14 +230,21 @@ func VerifiedNotes(r *state.VerifyReport) []string {
 		}
 		notes = append(notes, "signed by "+author)
 	}
-	for _, credential := range r.About.Reauth {
-		notes = append(notes, "after a restore, "+credential.Policy+" "+credential.Name+after(": ", credential.Instructions))
-	}
-	if r.About.Restore != "" {
-		notes = append(notes, "note: "+r.About.Restore)
-	}
+	notes = append(notes, restoreNotes(&r.About)...)
 	for i := range notes {
 		notes[i] = Printable(notes[i])
+	}
+	return notes
+}
+
+// restoreNotes are what a bundle says to who restores it.
+func restoreNotes(a *state.About) []string {
+	notes := []string{}
+	for _, credential := range a.Reauth {
+		notes = append(notes, "after a restore, "+credential.Policy+" "+credential.Name+after(": ", credential.Instructions))
+	}
+	if a.Restore != "" {
+		notes = append(notes, "note: "+a.Restore)
 	}
 	return notes
 }

@@ -146,6 +146,9 @@ func (r *run) core() tools.Core {
 		StateRestore: func(ctx context.Context, q state.RestoreRequest, report tools.Report) (*state.RestoreReport, error) {
 			return open().StateRestore(ctx, q, report)
 		},
+		StateDrill: func(ctx context.Context, q state.DrillRequest, report tools.Report) (*state.DrillReport, error) {
+			return open().StateDrill(ctx, q, report)
+		},
 		StatePrune: func(ctx context.Context, q state.PruneRequest, report tools.Report) (*state.PruneReport, error) {
 			return open().StatePrune(ctx, q, report)
 		},

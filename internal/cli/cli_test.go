@@ -94,6 +94,8 @@ func TestViews(t *testing.T) {
 		"state_restore":          "homelab state restore 20260301T101500Z-1f2e3d4c --confirm 36fbb166cfe5",
 		"state_restore_later":    "homelab state restore 20260301T101500Z-1f2e3d4c --confirm 36fbb166cfe5 --background",
 		"state_restore_undone":   "homelab state restore --service grafana --undo 20260302T090000Z-5d6e7f80 --confirm 36fbb166cfe5",
+		"state_drill":            "homelab state drill 20260301T101500Z-1f2e3d4c",
+		"state_drill_failed":     "homelab state drill 20260228T101500Z-5b6c7d8e",
 		"state_verify":           "homelab state verify 20260301T101500Z-1f2e3d4c",
 		"state_verify_deep":      "homelab state verify 20260301T101500Z-1f2e3d4c --deep",
 		"logs_none":              "homelab logs grafana --grep nothing",

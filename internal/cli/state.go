@@ -69,6 +69,17 @@ func (p *page) verified(r *state.VerifyReport) {
 	}
 }
 
+func (p *page) drilled(r *state.DrillReport) {
+	p.styled(map[string]style{"passed": green, "failed": red, "running": bold}[r.State], tools.DescribeDrill(r))
+	p.blank()
+	p.field("host", r.Host)
+	p.field("store", r.Store)
+	p.field("job", r.JobID)
+	for _, note := range tools.DrillNotes(r) {
+		p.line(note)
+	}
+}
+
 var thinnedStyle = map[state.PruneStatus]style{state.Pruned: green, state.PruneFailed: red, state.PruneKeep: dim}
 
 func (p *page) thinned(r *state.PruneReport) {

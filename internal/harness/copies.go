@@ -8,12 +8,13 @@ import (
 
 	"homelab/internal/durable"
 	"homelab/internal/fault"
+	"homelab/internal/job"
 )
 
 // copied makes a folder for copies, which goes when work is done.
-func (b *bundling) copied(ctx context.Context, jobID string, work func(copies *os.Root) error) (err error) {
-	base := filepath.Join(b.jobs.Dir, "captures")
-	b.sweep(ctx, base)
+func copied(ctx context.Context, jobs *job.Store, jobID string, work func(copies *os.Root) error) (err error) {
+	base := filepath.Join(jobs.Dir, "captures")
+	sweepCopies(ctx, jobs, base)
 	dir := filepath.Join(base, jobID)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return durable.Explain(err)
@@ -27,12 +28,12 @@ func (b *bundling) copied(ctx context.Context, jobID string, work func(copies *o
 	return work(copies)
 }
 
-// sweep removes the copies of jobs that were killed. What cannot be removed only takes
+// sweepCopies removes the copies of jobs that were killed. What cannot be removed only takes
 // room.
-func (b *bundling) sweep(ctx context.Context, base string) {
+func sweepCopies(ctx context.Context, jobs *job.Store, base string) {
 	left, _ := os.ReadDir(base)
 	for _, folder := range left {
-		if j, err := b.jobs.Get(ctx, folder.Name()); err == nil && j.State.Over() || fault.CodeOf(err) == fault.NotFound {
+		if j, err := jobs.Get(ctx, folder.Name()); err == nil && j.State.Over() || fault.CodeOf(err) == fault.NotFound {
 			_ = removeCopies(filepath.Join(base, folder.Name()))
 		}
 	}

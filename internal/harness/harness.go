@@ -86,6 +86,7 @@ func (h *Harness) Core() tools.Core {
 		StateBundle:  h.bundle,
 		StateList:    h.bundleList,
 		StateVerify:  h.bundleVerify,
+		StateDrill:   h.drill,
 		StateRestore: h.restore,
 		StatePrune:   h.bundlePrune,
 		Watch:        h.watch,

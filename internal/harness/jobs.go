@@ -181,6 +181,8 @@ func (h *Harness) work(ctx context.Context, id string) error {
 		return h.workOnBundle(ctx, jobs, run)
 	case restoreTool:
 		return h.workOnRestore(ctx, jobs, run)
+	case drillTool:
+		return h.workOnDrill(ctx, jobs, run)
 	}
 	var r build.Request
 	if err := jobs.Input(id, &r); err != nil {

@@ -32,6 +32,9 @@ func (h *Harness) repair(ctx context.Context, r deploy.RepairRequest, report too
 	for _, err := range failed {
 		all.Problems = append(all.Problems, *build.ProblemOf(err))
 	}
+	if r.Service == "" {
+		all.Services = append(all.Services, h.sweepDrills(ctx, jobs, func(state.DrillEntry) bool { return true })...)
+	}
 	if len(entries) == 0 && r.Service == "" {
 		return all, nil
 	}
@@ -192,7 +195,7 @@ func anyBrokenOff() bool {
 	if err != nil {
 		return false // then there is no journal
 	}
-	for _, journal := range []string{"deploy", "quiesce", "restore/restores"} {
+	for _, journal := range []string{"deploy", "quiesce", "restore/restores", "drills"} {
 		if found, err := fs.Glob(os.DirFS(base), "*/"+journal+"/*/*.json"); err == nil && len(found) > 0 {
 			return true
 		}

@@ -150,7 +150,7 @@ func (b *bundling) take(ctx context.Context, jobID string) (*state.BundleReport,
 		State: "succeeded", JobID: jobID, Service: b.name, Host: b.host, Store: b.store, Warnings: []string{},
 		Sealed: len(keys.Recipients) > 0 || b.isRestic(),
 	}
-	return report, b.copied(ctx, jobID, func(copies *os.Root) error {
+	return report, copied(ctx, b.jobs, jobID, func(copies *os.Root) error {
 		capture, about, err := b.capture(ctx, copies, report)
 		if err != nil {
 			return err

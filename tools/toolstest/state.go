@@ -126,6 +126,33 @@ func verifyBundle(_ context.Context, r state.VerifyRequest, _ tools.Report) (*st
 	return answer, nil
 }
 
+func drillBundle(_ context.Context, r state.DrillRequest, _ tools.Report) (*state.DrillReport, error) {
+	about := about()
+	answer := &state.DrillReport{
+		State: "passed", JobID: "state_drill-20260301-101500000-w8r2", Bundle: r.Bundle, Service: "grafana", Host: "pi", Store: "/srv/bundles",
+		Image: about.Image, ImageFrom: "container", Items: []string{"grafana", "/srv/" + Hostile}, Entries: 1312, Bytes: 191 << 20, Index: Bundled().Index,
+		Author: "SHA256:47DEQpj8HBSa", Gate: "http", Seconds: 3.2, Log: []string{}, About: &about, Warnings: []string{"grafana-cache was empty in the copy: the bundle does not have it"},
+	}
+	if r.Store != "" {
+		answer.Store = r.Store
+	}
+	if r.Host != "" {
+		answer.Host = r.Host
+	}
+	switch {
+	case r.Background:
+		return &state.DrillReport{State: "running", JobID: answer.JobID, Bundle: r.Bundle, Service: answer.Service, Host: answer.Host, Store: answer.Store, Items: []string{}, Log: []string{}, Warnings: []string{}}, nil
+	case r.Bundle == SickBundleID:
+		answer.State, answer.Log = "failed", []string{"2026-03-01T10:15:02.000Z " + Hostile, "2026-03-01T10:15:03.000Z database is locked"}
+		answer.Problem = &build.Problem{Code: fault.Unhealthy, Message: "not healthy after 1m0s: GET / says 500", Hint: "its last words: " + Hostile}
+		answer.Left = &build.Problem{Code: fault.Conflict, Message: "of a drill there is still volume homelab-state_drill-0", Hint: "run homelab deploy repair"}
+	}
+	return answer, nil
+}
+
+// SickBundleID is a bundle that its service does not start with.
+const SickBundleID = "20260228T101500Z-5b6c7d8e"
+
 func pruneBundles(_ context.Context, r state.PruneRequest, _ tools.Report) (*state.PruneReport, error) {
 	answer := PrunableBundles()
 	folder := &answer.Stores[0]
