@@ -1,10 +1,15 @@
 package docker_test
 
 import (
+	"context"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
@@ -14,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"homelab/internal/command"
 	"homelab/internal/deploy"
 	"homelab/internal/deploy/deploytest"
 	"homelab/internal/engine/docker/dockertest"
@@ -130,4 +136,50 @@ func internal(t *testing.T, socket, name string) bool {
 	n, err := api.NetworkInspect(t.Context(), name, network.InspectOptions{})
 	require.NoError(t, err)
 	return n.Internal
+}
+
+// A copy reaches nothing of other networks, by whatever address, and nothing of them
+// reaches it; the host does.
+func TestCopyReachesNobody(t *testing.T) {
+	engine := dockertest.StartEngineWithFirewall(t)
+	e := open(t, "unix://"+engine.Socket)
+	load(t, e, deploytest.Behaviour{Page: "hello\n"})
+	require.NoError(t, e.EnsureNetwork(t.Context(), "house"))
+	service := run(t, e, deploy.Spec{Networks: []string{"house"}, Ports: []deploy.Port{{Address: "10.231.7.1", Host: 18080, Container: deploytest.PagePort, Protocol: "tcp"}}})
+
+	const drill = "alone"
+	require.NoError(t, e.Isolate(t.Context(), drill))
+	id, err := e.Copy(t.Context(), deploy.Copy{Drill: drill, Spec: deploy.Spec{Service: "app", Image: "real/app:v1", Restart: "no", Networks: []string{deploy.DrillName(drill)}}})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, e.Clear(context.WithoutCancel(t.Context()), drill)) })
+	require.NoError(t, e.Start(t.Context(), id))
+	c, err := e.Container(t.Context(), id)
+	require.NoError(t, err)
+	api, err := client.NewClientWithOpts(client.WithHost("unix://"+engine.Socket), client.WithAPIVersionNegotiation())
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, api.Close()) }()
+	reaches := func(from, host string, port int) bool {
+		raw, err := api.ContainerInspect(t.Context(), from)
+		require.NoError(t, err)
+		words := append(dockertest.OnHost(t, engine.Socket), "nsenter", "--target", strconv.Itoa(raw.State.Pid), "--net",
+			"timeout", "2", "bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/%s/%d", host, port))
+		result, err := command.Run(t.Context(), command.Cmd{Name: words[0], Args: words[1:]})
+		require.NoError(t, err)
+		return result.Exit == 0
+	}
+	for end := time.Now().Add(20 * time.Second); !reaches(service.ID, service.Address, deploytest.PagePort) || !reaches(id, c.Address, deploytest.PagePort); {
+		require.True(t, time.Now().Before(end), "both serve")
+	}
+	assert.True(t, reaches(service.ID, "10.231.7.1", 18080), "the service reaches what is published")
+	assert.False(t, reaches(id, service.Address, deploytest.PagePort), "a service in another network")
+	assert.False(t, reaches(id, "10.231.7.1", 18080), "a port that is published")
+	assert.False(t, reaches(service.ID, c.Address, deploytest.PagePort), "the copy, by a service")
+	var failed error
+	engine.Inside(t, func() {
+		var conn net.Conn
+		if conn, failed = e.Dial(t.Context(), *c, deploytest.PagePort); failed == nil {
+			failed = conn.Close()
+		}
+	})
+	assert.NoError(t, failed, "the copy, by its gate")
 }

@@ -22,7 +22,20 @@ type Bridged struct {
 // StartEngineWithBridge is [StartEngine] with a bridge and a loopback device.
 func StartEngineWithBridge(t testing.TB) Bridged {
 	t.Helper()
-	socket := startEngine(t, "", "--bip", "10.231.7.1/24")
+	return startBridged(t)
+}
+
+// StartEngineWithFirewall is [StartEngineWithBridge] with the rules that keep networks
+// apart.
+func StartEngineWithFirewall(t testing.TB) Bridged {
+	t.Helper()
+	tool(t, "iptables", "iptables")
+	return startBridged(t, "--iptables=true")
+}
+
+func startBridged(t testing.TB, options ...string) Bridged {
+	t.Helper()
+	socket := startEngine(t, "", append([]string{"--bip", "10.231.7.1/24"}, options...)...)
 	b := Bridged{Socket: socket, net: fmt.Sprintf("/proc/%d/ns/net", engineAt(t, socket).init)}
 	var err error
 	b.Inside(t, func() { err = loopbackUp() })

@@ -61,7 +61,8 @@ func StartEngineWith(t testing.TB, data string) string {
 	return startEngine(t, data, "--bridge", "none")
 }
 
-// startEngine starts an engine with options for its bridge.
+// startEngine starts an engine with options for its bridge. It makes no rules for its
+// firewall unless one says so.
 func startEngine(t testing.TB, data string, bridge ...string) string {
 	t.Helper()
 	require.Zero(t, os.Geteuid(), "a Docker engine can only be started as root: run the tests as root")
