@@ -74,7 +74,7 @@ func TestDrills(t *testing.T) {
 func TestCopyInside(t *testing.T) {
 	engine := dockertest.StartEngineWithBridge(t)
 	e := open(t, "unix://"+engine.Socket)
-	load(t, e, deploytest.Behaviour{})
+	load(t, e, deploytest.Behaviour{Page: "hello"})
 	const drill = "inside"
 	require.NoError(t, e.Isolate(t.Context(), drill))
 	places := map[string]string{}
@@ -86,13 +86,18 @@ func TestCopyInside(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(places["2"], deploy.FileInVolume), []byte("content\n"), 0o644))
 	config := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(config, "app.conf"), []byte("read me\n"), 0o644))
+	require.NoError(t, os.Mkdir(filepath.Join(config, "inner"), 0o755))
+	words := append(dockertest.OnHost(t, engine.Socket), "mount", "-t", "tmpfs", "tmpfs", filepath.Join(config, "inner"))
+	mounted, err := command.Run(t.Context(), command.Cmd{Name: words[0], Args: words[1:]})
+	require.NoError(t, err)
+	require.Zero(t, mounted.Exit, "%s", mounted.Stderr)
 	id, err := e.Copy(t.Context(), deploy.Copy{
 		Drill: drill, Bare: []string{deploy.DrillVolume(drill, "1")},
 		Spec: deploy.Spec{
 			Service: "app", Image: "real/app:v1", Restart: "no", Networks: []string{deploy.DrillName(drill)}, Env: map[string]string{"PLAIN": "1"},
 			Mounts: []deploy.Mount{
-				{Volume: deploy.DrillVolume(drill, "0"), Target: "/bin"}, {Volume: deploy.DrillVolume(drill, "1"), Target: "/etc"},
-				{Source: config, Target: "/config", ReadOnly: true}, {Source: "/proc", Target: "/host", ReadOnly: true},
+				{Volume: deploy.DrillVolume(drill, "0"), Target: "/bin"}, {Volume: deploy.DrillVolume(drill, "1"), Target: "/www"},
+				{Source: config, Target: "/config", ReadOnly: true},
 			},
 		},
 		Files: []deploy.Mount{{Volume: deploy.DrillVolume(drill, "2"), Target: "/data/app.db"}},
@@ -116,12 +121,13 @@ func TestCopyInside(t *testing.T) {
 	fails("sh", "-c", "echo x >/config/app.conf")
 	fails("sh", "-c", "echo x >/config/new")
 	assert.NotEmpty(t, says(t, e, *c, "busybox", "ls", "/bin"), "what the image has where a volume is empty")
+	assert.Empty(t, says(t, e, *c, "busybox", "ls", "/www"), "but not where it is to be")
 	assert.Contains(t, says(t, e, *c, "cat", "/proc/self/status"), "CapEff:\t0000000000000000")
 	assert.Contains(t, says(t, e, *c, "env"), "PLAIN=1")
 	assert.True(t, internal(t, engine.Socket, deploy.DrillName(drill)), "nothing leads out of it")
 	mounts := says(t, e, *c, "cat", "/proc/self/mounts")
-	assert.NotContains(t, mounts, "/host/sys/fs/binfmt_misc")
-	assert.Equal(t, 1, strings.Count(mounts, " /host"), "%s", mounts)
+	assert.Equal(t, 1, strings.Count(mounts, " /config"), "%s", mounts)
+	fails("sh", "-c", "echo x >/config/inner/new")
 	require.NoError(t, e.Clear(t.Context(), drill))
 	assert.Empty(t, drilled(engine.Socket)(t))
 }
