@@ -204,10 +204,13 @@ func (d *drilling) with(ctx context.Context, engine deploy.Containers, way *dock
 		result.Tell(drilled)
 		return nil
 	})
-	if result.Left != nil {
-		return err // it stays on record
+	switch {
+	case err != nil: // some of it may still be there
+		return errors.Join(err, d.sweepDrill(ctx, d.jobs, drills, *entry))
+	case result.Left != nil:
+		return nil // it stays on record
 	}
-	return errors.Join(err, d.sweepDrill(ctx, d.jobs, drills, *entry))
+	return drillJournal(d.jobs).Remove(d.host, id)
 }
 
 // image is what a copy runs: what the service has on the host now, else what the bundle
