@@ -15,7 +15,6 @@ import (
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
 	"homelab/internal/job"
-	"homelab/internal/mirror"
 	"homelab/internal/quiesce"
 	"homelab/internal/state"
 	"homelab/registry"
@@ -31,6 +30,9 @@ const defaultBudget = time.Minute
 func rests(jobs *job.Store) quiesce.Journal {
 	return quiesce.Journal{Dir: filepath.Join(jobs.Dir, "quiesce")}
 }
+
+// paces is how long services took to come to rest.
+func (b *bundling) paces() state.Paces { return state.Paces{Dir: filepath.Join(b.jobs.Dir, "pace")} }
 
 // bundling is one call of the tool state_bundle.
 type bundling struct {
@@ -203,18 +205,24 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 	}
 	report.Warnings = append(report.Warnings, foreign...)
 	taken, err := state.Take(ctx, q, site, state.Capturing{
-		Service: b.name, Container: current, Items: items, Method: method, Budget: budget, Copies: copies, Report: b.say,
+		Service: b.name, Container: current, Items: items, Method: method, Budget: budget, Known: b.paces().Of(b.host, b.name, method.Kind), Copies: copies, Report: b.say,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	report.Warnings = append(report.Warnings, unmounted(b.name, current, items)...)
 	about := state.NewAbout(b.name, b.host, s, current, taken, left)
+	if taken.Outage > 0 {
+		report.Parts = &taken.Parts
+		if err := b.paces().Note(b.host, b.name, taken.Level, taken.Parts); err != nil {
+			report.Warnings = append(report.Warnings, "how long "+b.name+" was not there is not remembered: "+err.Error())
+		}
+	}
 	report.Outage, report.Passes, report.Skipped = taken.Outage, len(taken.Passes), taken.Skipped
 	if taken.Problem != nil {
 		report.Problem = build.ProblemOf(taken.Problem)
 	}
-	report.Warnings = append(report.Warnings, warningsOf(about, taken.Noted)...)
+	report.Warnings = append(report.Warnings, warningsOf(about)...)
 	return taken, &about, nil
 }
 
@@ -248,16 +256,18 @@ func unmounted(service string, c *deploy.Container, items []registry.StateItem) 
 }
 
 // warningsOf are what a person should know of a bundle.
-func warningsOf(a state.About, noted []mirror.Skipped) []string {
+func warningsOf(a state.About) []string {
 	warnings := []string{}
 	if a.Unsettled > 0 {
 		warnings = append(warnings, fmt.Sprintf("%s changed while they were copied: say in state.quiesce how %s comes to rest", tools.Plural(int(a.Unsettled), "entry"), a.Service))
 	}
-	for i, skipped := range noted {
-		if i == 3 {
-			break
+	if len(a.Noted) > 0 {
+		const shown = 3
+		names := tools.Some(a.Noted[:min(len(a.Noted), shown)], shown)
+		if more := a.Skipped - shown; more > 0 {
+			names += fmt.Sprintf(" and %d more", more)
 		}
-		warnings = append(warnings, fmt.Sprintf("%s is a %s, and is not captured", skipped.Path, skipped.Type))
+		warnings = append(warnings, "not captured, as it is neither file, folder nor link: "+names)
 	}
 	return warnings
 }

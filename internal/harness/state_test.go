@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -139,6 +141,8 @@ func TestBundles(t *testing.T) {
 	assert.Equal(t, []string{"cache", "keys"}, report.About.Left, "secrets go into encrypted bundles only")
 	assert.Equal(t, []any{quiesce.Pause, "v1", "/nix/store/v1", 1, "web"}, []any{report.About.Consistency, report.About.Revision, report.About.Out, report.About.Generation, report.About.Container})
 	assert.Positive(t, report.Outage)
+	assert.InDelta(t, report.Outage, report.Parts.Freeze+report.Parts.Copy+report.Parts.Wake, 0.001)
+	assert.Positive(t, state.Paces{Dir: filepath.Join(k.jobs.Dir, "pace")}.Of("nas", "web", quiesce.Pause).Wake, "the next one counts with it")
 	assert.Equal(t, []string{"web v1 running"}, k.is("nas"))
 	left, err := os.ReadDir(filepath.Join(k.jobs.Dir, "captures"))
 	require.NoError(t, err)
@@ -171,6 +175,23 @@ func TestBundles(t *testing.T) {
 	assert.Empty(t, list().Bundles[0].Verified, "not any more")
 	_, err = k.core.StateVerify(t.Context(), state.VerifyRequest{Bundle: "20260101T000000Z-00000000"}, quiet)
 	assert.Equal(t, fault.NotFound, fault.CodeOf(err))
+}
+
+// What cannot be captured is named, in the answer and in the bundle, and counted.
+func TestNotCaptured(t *testing.T) {
+	k := newKept(t, `"quiesce": {"kind": "pause"}`)
+	for i := range 150 {
+		require.NoError(t, syscall.Mkfifo(filepath.Join(k.volumes, "data", fmt.Sprintf("pipe%03d", i)), 0o600))
+	}
+	report, err := k.core.StateBundle(t.Context(), state.BundleRequest{Service: "web"}, quiet)
+	require.NoError(t, err)
+	assert.Equal(t, int64(150), report.Skipped)
+	assert.Contains(t, report.Warnings, "not captured, as it is neither file, folder nor link: data/pipe000 (fifo), data/pipe001 (fifo), data/pipe002 (fifo) and 147 more")
+	verified, err := k.core.StateVerify(t.Context(), state.VerifyRequest{Bundle: report.Bundle}, quiet)
+	require.NoError(t, err)
+	assert.Equal(t, int64(150), verified.About.Skipped)
+	require.Len(t, verified.About.Noted, 100)
+	assert.Equal(t, "data/pipe099 (fifo)", verified.About.Noted[99])
 }
 
 // Containers of others that may write to what is captured are named.

@@ -68,6 +68,7 @@ func (q *Quiescer) Begin(ctx context.Context, service string, c *deploy.Containe
 	if err := q.begin(ctx, r, service, m, limit); err != nil {
 		return nil, err
 	}
+	r.began = time.Now()
 	over, err := q.freeze(ctx, r.entry, c)
 	if over {
 		err = errors.Join(err, q.note(ctx, r.entry, func() { r.entry.Asked = true }))

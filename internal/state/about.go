@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"homelab/internal/bundle"
 	"homelab/internal/deploy"
@@ -23,6 +24,8 @@ type About struct {
 	Spec        string            `json:"spec,omitempty" jsonschema_description:"Hash of its settings."`
 	Consistency quiesce.Kind      `json:"consistency" jsonschema:"enum=stop,enum=pause,enum=snapshot,enum=exec,enum=http,enum=dump,enum=none" jsonschema_description:"How it was at rest meanwhile: stop (it did not run), pause or snapshot (it stood still: as after a power failure), exec or http (it was asked to be), dump (what it dumped is), none (it was not)."`
 	Unsettled   int64             `json:"changing,omitempty" jsonschema_description:"Entries that changed while they were copied: they may be as they were at no time."`
+	Skipped     int64             `json:"skipped,omitempty" jsonschema_description:"FIFOs, sockets and devices of its state: they are not in it."`
+	Noted       []string          `json:"noted,omitempty" jsonschema_description:"The first of them, with the name of the item before it and the type behind."`
 	Left        []string          `json:"left" jsonschema_description:"Items of its state that are not in it: recomputable ones, and secret ones unless it is encrypted."`
 	Reauth      []registry.Reauth `json:"reauth" jsonschema_description:"Credentials that need a person when it is restored."`
 	Backup      string            `json:"backup,omitempty" jsonschema_description:"For people who make a bundle."`
@@ -32,8 +35,12 @@ type About struct {
 // NewAbout is what a bundle of a capture says.
 func NewAbout(service, host string, s *registry.State, c *deploy.Container, capture *Capture, left []registry.StateItem) About {
 	a := About{
-		Service: service, Host: host, Consistency: capture.Level, Unsettled: capture.Unsettled,
+		Service: service, Host: host, Consistency: capture.Level, Unsettled: capture.Unsettled, Skipped: capture.Skipped,
 		Left: []string{}, Reauth: append([]registry.Reauth{}, s.Reauth...), Backup: s.Backup, Restore: s.Restore,
+	}
+	for _, noted := range capture.Noted {
+		const most = 300 // bytes of a name: there is no end to what they may have
+		a.Noted = append(a.Noted, fmt.Sprintf("%.*s (%s)", most, noted.Path, noted.Type))
 	}
 	for _, item := range left {
 		a.Left = append(a.Left, item.Name())

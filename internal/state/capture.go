@@ -37,9 +37,9 @@ type Capture struct {
 	Unsettled int64
 	Problem   error   // why it could not be put to rest, where that is tolerated
 	Outage    float64 // seconds from the request to rest until it was healthy again; 0: it was at rest, or went on
-	Rest      float64 // seconds of that, for the last pass
+	Parts     Outage  // of that
 	Passes    []mirror.Report
-	Noted     []mirror.Skipped // what cannot be captured, as of the last pass, with the number of its item before it
+	Noted     []mirror.Skipped // the first of what cannot be captured, as of the last pass, with the name of its item before it
 	Skipped   int64
 }
 
@@ -49,7 +49,8 @@ type Capturing struct {
 	Container *deploy.Container // nil: it has none
 	Items     []registry.StateItem
 	Method    quiesce.Method
-	Budget    time.Duration // that the service may be at rest
+	Budget    time.Duration // that the service may not be there
+	Known     Pace          // how long it takes to come to rest so, and to wake
 	Copies    *os.Root      // an empty folder
 	Report    func(message string)
 }
@@ -116,9 +117,12 @@ func (t *taking) take(ctx context.Context) error {
 		if err := t.passes(ctx, worth); err != nil {
 			return err
 		}
-		if predicted := mirror.Predict(t.capture.Passes); predicted > t.Budget {
-			return t.tooLong(predicted)
+		copying := mirror.Predict(t.capture.Passes)
+		predicted := t.Known.Freeze + copying + t.Known.Wake
+		if predicted > t.Budget {
+			return t.tooLong(predicted, copying)
 		}
+		t.capture.Parts.Predicted = predicted.Seconds()
 	}
 	return t.last(ctx)
 }
@@ -163,34 +167,44 @@ func (c *Capture) keep(pass *mirror.Report) {
 }
 
 // tooLong says what would fit.
-func (t *taking) tooLong(predicted time.Duration) error {
+func (t *taking) tooLong(predicted, copying time.Duration) error {
+	of := "to copy the last of it"
+	if t.Known != (Pace{}) {
+		of = fmt.Sprintf("%.1f s of it to copy the last, and lately %.1f s to come to rest and %.1f s to be there again", copying.Seconds(), t.Known.Freeze.Seconds(), t.Known.Wake.Seconds())
+	}
 	return fault.Newf(fault.Precondition,
-		fmt.Sprintf("set state.downtimeBudget to %s or more; or have less change meanwhile: stop what writes, exclude what need not be kept", (2*predicted).Round(time.Second)),
-		"%s would be at rest for %.1f s, and may for %s: nothing was stopped", t.Service, predicted.Seconds(), t.Budget)
+		fmt.Sprintf("set state.downtimeBudget to %s or more; or have less change meanwhile: stop what writes, exclude what need not be kept", (predicted+copying).Round(time.Second)),
+		"%s would not be there for %.1f s (%s), and may be away for %s: nothing was stopped", t.Service, predicted.Seconds(), of, t.Budget)
 }
 
 // last copies what is left while the service is at rest.
 func (t *taking) last(ctx context.Context) error {
-	began := time.Now()
 	rest, err := t.quiescer.Begin(ctx, t.Service, t.Container, t.Method, t.Budget)
 	if err != nil {
 		return err
 	}
 	t.capture.Level, t.capture.Problem = rest.Reached, rest.Problem
-	limited, stop := context.WithDeadlineCause(ctx, began.Add(t.Budget), errBudget)
+	parts := &t.capture.Parts
+	parts.Freeze = rest.Seconds()
+	away := t.Container != nil && t.Container.State != deploy.Paused && t.Container.Runs() && rest.Reached != quiesce.None
+	limited, stop := context.WithCancel(ctx)
+	if away { // else nobody waits for it
+		left := t.Budget - t.Known.Wake - time.Duration(parts.Freeze*float64(time.Second))
+		limited, stop = context.WithTimeoutCause(ctx, left, errBudget)
+	}
 	defer stop()
-	resting := time.Now()
 	pass, err := t.pass(limited, rest.Reached != quiesce.None)
 	if err == nil {
 		err = rest.Still(limited)
 	}
-	t.capture.Rest = time.Since(resting).Seconds()
+	parts.Copy = rest.Seconds() - parts.Freeze
 	woken := rest.Wake(ctx)
+	if away {
+		t.capture.Outage = rest.Seconds()
+		parts.Wake = t.capture.Outage - parts.Freeze - parts.Copy
+	}
 	if err == nil {
 		err = rest.Alone(ctx)
-	}
-	if t.Container != nil && t.Container.State != deploy.Paused && t.Container.Runs() && rest.Reached != quiesce.None {
-		t.capture.Outage = time.Since(began).Seconds()
 	}
 	switch {
 	case woken != nil:
@@ -215,7 +229,7 @@ func (t *taking) pass(ctx context.Context, final bool) (*mirror.Report, error) {
 		if err != nil {
 			return nil, about(t.Items[i], err)
 		}
-		add(all, i, r)
+		add(all, t.Items[i].Name(), r)
 	}
 	if all.Unowned > 0 {
 		return nil, fault.Newf(fault.Precondition, "run homelab as root where the bundle is made", "%d entries of %s are of other users than this one, and would lose their owners: nothing is captured", all.Unowned, t.Service)
@@ -223,8 +237,11 @@ func (t *taking) pass(ctx context.Context, final bool) (*mirror.Report, error) {
 	return all, nil
 }
 
+// maxNoted bounds the names of what cannot be captured.
+const maxNoted = 100
+
 // add adds a pass of one item to that of all.
-func add(all *mirror.Report, item int, r *mirror.Report) {
+func add(all *mirror.Report, item string, r *mirror.Report) {
 	all.Entries += r.Entries
 	all.Files += r.Files
 	all.Read += r.Read
@@ -239,8 +256,8 @@ func add(all *mirror.Report, item int, r *mirror.Report) {
 	all.Send += r.Send
 	all.Stripped += r.Stripped
 	all.Unowned += r.Unowned
-	for _, noted := range r.Noted {
-		noted.Path = path.Join(strconv.Itoa(item), noted.Path)
+	for _, noted := range r.Noted[:min(len(r.Noted), maxNoted-len(all.Noted))] {
+		noted.Path = path.Join(item, noted.Path)
 		all.Noted = append(all.Noted, noted)
 	}
 }

@@ -164,8 +164,8 @@ func TestTake(t *testing.T) {
 func TestTakeOfWhatDoesNotRun(t *testing.T) {
 	f := newFlat(t)
 	require.NoError(t, f.engine.Stop(t.Context(), f.id, 0))
-	capture, found, err := f.take(quiesce.Method{Kind: quiesce.Pause}, time.Minute, nil)
-	require.NoError(t, err)
+	capture, found, err := f.take(quiesce.Method{Kind: quiesce.Pause}, time.Microsecond, nil)
+	require.NoError(t, err, "it may take its time")
 	assert.Equal(t, map[string]string{"0/config": "one"}, found)
 	assert.Equal(t, []any{quiesce.Stop, 1, 0.0}, []any{capture.Level, len(capture.Passes), capture.Outage})
 	assert.Equal(t, deploy.Exited, f.is().State)
@@ -236,6 +236,69 @@ func TestBudget(t *testing.T) {
 	assert.Equal(t, fault.Timeout, fault.CodeOf(err), "%v", err)
 	assert.ErrorContains(t, err, "it was woken")
 	assert.Equal(t, deploy.Running, f.is().State)
+}
+
+// What a service needs to come to rest and to wake is of the budget, as far as it is
+// known.
+func TestBudgetOfAllOfIt(t *testing.T) {
+	f := newFlat(t)
+	known := func(freeze, wake time.Duration) func(*state.Capturing) {
+		return func(c *state.Capturing) { c.Known = state.Pace{Freeze: freeze, Wake: wake} }
+	}
+	for _, change := range []func(*state.Capturing){known(2*time.Minute, 0), known(0, 2*time.Minute), known(40*time.Second, 40*time.Second)} {
+		_, _, err := f.take(quiesce.Method{Kind: quiesce.Stop}, time.Minute, change)
+		assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
+		assert.ErrorContains(t, err, "nothing was stopped")
+		assert.ErrorContains(t, err, "to be there again")
+	}
+	stopped := false
+	f.engine.Fail = func(call string) error {
+		stopped = stopped || call == "stop" || call == "pause"
+		return nil
+	}
+	capture, _, err := f.take(quiesce.Method{Kind: quiesce.Pause}, time.Minute, known(10*time.Second, 20*time.Second))
+	require.NoError(t, err)
+	assert.Greater(t, capture.Parts.Predicted, 30.0)
+	assert.InDelta(t, capture.Outage, capture.Parts.Freeze+capture.Parts.Copy+capture.Parts.Wake, 0.001)
+	assert.True(t, stopped)
+
+	// The last pass is given up early enough to wake it in time.
+	resting := false
+	f.engine.Fail = func(call string) error {
+		resting = resting || call == "pause"
+		return nil
+	}
+	f.site.each = func(s io.ReadWriteCloser) io.ReadWriteCloser {
+		return slow{s, func() time.Duration {
+			if resting {
+				return 600 * time.Millisecond
+			}
+			return 0
+		}}
+	}
+	_, _, err = f.take(quiesce.Method{Kind: quiesce.Pause}, time.Minute, known(0, time.Minute-500*time.Millisecond))
+	require.True(t, resting)
+	assert.Equal(t, fault.Timeout, fault.CodeOf(err), "%v", err)
+}
+
+// How long a service takes is remembered for the way that it rests, and one slow time
+// counts for nothing.
+func TestPaces(t *testing.T) {
+	p := state.Paces{Dir: filepath.Join(t.TempDir(), "pace")}
+	assert.Zero(t, p.Of("nas", "web", quiesce.Stop))
+	require.NoError(t, p.Note("nas", "web", quiesce.Stop, state.Outage{Freeze: 1, Copy: 100, Wake: 90}))
+	require.NoError(t, p.Note("nas", "web", quiesce.Stop, state.Outage{Freeze: 2, Copy: 100, Wake: 4}))
+	assert.Equal(t, state.Pace{Freeze: time.Second, Wake: 4 * time.Second}, p.Of("nas", "web", quiesce.Stop))
+	assert.Zero(t, p.Of("nas", "web", quiesce.Pause))
+	assert.Zero(t, p.Of("nas", "db", quiesce.Stop))
+	for range 5 {
+		require.NoError(t, p.Note("nas", "web", quiesce.Stop, state.Outage{Freeze: 3, Wake: 9}))
+	}
+	assert.Equal(t, state.Pace{Freeze: 3 * time.Second, Wake: 9 * time.Second}, p.Of("nas", "web", quiesce.Stop), "it became slower")
+	require.NoError(t, os.WriteFile(filepath.Join(p.Dir, "nas", "web.json"), []byte("{"), 0o600))
+	assert.Zero(t, p.Of("nas", "web", quiesce.Stop))
+	require.NoError(t, p.Note("nas", "web", quiesce.Pause, state.Outage{Freeze: 3, Wake: 9}))
+	assert.NotZero(t, p.Of("nas", "web", quiesce.Pause))
 }
 
 // Whatever is wrong, the service goes on.

@@ -28,6 +28,7 @@ type BundleReport struct {
 	Entries  int64          `json:"entries,omitempty" jsonschema_description:"Files, folders and links in it."`
 	Bytes    int64          `json:"bytes,omitempty" jsonschema_description:"Bytes of its files."`
 	Outage   float64        `json:"outageSeconds,omitempty" jsonschema_description:"How long the service was not there, in seconds, until it was healthy again; left out: all the time."`
+	Parts    *Outage        `json:"outage,omitempty" jsonschema_description:"That, part by part."`
 	Passes   int            `json:"passes,omitempty" jsonschema_description:"How often its state was gone through, the last time at rest."`
 	Skipped  int64          `json:"skipped,omitempty" jsonschema_description:"FIFOs, sockets and devices, which are not captured."`
 	Author   string         `json:"author,omitempty" jsonschema_description:"Fingerprint of the key that signed it; left out: nobody did."`
