@@ -214,6 +214,9 @@ func TestOthersWriteToo(t *testing.T) {
 	assert.Contains(t, report.Warnings, "data may be written to while it is captured, by what is not put to rest: container nightly")
 	assert.NotContains(t, strings.Join(report.Warnings, " "), "reader")
 	assert.NotContains(t, strings.Join(report.Warnings, " "), "cacher")
+	itself, err := writers(t.Context(), engine, &deploy.Container{Name: "nightly"}, []registry.StateItem{{Volume: "data"}})
+	require.NoError(t, err)
+	assert.Empty(t, itself, "it is what is captured")
 }
 
 // What is wrong with a request is told before anything is put to rest.
