@@ -106,7 +106,6 @@ func (t *far) connect(ctx context.Context, write bool) error {
 	if err != nil {
 		return err
 	}
-	stream.unbind() // it outlives ctx: what was begun is undone by it
 	t.call, t.changes, t.at = call, write, at
 	return nil
 }

@@ -139,10 +139,11 @@ func (h Host) scene(t *testing.T, item registry.StateItem, at string, folder boo
 	t.Helper()
 	s := &scene{t: t, host: h, item: item, at: at, tree: filepath.Join(t.TempDir(), filepath.Base(at))}
 	if folder {
-		require.NoError(t, os.Mkdir(s.tree, 0o2751))
+		require.NoError(t, os.Mkdir(s.tree, 0o700))
 		treetest.Nasty(t, s.tree)
-		require.NoError(t, os.WriteFile(filepath.Join(s.tree, "new"), []byte("new"), 0o4755))
+		require.NoError(t, os.WriteFile(filepath.Join(s.tree, "new"), []byte("new"), 0o600))
 		require.NoError(t, os.Chown(s.tree, 1234, 5678))
+		require.NoError(t, os.Chmod(s.tree, os.ModeSetgid|0o751))
 		treetest.Times(t, s.tree, 1_400_000_000, 30)
 	} else {
 		require.NoError(t, os.WriteFile(s.tree, []byte("new"), 0o600))
