@@ -12,29 +12,33 @@ import (
 )
 
 // hello begins what a source sends.
-const hello = "homelab-mirror 1"
+const hello = "homelab-mirror 2"
 
 // frame is a type of message. Those of a source act on the folder that was
 // entered last; a name is one of an entry of that folder.
 type frame byte
 
 const (
-	frameHello   frame = 1 + iota
-	frameEnter         // name: a folder that is there
-	frameFolder        // name: a new folder, and enters it
-	frameLeave         // head: gives the folder what it has, and goes back to the one before
-	frameRemove        // name: with everything below it
-	frameSymlink       // name, head, target
-	frameLink          // name, path of a file: another name of it
-	frameCreate        // name: a new file, which the next three are about
-	frameOpen          // name: a file that is there
-	frameData          // offset, bytes
-	frameHole          // offset, length
-	frameClose         // size, head: ends the file
-	frameDone          // report: ends the pass
-	frameFailed        // failure, of either end
-	frameAsk           // from the sink: for a pass
-	frameApplied       // from the sink: has applied the pass
+	frameHello    frame = 1 + iota
+	frameEnter          // name: a folder that is there
+	frameFolder         // name: a new folder, and enters it
+	frameLeave          // head: gives the folder what it has, and goes back to the one before
+	frameRemove         // name: with everything below it
+	frameSymlink        // name, head, target
+	frameLink           // name, path of a file: another name of it
+	frameCreate         // name: a new file, which the next three are about
+	frameOpen           // name: a file that is there
+	frameData           // offset, bytes
+	frameHole           // offset, length
+	frameClose          // size, head: ends the file
+	frameDone           // report: ends the pass
+	frameFailed         // failure, of either end
+	frameAsk            // from the sink: for a pass
+	frameApplied        // from the sink: has applied the pass
+	frameRecall         // from the sink: a part of what an earlier source remembered; empty: that was all
+	frameRecalled       // whether it holds
+	frameRemember       // from the sink: for what the source remembers
+	frameMemory         // a part of it; empty: that was all
 )
 
 // maxFrame bounds what is read before it is looked at.

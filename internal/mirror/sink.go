@@ -22,6 +22,9 @@ type Place struct {
 	// Name is one in Root that is not there yet. For a folder it may be ".", if
 	// Root is empty.
 	Name string
+	// Memory is the name of a file in Root. The copy is then what an earlier sink made
+	// and kept: it is brought up to date, or begun anew. Empty: the place must be free.
+	Memory string
 	// Privileged keeps setuid and setgid of files, and their capabilities.
 	Privileged bool
 }
@@ -82,7 +85,13 @@ func (s *Sink) Pass(ctx context.Context, final bool) (*Report, error) {
 		return nil, s.failed
 	}
 	defer context.AfterFunc(ctx, func() { _ = s.conn.Close() })()
-	err := s.out.say(frameAsk, ask{final})
+	var err error
+	if s.place.Memory != "" && !s.begun {
+		err = s.resume()
+	}
+	if err == nil {
+		err = s.out.say(frameAsk, ask{final})
+	}
 	var report *Report
 	if err == nil {
 		report, err = s.pass()
@@ -174,11 +183,18 @@ func (s *Sink) apply() (*Report, error) {
 
 // begin checks who speaks, and that the place is free.
 func (s *Sink) begin(kind frame, payload []byte) error {
+	if err := s.greet(kind, payload); err != nil {
+		return err
+	}
+	return s.free()
+}
+
+func (s *Sink) greet(kind frame, payload []byte) error {
 	if kind != frameHello || string(payload) != hello {
 		return garbled("it begins with %.40q", payload)
 	}
 	s.begun = true
-	return s.free()
+	return nil
 }
 
 func (s *Sink) free() error {

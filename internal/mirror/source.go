@@ -31,7 +31,9 @@ type Source struct {
 	name    string
 	parent  *os.File  // the folder that the tree is in
 	without *hint.Set // nil: nothing
+	what    string    // the tree is, with what is left out
 	top     *node     // what the sink has; nil: nothing yet
+	told    []byte    // of what an earlier source remembered
 	failed  error
 }
 
@@ -39,6 +41,7 @@ type Source struct {
 // fails closes it.
 func NewSource(conn io.ReadWriteCloser, t Tree) (*Source, error) {
 	s := &Source{conn: conn, name: cmp.Or(t.Name, "."), trust: trust{clock: clock}}
+	s.what = strings.Join(append([]string{s.name}, t.Exclude...), "\x00")
 	if strings.Contains(s.name, "/") || s.name == ".." {
 		return nil, fault.Newf(fault.InvalidArgument, "", "%q is not a name in %s", s.name, t.Root.Name())
 	}
@@ -75,19 +78,22 @@ func (s *Source) Pass(ctx context.Context, final bool) (*Report, error) {
 	return report, err
 }
 
-// Serve does the passes that the sink asks for, until it closes the stream.
+// Serve does what the sink asks for, until it closes the stream.
 func (s *Source) Serve(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { _ = s.conn.Close() })()
 	for {
-		var a ask
-		if err := s.in.hear(frameAsk, &a); err != nil {
-			if err == io.EOF {
-				return nil
-			}
-			return cmp.Or(ctx.Err(), err)
+		kind, payload, err := s.in.next()
+		if err == io.EOF {
+			return nil
 		}
-		if _, err := s.Pass(ctx, a.Final); err != nil {
-			return err
+		if err == nil && kind == frameFailed {
+			err = retell(payload)
+		}
+		if err == nil {
+			err = s.answer(ctx, kind, payload)
+		}
+		if err != nil {
+			return cmp.Or(ctx.Err(), err)
 		}
 	}
 }

@@ -1,7 +1,10 @@
 package tree
 
 import (
+	"os"
 	"slices"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,3 +30,15 @@ func Punch(fd int, e Extent) error {
 
 // RemoveXattr takes an attribute away.
 func RemoveXattr(fd int, name string) error { return unix.Fremovexattr(fd, name) }
+
+// Boot names this run of the kernel, and says since when it lasts, by a clock that
+// nobody sets.
+func Boot() (id string, up time.Duration, err error) {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", 0, err
+	}
+	var now unix.Timespec
+	err = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
+	return strings.TrimSpace(string(text)), time.Duration(now.Nano()), err
+}
