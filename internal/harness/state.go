@@ -44,6 +44,7 @@ type bundling struct {
 	host    string
 	at      registry.Host
 	store   string
+	kept    bool // the copies are for the next bundle too
 	say     func(string)
 }
 
@@ -152,7 +153,7 @@ func (b *bundling) take(ctx context.Context, jobID string) (*state.BundleReport,
 		State: "succeeded", JobID: jobID, Service: b.name, Host: b.host, Store: b.store, Warnings: []string{},
 		Sealed: len(keys.Recipients) > 0 || b.isRestic(),
 	}
-	return report, copied(ctx, b.jobs, jobID, func(copies *os.Root) error {
+	return report, b.copied(ctx, jobID, func(copies *os.Root) error {
 		capture, about, err := b.capture(ctx, copies, report)
 		if err != nil {
 			return err
@@ -205,7 +206,7 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 	}
 	report.Warnings = append(report.Warnings, foreign...)
 	taken, err := state.Take(ctx, q, site, state.Capturing{
-		Service: b.name, Container: current, Items: items, Method: method, Budget: budget, Known: b.paces().Of(b.host, b.name, method.Kind), Copies: copies, Report: b.say,
+		Service: b.name, Container: current, Items: items, Method: method, Budget: budget, Known: b.paces().Of(b.host, b.name, method.Kind), Copies: copies, Keep: b.kept, Report: b.say,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -52,6 +52,7 @@ type Capturing struct {
 	Budget    time.Duration // that the service may not be there
 	Known     Pace          // how long it takes to come to rest so, and to wake
 	Copies    *os.Root      // an empty folder
+	Keep      bool          // Copies may have those of an earlier capture, and they are for the next one too
 	Report    func(message string)
 }
 
@@ -80,7 +81,11 @@ func Take(ctx context.Context, q *quiesce.Quiescer, site Site, c Capturing) (tak
 		if err != nil {
 			return nil, about(item, err)
 		}
-		sink, err := mirror.NewSink(stream, mirror.Place{Root: c.Copies, Name: strconv.Itoa(i), Privileged: true})
+		place := mirror.Place{Root: c.Copies, Name: strconv.Itoa(i), Privileged: true}
+		if c.Keep {
+			place.Memory = place.Name + ".memory"
+		}
+		sink, err := mirror.NewSink(stream, place)
 		if err != nil {
 			return nil, about(item, err)
 		}
@@ -89,7 +94,20 @@ func Take(ctx context.Context, q *quiesce.Quiescer, site Site, c Capturing) (tak
 	if err := t.take(ctx); err != nil {
 		return nil, err
 	}
+	t.keep(ctx)
 	return t.capture, nil
+}
+
+// keep keeps the copies for the next capture. Without that it copies all again.
+func (t *taking) keep(ctx context.Context) {
+	for i, sink := range t.sinks {
+		if !t.Keep {
+			return
+		}
+		if err := sink.Keep(ctx); err != nil {
+			t.say("the copy of %s is of no use for the next bundle: %v", t.Items[i].Name(), err)
+		}
+	}
 }
 
 // about says which item an error is about.

@@ -129,6 +129,34 @@ func (f *flat) take(m quiesce.Method, budget time.Duration, change func(*state.C
 	return capture, found, err
 }
 
+// A copy that is kept for the next capture is captured from without being made again.
+func TestTakeIntoAKeptCopy(t *testing.T) {
+	f := newFlat(t)
+	f.write("data/large", strings.Repeat("x", 1<<20))
+	copies := t.TempDir()
+	again := func(c *state.Capturing) {
+		root, err := os.OpenRoot(copies)
+		require.NoError(t, err)
+		t.Cleanup(func() { root.Close() })
+		c.Copies, c.Keep = root, true
+	}
+	sent := func() int64 {
+		capture, _, err := f.take(quiesce.Method{Kind: quiesce.Stop}, time.Minute, again)
+		require.NoError(t, err)
+		var all int64
+		for _, pass := range capture.Passes {
+			all += pass.Sent
+		}
+		return all
+	}
+	assert.Greater(t, sent(), int64(1<<20))
+	f.write("data/config", "two")
+	assert.Less(t, sent(), int64(10_000))
+	content, err := os.ReadFile(filepath.Join(copies, "0", "config"))
+	require.NoError(t, err)
+	assert.Equal(t, "two", string(content))
+}
+
 // What is captured is what was there when the service came to rest, however it does.
 func TestTake(t *testing.T) {
 	for _, m := range []quiesce.Method{{Kind: quiesce.Stop}, {Kind: quiesce.Pause}, {Kind: quiesce.Snapshot}, {Kind: quiesce.Exec, Freeze: []string{"freeze"}, Thaw: []string{"thaw"}}} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"homelab/internal/bundle"
 	"homelab/internal/command"
 	"homelab/internal/fault"
+	"homelab/internal/mirror"
 	"homelab/internal/state"
 	"homelab/internal/state/statetest"
 	"homelab/internal/store/restic"
@@ -84,6 +86,84 @@ func TestUnchangedTrees(t *testing.T) {
 	written, err := store.Save(t.Context(), "wiki", order)
 	require.NoError(t, err)
 	assert.Less(t, written.Size, int64(8000), "its file has 10,000 bytes of noise")
+}
+
+// A copy that is kept between bundles has what was written through a memory map, though
+// the size and the times of the file stay what they were.
+func TestMemoryMapsThroughAKeptCopy(t *testing.T) {
+	tree, copies := t.TempDir(), t.TempDir()
+	// Here times never tell of a map.
+	require.NoError(t, syscall.Mount("tmpfs", tree, "tmpfs", 0, "size=4m"))
+	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(tree, syscall.MNT_DETACH)) })
+	path := filepath.Join(tree, "mapped")
+	require.NoError(t, os.WriteFile(path, statetest.Noise(1<<20), 0o600))
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	data, err := syscall.Mmap(int(f.Fd()), 0, 1<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, syscall.Munmap(data)) }()
+	before, err := f.Stat()
+	require.NoError(t, err)
+	store, err := restic.New(newRepository(t), t.TempDir())
+	require.NoError(t, err)
+	root, err := os.OpenRoot(copies)
+	require.NoError(t, err)
+	defer root.Close()
+	for i := range 3 {
+		data[1<<19]++
+		capture(t, tree, root)
+		created := time.Date(2026, 5, 1, i, 0, 0, 0, time.UTC)
+		order := bundle.Order{ID: state.NewID(created), Program: "test", Created: created, Sources: []bundle.Source{
+			{Item: bundle.Item{Name: "data", Kind: "volume", Source: "data"}, Root: root, At: "0"},
+		}}
+		written, err := store.Save(t.Context(), "wiki", order)
+		require.NoError(t, err)
+		if i > 0 {
+			assert.Less(t, written.Size, int64(1<<20), "what is the same is not stored again")
+		}
+		assert.Equal(t, string(data), string(restored(t, store, order.ID)))
+	}
+	after, err := f.Stat()
+	require.NoError(t, err)
+	assert.Equal(t, []any{before.ModTime(), before.Size()}, []any{after.ModTime(), after.Size()})
+}
+
+// capture brings the copy of a tree up to date.
+func capture(t *testing.T, tree string, copies *os.Root) {
+	t.Helper()
+	from, err := os.OpenRoot(tree)
+	require.NoError(t, err)
+	defer from.Close()
+	here, there := net.Pipe()
+	source, err := mirror.NewSource(here, mirror.Tree{Root: from})
+	require.NoError(t, err)
+	sink, err := mirror.NewSink(there, mirror.Place{Root: copies, Name: "0", Memory: "0.memory", Privileged: true})
+	require.NoError(t, err)
+	end, ctx := make(chan error, 1), t.Context()
+	go func() { end <- source.Serve(ctx) }()
+	_, err = sink.Pass(ctx, true)
+	require.NoError(t, err)
+	require.NoError(t, sink.Keep(ctx))
+	require.NoError(t, sink.Close())
+	require.NoError(t, <-end)
+}
+
+// restored is the file of a bundle that has one.
+func restored(t *testing.T, store state.Store, id string) []byte {
+	t.Helper()
+	b, err := store.Open(t.Context(), "wiki", id, bundle.Trust{})
+	require.NoError(t, err)
+	defer b.Close()
+	place := t.TempDir()
+	root, err := os.OpenRoot(place)
+	require.NoError(t, err)
+	defer root.Close()
+	_, err = b.Extract(t.Context(), bundle.Extraction{Targets: []bundle.Target{{Root: root, Name: "data"}}})
+	require.NoError(t, err)
+	content, err := os.ReadFile(filepath.Join(place, "data", "mapped"))
+	require.NoError(t, err)
+	return content
 }
 
 // A repository that is full keeps what it has.
