@@ -34,6 +34,7 @@ func bench(ctx context.Context) error {
 	empty := flag.String("empty", "bin/emptyserver", "an MCP server without tools")
 	service := flag.String("service", "bin/service", "what runs in containers")
 	rounds := flag.Int("rounds", 15, "pairs of runs for each row")
+	only := flag.String("only", "", "a part of it, such as copies")
 	flag.Parse()
 
 	run := runner{ctx: ctx, rounds: *rounds}
@@ -53,56 +54,61 @@ func bench(ctx context.Context) error {
 	}
 	// Neither state nor cache of whoever runs this.
 	environment = append(environment, "HOMELAB_STATE="+filepath.Join(temp, "state"), "XDG_CACHE_HOME="+filepath.Join(temp, "cache"))
-	err = measure(run, temp)
+	err = measure(run, temp, *only)
 	return errors.Join(err, os.RemoveAll(temp))
 }
 
-func measure(run runner, temp string) error {
+func measure(run runner, temp, only string) error {
 	var rows []row
 	var memory []string
-	for i, s := range sizes {
-		dir := filepath.Join(temp, fmt.Sprint(i))
-		fmt.Fprintln(os.Stderr, "generating", s.name)
-		if err := s.generate(run, dir); err != nil {
-			return err
-		}
-		fmt.Fprintln(os.Stderr, "measuring", s.name)
-		more, resident, err := run.plans(s, dir)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, more...)
-		memory = append(memory, fmt.Sprintf("Resident memory of `homelab mcp` after the plans of *%s*: %d MB.", s.name, resident>>20))
-	}
-	fmt.Fprintln(os.Stderr, "measuring matching and start-up")
-	matching, err := matching()
-	if err != nil {
-		return err
-	}
-	start, err := run.start(filepath.Join(temp, "0"))
-	if err != nil {
-		return err
-	}
-	rows = append(rows, matching, start)
-	for _, more := range []struct {
+	for _, part := range []struct {
 		what    string
 		measure func() ([]row, error)
 	}{
+		{"plans", func() (found []row, err error) {
+			found, memory, err = run.allPlans(temp)
+			return found, err
+		}},
+		{"matching", func() ([]row, error) { return one(matching()) }},
 		{"builds", func() ([]row, error) { return run.builds(filepath.Join(temp, "builds")) }},
 		{"exact plans", func() ([]row, error) { return run.exact(filepath.Join(temp, "exact"), filepath.Join(temp, "cache")) }},
 		{"images", func() ([]row, error) { return run.images(filepath.Join(temp, "images")) }},
 		{"runs", func() ([]row, error) { return run.runs(filepath.Join(temp, "runs")) }},
 		{"copies", func() ([]row, error) { return run.mirrors(filepath.Join(temp, "mirrors")) }},
+
 		{"loads", func() ([]row, error) { return run.loads(filepath.Join(temp, "loads")) }},
 	} {
-		fmt.Fprintln(os.Stderr, "measuring", more.what)
-		found, err := more.measure()
+		if only != "" && only != part.what {
+			continue
+		}
+		fmt.Fprintln(os.Stderr, "measuring", part.what)
+		found, err := part.measure()
 		if err != nil {
 			return err
 		}
 		rows = append(rows, found...)
 	}
 	return report(os.Stdout, run, rows, memory)
+}
+
+func one(r row, err error) ([]row, error) { return []row{r}, err }
+
+// allPlans has the rows of plans, in repositories of all sizes, and of the start.
+func (r runner) allPlans(temp string) (rows []row, memory []string, err error) {
+	for i, s := range sizes {
+		dir := filepath.Join(temp, fmt.Sprint(i))
+		if err := s.generate(r, dir); err != nil {
+			return nil, nil, err
+		}
+		more, resident, err := r.plans(s, dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		rows = append(rows, more...)
+		memory = append(memory, fmt.Sprintf("Resident memory of `homelab mcp` after the plans of *%s*: %d MB.", s.name, resident>>20))
+	}
+	start, err := r.start(filepath.Join(temp, "0"))
+	return append(rows, start), memory, err
 }
 
 // runner runs the programs that are compared.

@@ -53,8 +53,15 @@ func (r runner) mirrors(dir string) ([]row, error) {
 	first.compare(c.first[0], c.first[1])
 	same.compare(c.same[0], c.same[1])
 	after.compare(c.after[0], c.after[1])
-	more, err := c.bundles()
-	return append([]row{first, same, after}, more...), err
+	rows := []row{first, same, after}
+	for _, more := range []func() ([]row, error){c.bundles, c.restic} {
+		found, err := more()
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, found...)
+	}
+	return rows, nil
 }
 
 func (c *copies) in(name string) string { return filepath.Join(c.dir, name) }
