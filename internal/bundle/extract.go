@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -22,7 +23,7 @@ type Extraction struct {
 	Privileged bool
 	// Sync waits, at the end, until all of it is on the disk.
 	Sync     bool
-	Progress func(Progress) // called often, by one goroutine; may be nil
+	Progress func(Progress) // called often, one call at a time; may be nil
 }
 
 // Target is where an item goes: a name in Root that is not there yet. For a
@@ -66,8 +67,9 @@ type extractor struct {
 	Extraction
 	reader *Reader
 	root   bool
-	done   Extracted
 
+	counting sync.Mutex // files are made beside each other
+	done     Extracted
 	progress Progress
 
 	item    int
@@ -129,31 +131,32 @@ func free(parent *os.File, name string) error {
 	return extractFailed(parent.Name(), err)
 }
 
-// place makes an entry.
-func (e *extractor) place(h *header, path string, content io.Reader) error {
+// place makes an entry, or finds the place of a file.
+func (e *extractor) place(h *header, path string) (fill, error) {
 	if path == "" {
 		if err := e.leave(0); err != nil {
-			return err
+			return nil, err
 		}
 		e.item = e.reader.item
 	}
 	if e.Targets[e.item].Root == nil {
-		return nil
+		return nil, nil
 	}
 	depth := 0
 	if path != "" {
 		depth = strings.Count(path, "/") + 1
 	}
 	if err := e.leave(depth); err != nil {
-		return err
+		return nil, err
 	}
 	parent, name := e.parent(path)
+	if h.kind == file {
+		return func(content next) error { return e.placed(h, e.file(parent, name, h, content)) }, nil
+	}
 	var err error
 	switch h.kind {
 	case folder:
 		err = e.folder(parent, name, path, h)
-	case file:
-		err = e.file(parent, name, h, content)
 	case symlink:
 		if err = unix.Symlinkat(h.link, parent, name); err == nil {
 			err = e.finishAt(parent, name, h)
@@ -161,16 +164,25 @@ func (e *extractor) place(h *header, path string, content io.Reader) error {
 	case hardlink:
 		err = e.hardlink(parent, name, h)
 	}
+	return nil, e.placed(h, err)
+}
+
+// placed counts what was made.
+func (e *extractor) placed(h *header, err error) error {
 	if err != nil {
 		return e.failed(h.path, err)
 	}
-	e.done.Placed++
-	e.progress.Entries++
-	e.tell()
+	e.count(func() {
+		e.done.Placed++
+		e.progress.Entries++
+	})
 	return nil
 }
 
-func (e *extractor) tell() {
+func (e *extractor) count(add func()) {
+	e.counting.Lock()
+	defer e.counting.Unlock()
+	add()
 	if e.Progress != nil {
 		e.Progress(e.progress)
 	}
@@ -209,7 +221,7 @@ func (e *extractor) folder(parent int, name, path string, h *header) error {
 	return nil
 }
 
-func (e *extractor) file(parent int, name string, h *header, content io.Reader) error {
+func (e *extractor) file(parent int, name string, h *header, content next) error {
 	fd, err := tree.Open(parent, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL)
 	if err != nil {
 		return err
@@ -228,20 +240,18 @@ func (e *extractor) file(parent int, name string, h *header, content io.Reader) 
 }
 
 // fill writes a file; what is not stored becomes a hole.
-func (e *extractor) fill(fd int, h *header, content io.Reader) error {
-	buffer := e.reader.buf
-	for _, part := range h.data() {
-		for at := part.Offset; at < part.End(); {
-			n, err := io.ReadFull(content, buffer[:min(int64(len(buffer)), part.End()-at)])
+func (e *extractor) fill(fd int, h *header, content next) error {
+	for _, extent := range h.data() {
+		for at := extent.Offset; at < extent.End(); {
+			part, err := content(extent.End() - at)
 			if err == nil {
-				err = tree.WriteAt(fd, buffer[:n], at)
+				err = tree.WriteAt(fd, part, at)
 			}
 			if err != nil {
 				return err
 			}
-			at += int64(n)
-			e.progress.Stored += int64(n)
-			e.tell()
+			at += int64(len(part))
+			e.count(func() { e.progress.Stored += int64(len(part)) })
 		}
 	}
 	if h.sparse {
@@ -273,7 +283,7 @@ func (e *extractor) finish(fd int, h *header) error {
 		}
 	}
 	if stripped {
-		e.done.Stripped++
+		e.count(func() { e.done.Stripped++ })
 	}
 	return nil
 }
@@ -284,7 +294,7 @@ func (e *extractor) owns(h *header) bool {
 		return true
 	}
 	if int(h.uid) != os.Geteuid() || int(h.gid) != os.Getegid() {
-		e.done.Unowned++
+		e.count(func() { e.done.Unowned++ })
 	}
 	return false
 }

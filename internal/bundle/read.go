@@ -4,11 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"hash/maphash"
 	"io"
 	"strings"
@@ -53,8 +51,8 @@ type Reader struct {
 
 	trust Trust
 	tar   *decompressor
-	hash  hash.Hash
 	buf   []byte
+	queue queue
 	index indexReader
 	found Report
 	used  bool
@@ -80,7 +78,7 @@ func Open(in io.Reader, trust Trust) (*Reader, error) {
 		return nil, err
 	}
 	r := &Reader{
-		trust: trust, tar: plain, hash: sha256.New(), buf: make([]byte, bufferSize),
+		trust: trust, tar: plain, buf: make([]byte, bufferSize),
 		item: -1, seed: maphash.MakeSeed(),
 	}
 	if err := r.readManifest(); err != nil {
@@ -200,44 +198,66 @@ func (r *Reader) isOwn(h *header, raw []byte) error {
 
 // Verify reads everything, and fails unless it is all that was written.
 func (r *Reader) Verify(ctx context.Context) (*Report, error) {
-	return r.read(ctx, func(*header, string, io.Reader) error { return nil })
+	return r.read(ctx, func(*header, string) (fill, error) { return nil, nil })
 }
 
-// read reads the bundle to its end. Each entry is given to place, with its path
-// in the item and what is stored of it.
-func (r *Reader) read(ctx context.Context, place func(h *header, path string, content io.Reader) error) (*Report, error) {
+// fill makes a file. When its content is in memory, it runs beside others of the same
+// folder.
+type fill func(next) error
+
+// next is what comes next of a file, at most so many bytes; good until the next call.
+type next func(most int64) ([]byte, error)
+
+// read reads the bundle to its end. Each entry is given to place, with its path in the
+// item, when all before it that it may depend on are there.
+func (r *Reader) read(ctx context.Context, place func(h *header, path string) (fill, error)) (*Report, error) {
 	if r.used {
 		return nil, fault.New(fault.Internal, "a bundle is read once", "")
 	}
 	r.used = true
-	found := &r.found
+	err := r.entries(ctx, place)
+	// What failed first is what came first.
+	if earlier := r.settle(); earlier != nil {
+		err = earlier
+	}
+	return &r.found, err
+}
+
+func (r *Reader) entries(ctx context.Context, place func(h *header, path string) (fill, error)) error {
 	for {
 		if err := ctx.Err(); err != nil {
-			return found, err
+			return err
 		}
 		h, raw, err := readHeader(r.tar)
 		switch {
 		case err == errEnd:
-			return found, corrupt("the bundle is cut short, %s: it has no index", r.at())
+			return corrupt("the bundle is cut short, %s: it has no index", r.at())
 		case err != nil:
-			return found, unreadable(err, r.at())
+			return unreadable(err, r.at())
 		case h.path == indexPath:
-			return found, r.end(h, raw)
+			if err := r.settle(); err != nil {
+				return err
+			}
+			return r.end(h, raw)
 		}
+		depth := len(r.open)
 		path, err := r.enter(h)
 		if err != nil {
-			return found, err
+			return err
 		}
-		content := &content{ctx: ctx, r: r, left: h.stored()}
-		r.hash.Reset()
-		if err := place(h, path, content); err != nil {
-			return found, err
+		// A folder gets its time when it is full, and a name is one of a file.
+		if len(r.open) < depth || h.kind != file {
+			if err := r.settle(); err != nil {
+				return err
+			}
 		}
-		if err := content.finish(h); err != nil {
-			return found, err
+		fill, err := place(h, path)
+		if err == nil {
+			err = r.take(ctx, &entry{header: h, raw: raw, fill: fill})
 		}
-		r.index.add(newRecord(h, raw, r.hash.Sum(nil)))
-		found.add(totalsOf(h))
+		if err != nil {
+			return err
+		}
 	}
 }
 
@@ -323,49 +343,6 @@ func (r *Reader) nextItem(h *header) error {
 func (r *Reader) endItem() error {
 	if r.left.Entries != 0 || r.left.Bytes != 0 || r.left.Stored != 0 {
 		return corrupt("item %d holds less than the bundle says", r.item)
-	}
-	return nil
-}
-
-// content is what is stored of a file.
-type content struct {
-	ctx  context.Context
-	r    *Reader
-	left int64
-}
-
-func (c *content) Read(p []byte) (int, error) {
-	if c.left == 0 {
-		return 0, io.EOF
-	}
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	n, err := c.r.tar.Read(p[:min(int64(len(p)), c.left)])
-	c.left -= int64(n)
-	c.r.hash.Write(p[:n])
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil && n == 0 {
-		return 0, unreadable(err, fmt.Sprintf("in %.300q", c.r.last))
-	}
-	return n, nil
-}
-
-// finish reads what nobody wanted, and the rest of the last block.
-func (c *content) finish(h *header) error {
-	for c.left > 0 {
-		if _, err := c.Read(c.r.buf); err != nil {
-			return err
-		}
-	}
-	rest := c.r.buf[:padding(h.stored())]
-	if _, err := io.ReadFull(c.r.tar, rest); err != nil {
-		return unreadable(err, fmt.Sprintf("in %.300q", h.path))
-	}
-	if !isZero(rest) {
-		return corrupt("there is something behind the end of %.300q", h.path)
 	}
 	return nil
 }
