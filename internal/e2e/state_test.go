@@ -34,7 +34,7 @@ func keeping(t *testing.T) (l *lab, docker func(args ...string) string, store st
 		t.Helper()
 		result, err := command.Run(t.Context(), command.Cmd{Name: "docker", Args: append([]string{"--host", "unix://" + socket}, args...)})
 		require.NoError(t, err)
-		require.Zero(t, result.Exit, "%s", result.Stderr)
+		require.Zero(t, result.Exit, "%s%s", result.Stdout, result.Stderr)
 		return strings.TrimSpace(string(result.Stdout))
 	}
 	return l, docker, store
