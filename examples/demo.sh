@@ -301,5 +301,36 @@ printf '\n   It is one file, and nothing of homelab is needed to get at what is 
 show_line "zstd -dc $scratch/bundles/home-assistant/$id.bundle | tar --list"
 expect manifest.json items/0/history index.json
 
+heading "A bundle that was never tried" \
+  "A copy of Home Assistant is started with it, in a network that leads nowhere, and has to be healthy." \
+  "The one that runs knows nothing of it, and nothing of the copy is left."
+show_once homelab state drill "$id"
+expect "home-assistant is healthy with bundle $id" "every byte was read and is right"
+
+heading "The worst day" \
+  "Containers and volume are gone. The bundle brings the state back, and deploy the service."
+show_line 'docker ps --all --quiet --filter label=homelab.service=home-assistant | xargs docker rm --force'
+show_once docker volume rm homelab-home-assistant
+show_once homelab state restore "$id" --yes
+expect "restored the state of home-assistant" "to do: Zigbee network key is restored with it"
+show_once homelab deploy home-assistant --yes
+expect "1 service: 1 deployed"
+kept=$(docker exec home-assistant cat /config/history | wc -l)
+printf '\n   %s lines of its history are there.\n' "$kept"
+[ "$kept" -gt 0 ] || unexpected "the history should be there"
+
+heading "A mistake, and one that is taken back" \
+  "The history is overwritten, and restored while Home Assistant is stopped for a moment. What was there" \
+  "is kept aside: the restore can be undone, too."
+docker exec home-assistant sh -c 'echo oops >/config/history'
+show_once homelab state restore "$id" --yes
+expect "s without the service" "kept aside"
+restore=$(grep -o -- '--undo [0-9TZ]*-[0-9a-f]*' <<<"$said" | head -n 1 | cut -d ' ' -f 2)
+[ "$(docker exec home-assistant cat /config/history | wc -l)" = "$kept" ] || unexpected "the history should be that of the bundle"
+show_once homelab state restore --service ha --undo "$restore" --yes
+expect "put back the state of home-assistant"
+show docker exec home-assistant cat /config/history
+expect oops
+
 heading "Your own homelab" \
   "examples/homelab/README.md tells how to start from this one."
