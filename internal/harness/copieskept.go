@@ -23,7 +23,7 @@ func (b *bundling) copied(ctx context.Context, jobID string, work func(copies *o
 }
 
 // copiedAgain works with the copies of the last bundle, which restic compares with what
-// it has: see docs/decisions/0020-stores.md. It does nothing when another bundle has
+// it has: see docs/decisions/0025-the-copy-for-restic-is-kept.md. It does nothing when another bundle has
 // them, or when they would hold secrets for longer than the work takes.
 func (b *bundling) copiedAgain(work func(copies *os.Root) error) (done bool, err error) {
 	if !b.isRestic() {

@@ -348,6 +348,40 @@ func TestCopiesThatWereLeft(t *testing.T) {
 	require.ErrorIs(t, running.Fail(errKilled), errKilled)
 }
 
+// The copies for restic stay, but for those with secrets.
+func TestCopiesForRestic(t *testing.T) {
+	k := newKept(t, `"quiesce": {"kind": "none"}`)
+	path := filepath.Join(k.cfg.Repo, "homelab.json")
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	k.Harness.stores = func(registry.Store, string) (state.Store, error) {
+		files, err := dir.Open(k.store)
+		return state.NewStore(files), err
+	}
+	take := func(class string) []string {
+		t.Helper()
+		changed := strings.NewReplacer(`"`+k.store+`"`, `"restic:`+k.store+`"`, `"class": "secret"`, `"class": "`+class+`"`).Replace(string(text))
+		require.NoError(t, os.WriteFile(path, []byte(changed), 0o644))
+		_, err := k.core.StateBundle(t.Context(), state.BundleRequest{Service: "web"}, quiet)
+		require.NoError(t, err)
+		found, err := filepath.Glob(filepath.Join(k.jobs.Dir, "copies", "nas", "web", "*"))
+		require.NoError(t, err)
+		for i, at := range found {
+			found[i] = filepath.Base(at)
+		}
+		return found
+	}
+	both := []string{"0", "0.memory", "1", "1.memory"}
+	assert.Equal(t, both, take("durable"))
+	first, err := os.Stat(filepath.Join(k.jobs.Dir, "copies", "nas", "web", "0", "history"))
+	require.NoError(t, err)
+	assert.Equal(t, both, take("durable"))
+	again, err := os.Stat(filepath.Join(k.jobs.Dir, "copies", "nas", "web", "0", "history"))
+	require.NoError(t, err)
+	assert.True(t, os.SameFile(first, again), "it is the same copy")
+	assert.Empty(t, take("secret"))
+}
+
 // A bundle is encrypted for those whom the registry names, and then holds secrets.
 func TestBundleForSomebody(t *testing.T) {
 	k := newKept(t, `"quiesce": {"kind": "none"}`)
