@@ -56,13 +56,16 @@ func newHome(t *testing.T, l lab, e *docker.Engine, place state.Place) *home {
 	require.NoError(t, err)
 	h.container, err = e.Create(t.Context(), "web", spec, map[string]string{deploy.LabelService: "web", deploy.LabelGate: string(gate)})
 	require.NoError(t, err)
-	t.Cleanup(func() {
-		assert.NoError(t, e.Stop(context.Background(), h.container, 0))
-		assert.NoError(t, e.Remove(context.Background(), h.container))
-		assert.NoError(t, l.api.VolumeRemove(context.Background(), "web-data", true))
-	})
 	require.NoError(t, e.Start(t.Context(), h.container))
 	return h
+}
+
+// leave makes room for the next one.
+func (h *home) leave() {
+	h.t.Helper()
+	assert.NoError(h.t, h.engine.Stop(h.t.Context(), h.container, 0))
+	assert.NoError(h.t, h.engine.Remove(h.t.Context(), h.container))
+	assert.NoError(h.t, h.api.VolumeRemove(h.t.Context(), "web-data", true))
 }
 
 // put has what there is say something.
@@ -174,6 +177,7 @@ func TestRealRestore(t *testing.T) {
 			place, err := by.place(t.TempDir())
 			require.NoError(t, err)
 			h := newHome(t, l, by.engine, place)
+			defer h.leave()
 			preview, err := h.restorer.Preview(t.Context(), h.restoring("new"))
 			require.NoError(t, err)
 			assert.Equal(t, []string{h.data, h.dir + "/web.conf", h.dir + "/more"}, []string{preview.Items[0].Path, preview.Items[1].Path, preview.Items[2].Path})
@@ -195,4 +199,54 @@ func TestRealRestore(t *testing.T) {
 			assert.Equal(t, []string{h.container}, running)
 		})
 	}
+}
+
+// deadly is a place where something happens before the second item is swapped.
+type deadly struct {
+	state.Place
+	do    func()
+	swaps int
+}
+
+func (d *deadly) Target(ctx context.Context, service string, item registry.StateItem) (state.Target, error) {
+	target, err := d.Place.Target(ctx, service, item)
+	return deadlyTarget{target, d}, err
+}
+
+type deadlyTarget struct {
+	state.Target
+	d *deadly
+}
+
+func (t deadlyTarget) Swap(ctx context.Context, id string) error {
+	if t.d.swaps++; t.d.swaps == 2 {
+		t.d.do()
+	}
+	return t.Target.Swap(ctx, id)
+}
+
+// A restore whose engine dies while the service is swapped by half is undone by a
+// repair, which opens the places anew.
+func TestRealRestoreIsRepaired(t *testing.T) {
+	l, folders, work := newLab(t), sidecars(t), t.TempDir()
+	e := open(t, "unix://"+l.socket)
+	load(t, e, deploytest.Behaviour{})
+	var revive func()
+	place := &deadly{Place: e.Afar(folders, work), do: func() { revive = dockertest.Kill(t, l.socket) }}
+	h := newHome(t, l, e, place)
+	_, err := h.restorer.Restore(t.Context(), h.restoring("new"))
+	assert.Equal(t, fault.RollbackFailed, fault.CodeOf(err), "%v", err)
+	assert.Equal(t, "new old - only-new aside", h.is())
+	revive()
+	assert.False(t, h.runs())
+
+	h.restorer.Place = e.Afar(folders, work)
+	what, err := h.restorer.Repair(t.Context(), "web")
+	require.NoError(t, err)
+	assert.Contains(t, what, "was undone")
+	assert.Equal(t, wasThere, h.is())
+	assert.True(t, h.runs())
+	left, err := os.ReadDir(work)
+	require.NoError(t, err)
+	assert.Empty(t, left)
 }
