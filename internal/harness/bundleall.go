@@ -19,17 +19,17 @@ func (h *Harness) bundleAll(ctx context.Context, r state.BundleRequest, report t
 	if !r.Background {
 		return h.eachBundle(ctx, r, report)
 	}
-	jobs, planner, err := h.jobs(ctx)
+	jobs, _, err := h.jobs(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r.Background = false
 	// It claims no service: the jobs of each do.
-	started, err := jobs.Detach(ctx, job.Spec{Tool: bundleTool, Input: r}, h.starter(jobs, planner))
+	id, err := h.detach(ctx, jobs, job.Spec{Tool: bundleTool, Input: r})
 	if err != nil {
 		return nil, err
 	}
-	return &state.BundleReport{State: "running", JobID: started.ID, Warnings: []string{}}, nil
+	return &state.BundleReport{State: "running", JobID: id, Warnings: []string{}}, nil
 }
 
 // workOnAll does the detached job of all services in this process.

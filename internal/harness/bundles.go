@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"homelab/internal/build"
+	"homelab/internal/bundle"
 	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/state"
@@ -100,29 +101,21 @@ func (h *Harness) bundleVerify(ctx context.Context, r state.VerifyRequest, repor
 	if err != nil {
 		return nil, err
 	}
-	keys, err := readKeys(reg.Bundles)
-	if err != nil {
-		return nil, err
-	}
 	store, kept, err := h.findBundle(ctx, jobs, reg, r.Bundle, r.Store)
 	if err != nil {
 		return nil, err
 	}
 	defer store.Close()
-	b, err := store.Open(ctx, kept.Service, kept.ID, keys.Trust())
-	if err != nil {
-		return nil, withdrawn(jobs, store, kept, err)
-	}
-	defer b.Close()
-	m := b.Manifest()
-	about, err := state.AboutOf(m, kept.Service)
+	b, about, err := openBundle(ctx, jobs, reg, store, kept)
 	if err != nil {
 		return nil, err
 	}
+	defer b.Close()
+	m := b.Manifest()
 	totals := m.Totals()
 	result := &state.VerifyReport{
 		Bundle: kept.ID, Service: kept.Service, Store: store.Name(), Created: kept.Created.UTC().Format(time.RFC3339), Size: kept.Size,
-		Entries: totals.Entries, Bytes: totals.Bytes, Items: []string{}, About: about,
+		Entries: totals.Entries, Bytes: totals.Bytes, Items: []string{}, About: *about,
 	}
 	for _, item := range m.Items {
 		result.Items = append(result.Items, item.Name)
@@ -136,7 +129,30 @@ func (h *Harness) bundleVerify(ctx context.Context, r state.VerifyRequest, repor
 		return nil, withdrawn(jobs, store, kept, err)
 	}
 	result.Deep, result.Index, result.Author = true, found.Index, found.Author
-	return result, evidence(jobs).Note(state.Verified{
+	return result, noteVerified(jobs, store, kept, *found)
+}
+
+// openBundle opens a bundle of somebody who is trusted, and tells what it says of its
+// service.
+func openBundle(ctx context.Context, jobs *job.Store, reg *registry.Registry, store state.Store, kept state.Kept) (state.Bundle, *state.About, error) {
+	keys, err := readKeys(reg.Bundles)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := store.Open(ctx, kept.Service, kept.ID, keys.Trust())
+	if err != nil {
+		return nil, nil, withdrawn(jobs, store, kept, err)
+	}
+	about, err := state.AboutOf(b.Manifest(), kept.Service)
+	if err != nil {
+		return nil, nil, errors.Join(err, b.Close())
+	}
+	return b, &about, nil
+}
+
+// noteVerified remembers that every byte of a bundle was read, and is right.
+func noteVerified(jobs *job.Store, store state.Store, kept state.Kept, found bundle.Report) error {
+	return evidence(jobs).Note(state.Verified{
 		Store: store.Name(), Service: kept.Service, ID: kept.ID, Size: kept.Size, Index: found.Index, Author: found.Author, At: time.Now().UTC(),
 	})
 }

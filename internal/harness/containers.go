@@ -64,7 +64,7 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, jobs *job.Stor
 	}
 	result := &deploy.RunReport{JobID: jobID, Service: w.service, Host: w.host, Out: built.Out}
 	err = func() error {
-		awake, err := l.mendFirst(ctx, engine, jobs, w.host, w.at, w.service)
+		awake, err := l.mendFirst(ctx, engine, jobs, subject{w.service, w.spec, w.host, w.at})
 		if err != nil {
 			return err
 		}

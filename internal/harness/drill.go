@@ -1,13 +1,11 @@
 package harness
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"homelab/internal/deploy"
 	"homelab/internal/engine/dockerhost"
@@ -29,16 +27,12 @@ func (h *Harness) drill(ctx context.Context, r state.DrillRequest, report tools.
 	}
 	if r.Background {
 		defer d.store.Close()
-		planner, err := h.planner(ctx)
-		if err != nil {
-			return nil, err
-		}
 		r.Background = false
-		started, err := d.jobs.Detach(ctx, job.Spec{Tool: drillTool, Input: r}, h.starter(d.jobs, planner))
+		id, err := h.detach(ctx, d.jobs, job.Spec{Tool: drillTool, Input: r})
 		if err != nil {
 			return nil, err
 		}
-		return d.report("running", started.ID), nil
+		return d.report("running", id), nil
 	}
 	run, err := d.jobs.Begin(ctx, job.Spec{Tool: drillTool, Input: r})
 	if err != nil {
@@ -68,10 +62,8 @@ type drilling struct {
 	reg   *registry.Registry
 	store state.Store
 	kept  state.Kept
-	name  string
-	host  string
-	at    registry.Host
-	say   func(string)
+	subject
+	say func(string)
 }
 
 // newDrill finds the bundle and its service.
@@ -91,16 +83,13 @@ func (h *Harness) newDrill(ctx context.Context, r state.DrillRequest) (*drilling
 }
 
 func (d *drilling) resolve(host string) (err error) {
-	if d.name, err = d.reg.Lookup(d.kept.Service); err != nil {
+	if d.subject, err = subjectOf(d.reg, d.kept.Service, host); err != nil {
 		return err
 	}
-	service := d.reg.Services[d.name]
-	if service.Deploy == nil {
+	if d.service.Deploy == nil {
 		return deploy.OnlyBuilt(d.name)
 	}
-	d.host = cmp.Or(host, service.HostOf())
-	d.at, err = hostOf(d.reg, d.host)
-	return err
+	return nil
 }
 
 func (d *drilling) report(how, jobID string) *state.DrillReport {
@@ -130,20 +119,12 @@ func (d *drilling) take(ctx context.Context, id string, result *state.DrillRepor
 			result.Warnings = append(result.Warnings, "what an earlier drill left is still there: "+swept.Problem.Message)
 		}
 	}
-	keys, err := readKeys(d.reg.Bundles)
+	b, about, err := openBundle(ctx, d.jobs, d.reg, d.store, d.kept)
 	if err != nil {
 		return err
-	}
-	b, err := d.store.Open(ctx, d.kept.Service, d.kept.ID, keys.Trust())
-	if err != nil {
-		return withdrawn(d.jobs, d.store, d.kept, err)
 	}
 	defer b.Close()
-	about, err := state.AboutOf(b.Manifest(), d.kept.Service)
-	if err != nil {
-		return err
-	}
-	result.About = &about
+	result.About = about
 	engine, way, done, err := d.dial(ctx, d.at)
 	if err != nil {
 		return err
@@ -162,15 +143,14 @@ func (d *drilling) with(ctx context.Context, engine deploy.Containers, way *dock
 	if !fills || !tries {
 		return fault.Newf(fault.Internal, "", "the engine of host %s makes no copies", d.host)
 	}
-	service := d.reg.Services[d.name]
-	image, from, err := d.image(ctx, engine, service, result.About)
+	image, from, err := d.image(ctx, engine, result.About)
 	if err != nil {
 		return err
 	}
 	if result.Image, result.ImageFrom = image.ID, from; result.About.Image != "" && result.About.Image != image.ID {
 		result.Warnings = append(result.Warnings, d.name+" was another image when the bundle was made: this one was tried")
 	}
-	spec, err := deploy.NewSpec(d.name, service, d.at, image.ID)
+	spec, err := deploy.NewSpec(d.name, d.service, d.at, image.ID)
 	if err != nil {
 		return err
 	}
@@ -186,15 +166,13 @@ func (d *drilling) with(ctx context.Context, engine deploy.Containers, way *dock
 			return withdrawn(d.jobs, d.store, d.kept, err)
 		}
 		result.Entries, result.Bytes, result.Index, result.Author = found.Entries, found.Bytes, found.Index, found.Author
-		if err := evidence(d.jobs).Note(state.Verified{
-			Store: d.store.Name(), Service: d.kept.Service, ID: d.kept.ID, Size: d.kept.Size, Index: found.Index, Author: found.Author, At: time.Now().UTC(),
-		}); err != nil {
+		if err := noteVerified(d.jobs, d.store, d.kept, found.Report); err != nil {
 			return err
 		}
 		if found.Stripped > 0 {
 			result.Warnings = append(result.Warnings, tools.Plural(int(found.Stripped), "file")+" came without setuid, setgid or capabilities, as in a restore")
 		}
-		gate := deploy.NewGate(*service.Deploy)
+		gate := deploy.NewGate(*d.service.Deploy)
 		result.Gate = gate.Kind
 		driller := &state.Driller{Engine: drills, Site: fillable, Report: d.say, Safe: func(ctx context.Context, s deploy.Spec) error { return safeMounts(ctx, &s, way) }}
 		drilled, err := driller.Drill(ctx, state.Drilling{ID: id, Spec: spec, Gate: gate, Items: b.Manifest().Items, Copies: copies})
@@ -215,12 +193,12 @@ func (d *drilling) with(ctx context.Context, engine deploy.Containers, way *dock
 
 // image is what a copy runs: what the service has on the host now, else what the bundle
 // was captured with.
-func (d *drilling) image(ctx context.Context, engine deploy.Containers, service registry.Service, about *state.About) (image *deploy.HostImage, from string, err error) {
+func (d *drilling) image(ctx context.Context, engine deploy.Containers, about *state.About) (image *deploy.HostImage, from string, err error) {
 	all, err := engine.List(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	if current, _ := deploy.Generations(all, d.name, service.ContainerOf(d.name)); current != nil {
+	if current, _ := deploy.Generations(all, d.name, d.service.ContainerOf(d.name)); current != nil {
 		if image, err := engine.Image(ctx, current.ImageID); image != nil || err != nil {
 			return image, "container", err
 		}

@@ -144,6 +144,19 @@ func telling(report tools.Report) func(done, total int, message string) {
 	}
 }
 
+// detach begins a job in a process of its own.
+func (h *Harness) detach(ctx context.Context, jobs *job.Store, spec job.Spec) (id string, err error) {
+	planner, err := h.planner(ctx)
+	if err != nil {
+		return "", err
+	}
+	started, err := jobs.Detach(ctx, spec, h.starter(jobs, planner))
+	if err != nil {
+		return "", err
+	}
+	return started.ID, nil
+}
+
 // starter starts the process of a detached job: this program, with the settings
 // of this one.
 func (h *Harness) starter(jobs *job.Store, planner *plan.Planner) func(id string, lock *os.File) error {

@@ -12,7 +12,6 @@ import (
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
 	"homelab/internal/job"
-	"homelab/internal/quiesce"
 	"homelab/internal/state"
 	"homelab/registry"
 	"homelab/tools"
@@ -143,12 +142,13 @@ func (h *Harness) repairEntry(ctx context.Context, jobs *job.Store, reg *registr
 		if err != nil {
 			return err
 		}
+		s := subject{r.Service, reg.Services[r.Service], r.Host, at}
 		return h.on(ctx, at, func(engine deploy.Containers) error {
-			restored, err := h.repairRestore(ctx, engine, jobs, r.Host, at, r.Service, say)
+			restored, err := h.repairRestore(ctx, engine, jobs, s, say)
 			if err != nil {
 				return err
 			}
-			woken, err := (&quiesce.Quiescer{Engine: engine, Host: r.Host, Journal: rests(jobs), Report: say}).Wake(ctx, r.Service, "")
+			woken, err := s.quiescer(jobs, engine, say).Wake(ctx, r.Service, "")
 			if err != nil {
 				return err
 			}

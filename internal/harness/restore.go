@@ -12,7 +12,6 @@ import (
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
 	"homelab/internal/job"
-	"homelab/internal/quiesce"
 	"homelab/internal/state"
 	"homelab/registry"
 	"homelab/tools"
@@ -39,15 +38,10 @@ func (h *Harness) restore(ctx context.Context, r state.RestoreRequest, report to
 	if r.Background {
 		r.Background = false
 		spec.Input = r
-		planner, err := h.planner(ctx)
-		if err != nil {
+		if preview.JobID, err = h.detach(ctx, w.jobs, spec); err != nil {
 			return nil, err
 		}
-		started, err := w.jobs.Detach(ctx, spec, h.starter(w.jobs, planner))
-		if err != nil {
-			return nil, err
-		}
-		preview.State, preview.JobID = "running", started.ID
+		preview.State = "running"
 		return preview, nil
 	}
 	run, err := w.jobs.Begin(ctx, spec)
@@ -77,10 +71,7 @@ type restoring struct {
 	*Harness
 	request state.RestoreRequest
 	jobs    *job.Store
-	name    string
-	service registry.Service
-	host    string
-	at      registry.Host
+	subject
 	address string // of the store
 	store   state.Store
 	bundle  state.Bundle // nil: it is about an earlier restore
@@ -110,36 +101,25 @@ func (w *restoring) resolve(ctx context.Context, reg *registry.Registry, r *stat
 		}
 		service = cmp.Or(service, w.about.Service)
 	}
-	if w.name, err = reg.Lookup(service); err != nil {
+	if w.subject, err = subjectOf(reg, service, r.Host); err != nil {
 		return err
 	}
-	w.service = reg.Services[w.name]
 	if w.service.State == nil {
 		return fault.Newf(fault.Precondition, "say in the registry where its state is: services."+w.name+".state.items", "%s has no state", w.name)
 	}
-	w.host = cmp.Or(r.Host, w.service.HostOf())
-	w.at, err = hostOf(reg, w.host)
 	r.Service, r.Host = w.name, w.host
 	w.request = *r
-	return err
+	return nil
 }
 
 // open opens the bundle that is to be restored, when its author is one who is trusted.
 func (w *restoring) open(ctx context.Context, reg *registry.Registry, r state.RestoreRequest) error {
-	keys, err := readKeys(reg.Bundles)
-	if err != nil {
-		return err
-	}
 	store, kept, err := w.findBundle(ctx, w.jobs, reg, r.Bundle, r.Store)
 	if err != nil {
 		return err
 	}
 	w.store, w.address = store, store.Name()
-	if w.bundle, err = store.Open(ctx, kept.Service, kept.ID, keys.Trust()); err != nil {
-		return withdrawn(w.jobs, store, kept, err)
-	}
-	about, err := state.AboutOf(w.bundle.Manifest(), kept.Service)
-	w.about = &about
+	w.bundle, w.about, err = openBundle(ctx, w.jobs, reg, store, kept)
 	return err
 }
 
@@ -189,31 +169,24 @@ func (w *restoring) preview(ctx context.Context, restorer *state.Restorer, x sta
 
 // ready is what is to be restored, and who does it.
 func (w *restoring) ready(ctx context.Context, engine deploy.Containers) (*state.Restorer, state.Restoring, error) {
-	x := state.Restoring{Service: w.name, Items: w.service.State.Items, Only: w.request.Items, Bundle: w.bundle}
-	all, err := engine.List(ctx)
+	current, err := w.alone(ctx, engine)
+	x := state.Restoring{Service: w.name, Container: current, Items: w.service.State.Items, Only: w.request.Items, Bundle: w.bundle}
 	if err != nil {
 		return nil, x, err
 	}
-	current, others := deploy.Generations(all, w.name, w.service.ContainerOf(w.name))
-	for _, other := range others {
-		if other.Runs() {
-			return nil, x, fault.Newf(fault.Conflict, "end it by hand, or run homelab deploy repair", "%s, an earlier version of %s, runs too: it would write to what is restored", other.Name, w.name)
-		}
-	}
-	x.Container = current
 	x.Progress = func(p bundle.Progress) { w.say(fmt.Sprintf("%d entries restored", p.Entries)) }
-	restorer, err := w.restorer(w.jobs, engine, w.host, w.at, w.say)
+	restorer, err := w.restorer(w.jobs, engine, w.subject, w.say)
 	return restorer, x, err
 }
 
 // restorer restores services of a host.
-func (h *Harness) restorer(jobs *job.Store, engine deploy.Containers, host string, at registry.Host, say func(string)) (*state.Restorer, error) {
+func (h *Harness) restorer(jobs *job.Store, engine deploy.Containers, s subject, say func(string)) (*state.Restorer, error) {
 	place, err := h.places(engine, filepath.Join(jobs.Dir, "restoring"))
 	if err != nil {
 		return nil, err
 	}
 	return &state.Restorer{
-		Quiescer: &quiesce.Quiescer{Engine: engine, Host: host, At: at, Journal: rests(jobs), Report: say},
+		Quiescer: s.quiescer(jobs, engine, say),
 		Place:    place, Dir: restores(jobs), Report: say,
 		Watch: func(e *state.RestoreEntry) (func(), error) { return watchdog(jobs.Dir, e.Host, e.Service, e.ID) },
 	}, nil
@@ -231,11 +204,11 @@ func (w *restoring) warnings(c *deploy.Container) []string {
 	if out := c.Labels[deploy.LabelOut]; w.about.Out != "" && out != "" && out != w.about.Out {
 		warnings = append(warnings, fmt.Sprintf("the bundle is of another version than runs now (%s, not %s): it may not read the other's data", w.about.Out, out))
 	}
-	for _, item := range w.service.State.Items {
-		restored := len(w.request.Items) == 0 || slices.Contains(w.request.Items, item.Name())
-		if restored && item.Volume != "" && !slices.ContainsFunc(c.Spec.Mounts, func(m deploy.Mount) bool { return m.Volume == item.Volume }) {
-			warnings = append(warnings, fmt.Sprintf("%s does not mount volume %s: deploy what the registry says first", w.name, item.Volume))
-		}
+	restored := slices.DeleteFunc(slices.Clone(w.service.State.Items), func(item registry.StateItem) bool {
+		return len(w.request.Items) > 0 && !slices.Contains(w.request.Items, item.Name())
+	})
+	for _, volume := range strays(c, restored) {
+		warnings = append(warnings, fmt.Sprintf("%s does not mount volume %s: deploy what the registry says first", w.name, volume))
 	}
 	if w.about.Unsettled > 0 {
 		warnings = append(warnings, tools.Plural(int(w.about.Unsettled), "entry")+" of the bundle changed while they were copied")
@@ -262,7 +235,7 @@ func (w *restoring) do(ctx context.Context, run *job.Run, report tools.Report) (
 // carryOut does what was confirmed, now that nobody else of this repository can move
 // anything.
 func (w *restoring) carryOut(ctx context.Context, engine deploy.Containers) (*state.RestoreReport, error) {
-	awake, err := w.mendFirst(ctx, engine, w.jobs, w.host, w.at, w.name)
+	awake, err := w.mendFirst(ctx, engine, w.jobs, w.subject)
 	if err != nil {
 		return nil, err
 	}
@@ -309,21 +282,21 @@ func unswitched(jobs *job.Store, host, service string) error {
 // mendFirst undoes a restore of a service that was broken off, wakes what was left at
 // rest, and keeps everybody from putting it to rest until done is called: what is
 // stopped meanwhile is meant to be.
-func (h *Harness) mendFirst(ctx context.Context, engine deploy.Containers, jobs *job.Store, host string, at registry.Host, service string) (done func(), err error) {
-	if err := h.unrestored(ctx, engine, jobs, host, at, service); err != nil {
+func (h *Harness) mendFirst(ctx context.Context, engine deploy.Containers, jobs *job.Store, s subject) (done func(), err error) {
+	if err := h.unrestored(ctx, engine, jobs, s); err != nil {
 		return nil, err
 	}
-	_, err = (&quiesce.Quiescer{Engine: engine, Host: host, Journal: rests(jobs)}).Wake(ctx, service, "")
+	_, err = s.quiescer(jobs, engine, nil).Wake(ctx, s.name, "")
 	if err != nil && fault.CodeOf(err) != fault.Unhealthy { // it is about to be another version
 		return nil, err
 	}
-	return rests(jobs).Lock(ctx, host, service)
+	return rests(jobs).Lock(ctx, s.host, s.name)
 }
 
 // unrestored undoes a restore that was broken off, if there is one. That the service is
 // not well then is no failure.
-func (h *Harness) unrestored(ctx context.Context, engine deploy.Containers, jobs *job.Store, host string, at registry.Host, service string) error {
-	_, err := h.repairRestore(ctx, engine, jobs, host, at, service, func(string) {})
+func (h *Harness) unrestored(ctx context.Context, engine deploy.Containers, jobs *job.Store, s subject) error {
+	_, err := h.repairRestore(ctx, engine, jobs, s, nil)
 	if fault.CodeOf(err) == fault.Unhealthy {
 		return nil
 	}
@@ -331,13 +304,13 @@ func (h *Harness) unrestored(ctx context.Context, engine deploy.Containers, jobs
 }
 
 // repairRestore undoes a restore that was broken off, and says what it did.
-func (h *Harness) repairRestore(ctx context.Context, engine deploy.Containers, jobs *job.Store, host string, at registry.Host, service string, say func(string)) (string, error) {
-	if e, err := state.Restores(restores(jobs)).Read(host, service); e == nil || err != nil {
+func (h *Harness) repairRestore(ctx context.Context, engine deploy.Containers, jobs *job.Store, s subject, say func(string)) (string, error) {
+	if e, err := state.Restores(restores(jobs)).Read(s.host, s.name); e == nil || err != nil {
 		return "", err
 	}
-	restorer, err := h.restorer(jobs, engine, host, at, say)
+	restorer, err := h.restorer(jobs, engine, s, say)
 	if err != nil {
 		return "", err
 	}
-	return restorer.Repair(ctx, service)
+	return restorer.Repair(ctx, s.name)
 }

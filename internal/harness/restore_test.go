@@ -225,3 +225,52 @@ func TestRestoreAmongOthers(t *testing.T) {
 	assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
 	assert.Equal(t, "what came later", k.history())
 }
+
+// What cannot be woken as was once said is woken as the registry says now, whoever does
+// it: a repair, or a restore that finds it.
+func TestWakesAsTheRegistrySaysNow(t *testing.T) {
+	for name, goOn := range map[string]func(k *kept) error{
+		"repair": func(k *kept) error {
+			report, err := k.core.Repair(k.t.Context(), deploy.RepairRequest{Service: "web"}, quiet)
+			require.NoError(k.t, err)
+			require.Len(k.t, report.Services, 1)
+			if problem := report.Services[0].Problem; problem != nil {
+				return &fault.Error{Code: problem.Code, Message: problem.Message}
+			}
+			return nil
+		},
+		"before anything else": func(k *kept) error {
+			_, reg, err := k.registryAndJobs(k.t.Context())
+			require.NoError(k.t, err)
+			s, err := subjectOf(reg, "web", "")
+			require.NoError(k.t, err)
+			return k.on(k.t.Context(), s.at, func(engine deploy.Containers) error {
+				awake, err := k.mendFirst(k.t.Context(), engine, k.jobs, s)
+				if err == nil {
+					awake()
+				}
+				return err
+			})
+		},
+	} {
+		for thaw, wakes := range map[string]bool{"true": true, "false": false} {
+			t.Run(name+" with "+thaw, func(t *testing.T) {
+				k := newKept(t, `"quiesce": {"kind": "exec", "freeze": ["true"], "thaw": ["`+thaw+`"]}`)
+				k.runs("web", "v1", healthy)
+				c, err := k.engines["nas"].Container(t.Context(), "web")
+				require.NoError(t, err)
+				platform, err := k.engines["nas"].Platform(t.Context())
+				require.NoError(t, err)
+				once := quiesce.NewMethod(&registry.Quiesce{Kind: "exec", Freeze: []string{"true"}, Thaw: []string{"sh", "-c", "exit 1"}})
+				require.NoError(t, rests(k.jobs).Write(&quiesce.Entry{
+					Service: "web", Host: "nas", Container: c.ID, Name: c.Name, Engine: platform.ID, Started: c.Started, Method: once, Limit: time.Minute, Asked: true, Token: "x", Begun: time.Now(),
+				}))
+				err = goOn(k)
+				assert.Equal(t, wakes, err == nil, "%v", err)
+				left, failed := rests(k.jobs).Entries()
+				assert.Empty(t, failed)
+				assert.Equal(t, wakes, len(left) == 0)
+			})
+		}
+	}
+}

@@ -137,7 +137,7 @@ func (b *backward) carryOut(ctx context.Context, r *rollout.Report, say func(str
 			return err
 		}
 		return b.on(ctx, b.standing.At, func(engine deploy.Containers) error {
-			awake, err := b.mendFirst(ctx, engine, b.jobs, s.Host, b.standing.At, s.Name)
+			awake, err := b.mendFirst(ctx, engine, b.jobs, subject{s.Name, b.standing.Service, s.Host, b.standing.At})
 			if err != nil {
 				return err
 			}

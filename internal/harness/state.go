@@ -37,15 +37,12 @@ func (b *bundling) paces() state.Paces { return state.Paces{Dir: filepath.Join(b
 // bundling is one call of the tool state_bundle.
 type bundling struct {
 	*Harness
-	jobs    *job.Store
-	reg     *registry.Registry
-	name    string
-	service registry.Service
-	host    string
-	at      registry.Host
-	store   string
-	kept    bool // the copies are for the next bundle too
-	say     func(string)
+	jobs *job.Store
+	reg  *registry.Registry
+	subject
+	store string
+	kept  bool // the copies are for the next bundle too
+	say   func(string)
 }
 
 // bundle captures the state of a service and keeps it.
@@ -61,15 +58,11 @@ func (h *Harness) bundle(ctx context.Context, r state.BundleRequest, report tool
 	if r.Background {
 		r.Background = false
 		spec.Input = r
-		planner, err := h.planner(ctx)
+		id, err := h.detach(ctx, b.jobs, spec)
 		if err != nil {
 			return nil, err
 		}
-		started, err := b.jobs.Detach(ctx, spec, h.starter(b.jobs, planner))
-		if err != nil {
-			return nil, err
-		}
-		return &state.BundleReport{State: "running", JobID: started.ID, Service: b.name, Host: b.host, Store: b.store, Warnings: []string{}}, nil
+		return &state.BundleReport{State: "running", JobID: id, Service: b.name, Host: b.host, Store: b.store, Warnings: []string{}}, nil
 	}
 	run, err := b.jobs.Begin(ctx, spec)
 	if err != nil {
@@ -105,19 +98,14 @@ func (b *bundling) do(ctx context.Context, run *job.Run, report tools.Report) (*
 
 // newBundling resolves the names of a request.
 func (h *Harness) newBundling(ctx context.Context, r *state.BundleRequest) (*bundling, error) {
-	jobs, planner, err := h.jobs(ctx)
+	jobs, reg, err := h.registryAndJobs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	loaded, err := planner.Load(ctx)
-	if err != nil {
+	b := &bundling{Harness: h, jobs: jobs, reg: reg}
+	if b.subject, err = subjectOf(reg, r.Service, r.Host); err != nil {
 		return nil, err
 	}
-	b := &bundling{Harness: h, jobs: jobs, reg: loaded.Registry}
-	if b.name, err = b.reg.Lookup(r.Service); err != nil {
-		return nil, err
-	}
-	b.service = b.reg.Services[b.name]
 	s := b.service.State
 	if s == nil || len(s.Items) == 0 {
 		return nil, fault.Newf(fault.Precondition, "say in the registry what it must not lose: services."+b.name+".state.items", "%s has no state", b.name)
@@ -128,10 +116,8 @@ func (h *Harness) newBundling(ctx context.Context, r *state.BundleRequest) (*bun
 	if b.store = cmp.Or(r.Store, s.Stores[0]); !slices.Contains(s.Stores, b.store) {
 		return nil, fault.Newf(fault.InvalidArgument, "valid: "+tools.Some(s.Stores, 5), "%.200q is no store of %s in the registry", b.store, b.name)
 	}
-	b.host = cmp.Or(r.Host, b.service.HostOf())
-	b.at, err = hostOf(b.reg, b.host)
 	r.Service = b.name
-	return b, err
+	return b, nil
 }
 
 // take captures, and keeps what was captured.
@@ -169,10 +155,8 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 		return nil, nil, err
 	}
 	defer done()
-	q := &quiesce.Quiescer{Engine: engine, Host: b.host, At: b.at, Journal: rests(b.jobs), Watch: func(e *quiesce.Entry) (func(), error) { return watchdog(b.jobs.Dir, e.Host, e.Service, e.Token) }, Report: b.say}
-	method := quiesce.NewMethod(b.service.State.Quiesce)
-	q.Method = &method
-	if err := b.unrestored(ctx, engine, b.jobs, b.host, b.at, b.name); err != nil {
+	q := b.quiescer(b.jobs, engine, b.say)
+	if err := b.unrestored(ctx, engine, b.jobs, b.subject); err != nil {
 		return nil, nil, err
 	}
 	if woken, err := q.Wake(ctx, b.name, ""); err != nil {
@@ -180,15 +164,9 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 	} else if woken != "" {
 		report.Warnings = append(report.Warnings, "an earlier bundle was broken off while "+b.name+" was at rest: "+woken)
 	}
-	all, err := engine.List(ctx)
+	current, err := b.alone(ctx, engine)
 	if err != nil {
 		return nil, nil, err
-	}
-	current, others := deploy.Generations(all, b.name, b.service.ContainerOf(b.name))
-	for _, other := range others {
-		if other.Runs() {
-			return nil, nil, fault.Newf(fault.Conflict, "end it by hand, or run homelab deploy repair", "%s, an earlier version of %s, runs too: it may write to the same state", other.Name, b.name)
-		}
 	}
 	s := b.service.State
 	items, left := state.Captured(s, report.Sealed)
@@ -206,12 +184,14 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 	}
 	report.Warnings = append(report.Warnings, foreign...)
 	taken, err := state.Take(ctx, q, site, state.Capturing{
-		Service: b.name, Container: current, Items: items, Method: method, Budget: budget, Known: b.paces().Of(b.host, b.name, method.Kind), Copies: copies, Keep: b.kept, Report: b.say,
+		Service: b.name, Container: current, Items: items, Method: *q.Method, Budget: budget, Known: b.paces().Of(b.host, b.name, q.Method.Kind), Copies: copies, Keep: b.kept, Report: b.say,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	report.Warnings = append(report.Warnings, unmounted(b.name, current, items)...)
+	for _, volume := range strays(current, items) {
+		report.Warnings = append(report.Warnings, fmt.Sprintf("volume %s was captured, but %s does not mount it: is it the right one?", volume, b.name))
+	}
 	about := state.NewAbout(b.name, b.host, s, current, taken, left)
 	if taken.Outage > 0 {
 		report.Parts = &taken.Parts
@@ -242,18 +222,6 @@ func writers(ctx context.Context, engine deploy.Containers, current *deploy.Cont
 		}
 	}
 	return warnings, nil
-}
-
-// unmounted are the volumes that are captured, and that the container does not mount:
-// the registry may be ahead of what is deployed.
-func unmounted(service string, c *deploy.Container, items []registry.StateItem) []string {
-	warnings := []string{}
-	for _, item := range items {
-		if c != nil && item.Volume != "" && !slices.ContainsFunc(c.Spec.Mounts, func(m deploy.Mount) bool { return m.Volume == item.Volume }) {
-			warnings = append(warnings, fmt.Sprintf("volume %s was captured, but %s does not mount it: is it the right one?", item.Volume, service))
-		}
-	}
-	return warnings
 }
 
 // warningsOf are what a person should know of a bundle.

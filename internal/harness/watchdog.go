@@ -120,7 +120,7 @@ func (h *Harness) watched(jobs *job.Store, host, service, token string) (*watche
 			at: rest.At, limit: rest.Limit + late,
 			pending: func() (bool, error) { e, err := asleep(); return e != nil, err },
 			mend: func(ctx context.Context, engine deploy.Containers) error {
-				_, err := (&quiesce.Quiescer{Engine: engine, Host: host, Journal: rests(jobs)}).Wake(ctx, service, token)
+				_, err := subject{name: service, host: host, at: rest.At}.quiescer(jobs, engine, nil).Wake(ctx, service, token)
 				return err
 			},
 		}, nil
@@ -133,7 +133,7 @@ func (h *Harness) watched(jobs *job.Store, host, service, token string) (*watche
 		at:      e.At,
 		pending: func() (bool, error) { e, err := half(); return e != nil, err },
 		mend: func(ctx context.Context, engine deploy.Containers) error {
-			_, err := h.repairRestore(ctx, engine, jobs, host, e.At, service, func(string) {})
+			_, err := h.repairRestore(ctx, engine, jobs, subject{name: service, host: host, at: e.At}, nil)
 			return err
 		},
 	}, nil

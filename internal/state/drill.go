@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"homelab/internal/bundle"
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
@@ -59,7 +57,7 @@ const clearPatience = time.Minute
 // Unpack extracts a bundle for a drill, and verifies all of it. It looks for room first.
 func Unpack(ctx context.Context, b Bundle, copies *os.Root) (*bundle.Extracted, error) {
 	m := b.Manifest()
-	if err := room(copies.Name(), m.Totals()); err != nil {
+	if err := roomFor(ctx, copies.Name(), m.Totals()); err != nil {
 		return nil, err
 	}
 	x := bundle.Extraction{}
@@ -76,20 +74,13 @@ func Unpack(ctx context.Context, b Bundle, copies *os.Root) (*bundle.Extracted, 
 	return done, nil
 }
 
-// room says whether a disk of this machine has room for so much, and a tenth more.
-func room(place string, need bundle.Totals) error {
-	const hint = "make room on that disk; a drill gives back what it takes"
-	var disk unix.Statfs_t
-	if err := unix.Statfs(place, &disk); err != nil {
-		return fault.Newf(fault.Precondition, "check that disk", "%s cannot be looked at: %w", place, err)
+// roomFor says whether a folder of this machine has room for a drill.
+func roomFor(ctx context.Context, place string, need bundle.Totals) error {
+	disk, err := lookAtWork(ctx, place)
+	if err != nil {
+		return err
 	}
-	if free, bytes := int64(disk.Bavail)*int64(disk.Bsize), need.Stored+need.Stored/10; bytes > free {
-		return fault.Newf(fault.Precondition, hint, "the disk of %s has %d bytes left, and the drill needs %d", place, free, bytes)
-	}
-	if entries := need.Entries + need.Entries/10; disk.Files > 0 && entries > int64(disk.Ffree) {
-		return fault.Newf(fault.Precondition, hint, "the disk of %s can have %d more files, and the drill needs %d", place, disk.Ffree, entries)
-	}
-	return nil
+	return enough(need, disk, place, "the drill", "make room on that disk; a drill gives back what it takes")
 }
 
 // Drill makes the copy, has it pass the health gate, and removes it again, whatever
@@ -162,7 +153,7 @@ func (t *drilling) make(ctx context.Context) (id string, err error) {
 		if _, err := os.Stat(place); err != nil || i > 0 {
 			continue // it is not here, or was looked at
 		}
-		if err := room(place, need); err != nil {
+		if err := roomFor(ctx, place, need); err != nil {
 			return "", err
 		}
 	}

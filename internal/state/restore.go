@@ -116,9 +116,11 @@ func (r *Restorer) Restore(ctx context.Context, x Restoring) (*Restored, error) 
 	if err := t.check(ctx); err != nil {
 		return nil, err
 	}
-	if err := t.enter(ctx, RestoreEntry{ID: NewID(time.Now()), Bundle: t.Bundle.Manifest().ID, Step: RestoreStaging}); err != nil {
+	unwatch, err := t.begin(ctx, RestoreEntry{ID: NewID(time.Now()), Bundle: t.Bundle.Manifest().ID, Step: RestoreStaging})
+	if err != nil {
 		return nil, err
 	}
+	defer unwatch()
 	done, err := t.restore(ctx)
 	if err == nil {
 		err = r.forget(x.Service) // from here on it is not undone
@@ -183,8 +185,9 @@ func (t *restoring) open(ctx context.Context) error {
 	return nil
 }
 
-// enter writes down what is about to be done.
-func (t *restoring) enter(ctx context.Context, e RestoreEntry) error {
+// begin writes down what is about to be done, and has somebody repair it when this
+// process does not come to its end, which is when unwatch is called.
+func (t *restoring) begin(ctx context.Context, e RestoreEntry) (unwatch func(), err error) {
 	t.entry = &e
 	e.Service, e.Host, e.At, e.Begun = t.Service, t.Quiescer.Host, t.Quiescer.At, time.Now().UTC()
 	for _, c := range t.chosen {
@@ -193,20 +196,24 @@ func (t *restoring) enter(ctx context.Context, e RestoreEntry) error {
 	if t.Container != nil {
 		platform, err := t.Quiescer.Engine.Platform(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		e.Engine, e.Container, e.Ran = platform.ID, t.Container.ID, t.Container.Runs()
 	}
-	return t.journal().Write(t.entry)
+	if err := t.journal().Write(t.entry); err != nil {
+		return nil, err
+	}
+	if t.Watch == nil {
+		return func() {}, nil
+	}
+	if unwatch, err = t.Watch(t.entry); err != nil { // nothing was touched
+		return nil, errors.Join(fmt.Errorf("start the watchdog of %s: %w", t.Service, err), t.forget(t.Service))
+	}
+	return unwatch, nil
 }
 
 // restore does all of it.
 func (t *restoring) restore(ctx context.Context) (*Restored, error) {
-	unwatch, err := t.watched()
-	if err != nil {
-		return nil, err
-	}
-	defer unwatch()
 	extracted, err := t.extract(ctx)
 	if err != nil {
 		return nil, err
@@ -214,33 +221,26 @@ func (t *restoring) restore(ctx context.Context) (*Restored, error) {
 	if err := t.deliver(ctx); err != nil {
 		return nil, err
 	}
-	done := &Restored{
-		ID: t.entry.ID, Items: []RestoredItem{}, Placed: extracted.Placed,
-		Stripped: extracted.Stripped, Author: extracted.Author,
-	}
-	for i, c := range t.chosen {
-		done.Items = append(done.Items, RestoredItem{c.to.Name(), t.targets[i].Path()})
-	}
 	t.say("%s is verified; now it takes the place of what is there", t.entry.Bundle)
 	began := time.Now()
 	if err := t.exchange(ctx); err != nil {
 		return nil, err
 	}
-	if t.entry.Ran {
-		done.Outage = time.Since(began).Seconds()
-	}
+	done := t.done(began)
+	done.Placed, done.Stripped, done.Author = extracted.Placed, extracted.Stripped, extracted.Author
 	return done, nil
 }
 
-// watched has somebody repair it when this process does not come to its end.
-func (t *restoring) watched() (done func(), err error) {
-	if t.Watch == nil {
-		return func() {}, nil
+// done is what was restored, by a service that was stopped then.
+func (t *restoring) done(stopped time.Time) *Restored {
+	done := &Restored{ID: t.entry.ID, Items: []RestoredItem{}}
+	for i, c := range t.chosen {
+		done.Items = append(done.Items, RestoredItem{c.to.Name(), t.targets[i].Path()})
 	}
-	if done, err = t.Watch(t.entry); err != nil {
-		return nil, fmt.Errorf("start the watchdog of %s: %w", t.Service, err)
+	if t.entry.Ran {
+		done.Outage = time.Since(stopped).Seconds()
 	}
-	return done, nil
+	return done
 }
 
 // extract makes what is new beside what is there.

@@ -404,3 +404,25 @@ func TestUndoIsKilled(t *testing.T) {
 		})
 	}
 }
+
+// A restore is watched until nothing has to be repaired any more: also while it is
+// undone.
+func TestRestoreIsWatchedToItsEnd(t *testing.T) {
+	for name, c := range map[string]struct {
+		data func(*dwelling) []byte
+		ok   bool
+	}{"restored": {func(d *dwelling) []byte { return d.packed }, true}, "undone": {func(d *dwelling) []byte { return damaged(d.packed) }, false}} {
+		t.Run(name, func(t *testing.T) {
+			inDwelling(t, func(d *dwelling) {
+				t := d.t
+				r, over := d.restorer(), 0
+				r.Watch = func(*state.RestoreEntry) (func(), error) {
+					return func() { over++; d.idle() }, nil
+				}
+				_, err := r.Restore(t.Context(), d.restoring(c.data(d)))
+				assert.Equal(t, c.ok, err == nil, "%v", err)
+				assert.Equal(t, 1, over)
+			})
+		})
+	}
+}

@@ -109,12 +109,16 @@ func (n needs) fit(item bundle.Item, found *swap.Found, path string) error {
 	need.Stored += item.Stored
 	need.Entries += item.Entries
 	n[found.Device] = need
-	const hint = "make room on that disk, or commit earlier restores"
+	return enough(need, found, path, "what is restored beside what is there", "make room on that disk, or commit earlier restores")
+}
+
+// enough says whether a disk has room for so much, and a tenth more.
+func enough(need bundle.Totals, found *swap.Found, path, what, hint string) error {
 	if bytes := need.Stored + need.Stored/10; bytes > found.Free {
-		return fault.Newf(fault.Precondition, hint, "the disk of %s has %d bytes left, and what is restored needs %d beside what is there", path, found.Free, bytes)
+		return fault.Newf(fault.Precondition, hint, "the disk of %s has %d bytes left, and %s needs %d", path, found.Free, what, bytes)
 	}
 	if entries := need.Entries + need.Entries/10; found.Entries >= 0 && entries > found.Entries {
-		return fault.Newf(fault.Precondition, hint, "the disk of %s can have %d more files, and what is restored needs %d beside what is there", path, found.Entries, entries)
+		return fault.Newf(fault.Precondition, hint, "the disk of %s can have %d more files, and %s needs %d", path, found.Entries, what, entries)
 	}
 	return nil
 }

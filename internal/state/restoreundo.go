@@ -3,7 +3,6 @@ package state
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -37,26 +36,16 @@ func (r *Restorer) Undo(ctx context.Context, x Restoring, id string) (*Restored,
 	if err := t.undoable(id, kept); err != nil {
 		return nil, err
 	}
-	if err := t.enter(ctx, RestoreEntry{ID: id, Step: RestoreSwapping, Keep: true}); err != nil {
-		return nil, err
-	}
-	unwatch, err := t.watched()
+	unwatch, err := t.begin(ctx, RestoreEntry{ID: id, Step: RestoreSwapping, Keep: true})
 	if err != nil {
-		return nil, errors.Join(err, t.forget(t.Service))
+		return nil, err
 	}
 	defer unwatch()
 	began := time.Now()
 	if err := r.undo(context.WithoutCancel(ctx), t.entry, t.targets); err != nil {
 		return nil, err
 	}
-	done := &Restored{ID: id, Items: []RestoredItem{}}
-	for i, c := range t.chosen {
-		done.Items = append(done.Items, RestoredItem{c.to.Name(), t.targets[i].Path()})
-	}
-	if t.entry.Ran {
-		done.Outage = time.Since(began).Seconds()
-	}
-	return done, nil
+	return t.done(began), nil
 }
 
 // aside finds what a restore has put aside, in the order that it did, and chooses the

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/pkg/stdcopy"
 )
 
@@ -21,21 +20,7 @@ const maxPrinted = 4 << 10
 // exit status 126 or 127, as in a shell. When ctx is over, nobody waits for the
 // command any more; an engine has no way to end it.
 func (e *Engine) Exec(ctx context.Context, id string, command []string) (int, string, error) {
-	const doing = "docker exec"
-	c, err := e.own(ctx, doing, id)
-	if err != nil {
-		return 0, "", err
-	}
-	made, err := e.api.ContainerExecCreate(ctx, c.ID, container.ExecOptions{AttachStdout: true, AttachStderr: true, Cmd: command})
-	if err != nil {
-		return 0, "", e.trouble(ctx, doing, c, err)
-	}
-	printed, err := e.follow(ctx, doing, made.ID)
-	if err != nil {
-		return 0, "", err
-	}
-	exit, err := e.exit(ctx, doing, made.ID)
-	return exit, printed, err
+	return e.ExecAs(ctx, id, command, func(string) error { return nil })
 }
 
 // follow starts a command, and reads what it prints to its end. The API client
