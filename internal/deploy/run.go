@@ -3,9 +3,7 @@ package deploy
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
-	"strconv"
 	"time"
 
 	"homelab/internal/fault"
@@ -81,22 +79,15 @@ func (r *Runner) Run(ctx context.Context, t Target) (*Switched, error) {
 	if err != nil {
 		return nil, err
 	}
-	gate, err := json.Marshal(t.Gate)
-	if err != nil {
-		return nil, err
-	}
 	e.Generation, e.Made, e.Policy = there.newest()+1, true, t.Spec.Restart
 	// Until it has passed nothing starts it again: one that crashes over and over keeps
 	// the engine busy, and the one before waiting.
 	spec := t.Spec
 	spec.Restart = "no"
 	s, err := r.change(ctx, e, t.Strategy, func(ctx context.Context) (string, error) {
-		labels := map[string]string{
-			LabelService: t.Spec.Service, LabelGeneration: strconv.Itoa(e.Generation), LabelSpec: t.Spec.Hash(),
-			LabelSwitch: e.Token, LabelGate: string(gate),
-		}
-		for key, value := range t.Labels {
-			labels[key] = value
+		labels, err := LabelsOf(t, e.Generation, e.Token)
+		if err != nil {
+			return "", err
 		}
 		return r.engine().Create(ctx, kept(e.Container, e.Generation), spec, labels)
 	}, spec)

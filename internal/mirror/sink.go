@@ -42,6 +42,7 @@ type Sink struct {
 	open   []opened
 	file   *filling
 	tally  applied // of the pass
+	serves bool
 	failed error
 }
 
@@ -105,9 +106,12 @@ func (s *Sink) Pass(ctx context.Context, final bool) (*Report, error) {
 	return report, nil
 }
 
-// Serve applies the passes that the source sends, until it closes the stream.
+// Serve applies the passes that the source sends, until it closes the stream. What came
+// of a live pass is on the disk when it has been applied: little is left to write at the
+// end.
 func (s *Sink) Serve(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { _ = s.conn.Close() })()
+	s.serves = true
 	for {
 		_, err := s.pass()
 		switch {
@@ -128,6 +132,9 @@ func (s *Sink) Serve(ctx context.Context) error {
 func (s *Sink) pass() (*Report, error) {
 	s.tally = applied{}
 	report, err := s.apply()
+	if err == nil && s.serves && !report.Final {
+		err = s.Sync()
+	}
 	if err == nil {
 		err = s.out.say(frameApplied, s.tally)
 	} else if err != io.EOF {

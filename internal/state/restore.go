@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -37,18 +38,16 @@ type Target interface {
 	// Deliver brings what was extracted, as Stage said, to where it is swapped from. When
 	// it returns it is on the disk there, and nothing of it in Work.
 	Deliver(ctx context.Context, id string) error
+	// Fill opens a stream to who fills what was staged, and where nothing was extracted
+	// yet: a [mirror.Sink] that serves until the stream is closed; then all of it is on
+	// the disk. Files keep setuid, setgid and capabilities. ctx lasts until then.
+	Fill(ctx context.Context, id string) (io.ReadWriteCloser, error)
 	Swap(ctx context.Context, id string) error
 	Back(ctx context.Context, id string) error
 	Discard(ctx context.Context, id string) error
 	Commit(ctx context.Context, id string) error
 	Close() error
 }
-
-// InPlace is a target that is extracted where it is swapped from.
-type InPlace struct{ *swap.Target }
-
-func (InPlace) Work() string                          { return "" }
-func (InPlace) Deliver(context.Context, string) error { return nil }
 
 // Restorer restores services of one host.
 type Restorer struct {

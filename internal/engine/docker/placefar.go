@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -235,6 +236,23 @@ func (t *far) send(ctx context.Context, id, name string) error {
 		return err
 	}
 	return source.Close()
+}
+
+// Fill is part of [state.Target]. The sidecar that swaps is there already: whoever
+// connects one later ends who fills.
+func (t *far) Fill(ctx context.Context, id string) (io.ReadWriteCloser, error) {
+	if err := t.clear(id); err != nil { // nothing is extracted here
+		return nil, err
+	}
+	if err := t.connect(ctx, true); err != nil {
+		return nil, err
+	}
+	order := sidecar.Order{Write: true, Privileged: true, Staged: id, Name: t.at.name, Shown: t.path}
+	stream, err := t.aside(ctx, errand{t.about(), t.at.mount, mayWrite, order})
+	if err != nil {
+		return nil, err
+	}
+	return stream, nil
 }
 
 // Swap is part of [state.Target].

@@ -1,0 +1,97 @@
+package state
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"homelab/internal/deploy"
+	"homelab/internal/durable"
+	"homelab/internal/fault"
+	"homelab/registry"
+)
+
+// MigrateEntry is a migration that is under way, or was broken off.
+type MigrateEntry struct {
+	Service    string               `json:"service"`
+	Host       string               `json:"host"` // that it leaves
+	At         registry.Host        `json:"at"`
+	To         string               `json:"to"`
+	ToAt       registry.Host        `json:"toAt"`
+	ID         string               `json:"id"`
+	Items      []registry.StateItem `json:"items"`
+	Fresh      []bool               `json:"fresh"` // where nothing was before, by item
+	Step       MigrateStep          `json:"step"`
+	Engine     string               `json:"engine"`   // ID of that of the host that it leaves
+	ToEngine   string               `json:"toEngine"` // and of the other one
+	Container  string               `json:"container"`
+	Restart    string               `json:"restart"` // policy of that
+	Grace      time.Duration        `json:"grace"`
+	Made       string               `json:"made,omitempty"` // ID of the new container, once it is known
+	Generation int                  `json:"generation"`     // of that
+	Name       string               `json:"name"`           // that it gets
+	Policy     string               `json:"policy"`         // and its restart policy
+	Begun      time.Time            `json:"begun"`
+}
+
+// Where is part of [durable.Placed].
+func (e MigrateEntry) Where() durable.Place { return durable.Place{Host: e.Host, Service: e.Service} }
+
+// retired is what the container is called that the service has left.
+func (e *MigrateEntry) retired(generation int) string {
+	return deploy.MovedAs(e.Name, generation, e.To)
+}
+
+// MigrateStep is how far a migration has come.
+type MigrateStep string
+
+const (
+	MigratePreparing MigrateStep = "preparing" // the service runs where it was
+	MigrateHalting   MigrateStep = "halting"   // it may be stopped
+	MigrateSwapping  MigrateStep = "swapping"  // something may be swapped on the other host
+	MigrateStarting  MigrateStep = "starting"  // the new container may run
+	MigrateCommitted MigrateStep = "committed" // the service has moved; before, it is moved back
+	MigrateRetiring  MigrateStep = "retiring"  // all is done on the other host
+	MigrateCleaning  MigrateStep = "cleaning"  // it runs where it was; the other host may have something left
+)
+
+// Migrations is the journal, in dir, of the migrations that are under way or were broken
+// off.
+func Migrations(dir string) durable.Journal[MigrateEntry] {
+	return durable.Journal[MigrateEntry]{Dir: filepath.Join(dir, "moving")}
+}
+
+// Moved is a service that was moved away from a host: until it comes back nothing of it
+// is to run there.
+type Moved struct {
+	Service   string    `json:"service"`
+	Host      string    `json:"host"`
+	To        string    `json:"to"`
+	Container string    `json:"container"` // that is kept there, stopped
+	When      time.Time `json:"when"`
+}
+
+// Where is part of [durable.Placed].
+func (m Moved) Where() durable.Place { return durable.Place{Host: m.Host, Service: m.Service} }
+
+// Moves is the record, in dir, of what was moved away.
+func Moves(dir string) durable.Journal[Moved] {
+	return durable.Journal[Moved]{Dir: filepath.Join(dir, "moved")}
+}
+
+func (m *Migrator) journal() durable.Journal[MigrateEntry] { return Migrations(m.Dir) }
+
+func (m *Migrator) read(service string) (*MigrateEntry, error) {
+	return m.journal().Read(m.From.Host, service)
+}
+
+// lock is held by who migrates a service, as long as it takes.
+func (m *Migrator) lock(ctx context.Context, service string) (unlock func(), err error) {
+	brief, stop := context.WithTimeout(ctx, lockPatience)
+	defer stop()
+	unlock, err = m.journal().Lock(brief, m.From.Host, service)
+	if err != nil && brief.Err() != nil && ctx.Err() == nil {
+		return nil, fault.Newf(fault.Locked, "wait for it", "%s is being migrated by another process", service)
+	}
+	return unlock, err
+}

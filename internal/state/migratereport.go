@@ -1,0 +1,126 @@
+package state
+
+import (
+	"context"
+	"fmt"
+
+	"homelab/internal/deploy"
+	"homelab/internal/fault"
+	"homelab/internal/swap"
+	"homelab/registry"
+)
+
+// MigrateRequest asks to move a service with its state.
+type MigrateRequest struct {
+	Service    string `json:"service" jsonschema:"minLength=1" jsonschema_description:"Name or alias."`
+	ToHost     string `json:"toHost" jsonschema:"minLength=1" jsonschema_description:"Host of the registry."`
+	Confirm    string `json:"confirm,omitempty" jsonschema:"minLength=1" jsonschema_description:"previewId, or its first 12 digits. Left out: only preview."`
+	Background bool   `json:"background,omitempty" jsonschema_description:"With confirm: return at once with a jobId."`
+}
+
+// Validate says whether background goes with the rest.
+func (r MigrateRequest) Validate() error {
+	if r.Background && r.Confirm == "" {
+		return fault.New(fault.InvalidArgument, "background goes with confirm", "preview it first, without background")
+	}
+	return nil
+}
+
+// MigratePreview is what a migration would do.
+type MigratePreview struct {
+	PreviewID string        `json:"previewId" jsonschema_description:"Of what would be moved: pass it as confirm to have it done."`
+	Container string        `json:"container" jsonschema_description:"Container that would be stopped."`
+	Revision  string        `json:"revision,omitempty" jsonschema_description:"Commit that it was built from."`
+	Runs      string        `json:"runs" jsonschema_description:"Store path of its artifact."`
+	Out       string        `json:"out" jsonschema_description:"Store path of the artifact that would run there."`
+	Budget    float64       `json:"budget" jsonschema_description:"Seconds that the last pass may take: when it is predicted to take longer nothing is stopped."`
+	Items     []MigrateItem `json:"items" jsonschema_description:"What would be moved."`
+	Left      []string      `json:"left" jsonschema_description:"Items that would not be: recomputable ones."`
+}
+
+// MigrateItem is an item that would be moved.
+type MigrateItem struct {
+	Name  string      `json:"name" jsonschema_description:"Volume or path."`
+	Path  string      `json:"path" jsonschema_description:"Where it would be on the other host."`
+	Comes swap.Amount `json:"comes" jsonschema_description:"What is there now, where it comes from."`
+	There swap.Amount `json:"there" jsonschema_description:"What is on the other host, and would be put aside."`
+	Free  int64       `json:"free" jsonschema_description:"Bytes that its disk has left."`
+}
+
+// MigrateReport is what a migration would do, or has done.
+type MigrateReport struct {
+	State    string          `json:"state" jsonschema:"enum=preview,enum=running,enum=succeeded" jsonschema_description:"preview (nothing was changed), running (in the background: see job_get) or succeeded."`
+	JobID    string          `json:"jobId,omitempty" jsonschema_description:"Job that does it or did: see job_get."`
+	Service  string          `json:"service" jsonschema_description:"Name of the service."`
+	From     string          `json:"from" jsonschema_description:"Host that it leaves."`
+	To       string          `json:"to" jsonschema_description:"Host that it goes to."`
+	Preview  *MigratePreview `json:"preview" jsonschema_description:"What it would do, or did."`
+	Image    *deploy.Loaded  `json:"image,omitempty" jsonschema_description:"The image on the other host; left out in previews."`
+	Done     *Migrated       `json:"done,omitempty" jsonschema_description:"What it has done."`
+	Todo     []string        `json:"todo" jsonschema_description:"What a person has to do then."`
+	Warnings []string        `json:"warnings" jsonschema_description:"What to know before."`
+}
+
+// Unconfirmed is the id of a preview that has to be confirmed to be carried out.
+func (r *MigrateReport) Unconfirmed() string {
+	if r.State != "preview" {
+		return ""
+	}
+	return r.Preview.PreviewID
+}
+
+// PreviewMigration looks at the state on both hosts; from is that of the host that the
+// service leaves.
+func PreviewMigration(ctx context.Context, service string, items []registry.StateItem, from, to Place) ([]MigrateItem, error) {
+	all := []MigrateItem{}
+	for _, item := range items {
+		there, path, err := lookAt(ctx, to, service, item)
+		if err != nil {
+			return nil, err
+		}
+		if len(there.Mounts) > 0 {
+			return nil, fault.Newf(fault.Precondition, "unmount it, or have the registry name what is in it one by one", "%s is mounted in %s, which is to be swapped", there.Mounts[0], path)
+		}
+		here, _, err := lookAt(ctx, from, service, item)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, MigrateItem{Name: item.Name(), Path: path, Comes: here.There, There: there.There, Free: there.Free})
+	}
+	return all, nil
+}
+
+func lookAt(ctx context.Context, place Place, service string, item registry.StateItem) (*swap.Found, string, error) {
+	target, err := place.Target(ctx, service, item)
+	if err != nil {
+		return nil, "", about(item, err)
+	}
+	defer target.Close()
+	found, err := target.Look(ctx, mostCounted)
+	return found, target.Path(), about(item, err)
+}
+
+// TellMoved says what a person still has to do, now that a service is on another host.
+func (r *MigrateReport) TellMoved(home string, s *registry.State) {
+	if home != r.To {
+		r.Todo = append(r.Todo, fmt.Sprintf("set services.%s.deploy.host = %q in the registry: until then nothing can be deployed", r.Service, r.To))
+	}
+	for _, a := range s.Reauth {
+		if a.Policy == "reissue" {
+			r.Todo = append(r.Todo, fmt.Sprintf("%s has to be issued anew: %s", a.Name, a.Instructions))
+		}
+	}
+	if s.Restore != "" {
+		r.Todo = append(r.Todo, s.Restore)
+	}
+	if r.Done == nil {
+		return
+	}
+	r.Todo = append(r.Todo, fmt.Sprintf("%s is kept, stopped, on %s, with its state as it was: homelab state migrate %s --to-host %s moves it back with what came since", r.Done.Kept, r.From, r.Service, r.From))
+	for _, i := range r.Preview.Items {
+		if i.There.Entries > 1 {
+			r.Todo = append(r.Todo, fmt.Sprintf("what was on %s before is kept aside: homelab state restore --service %s --host %s --commit %s removes it", r.To, r.Service, r.To, r.Done.ID))
+			return
+		}
+	}
+}
