@@ -37,6 +37,7 @@ type Core struct {
 	StateVerify  func(context.Context, state.VerifyRequest, Report) (*state.VerifyReport, error)
 	StateDrill   func(context.Context, state.DrillRequest, Report) (*state.DrillReport, error)
 	StateRestore func(context.Context, state.RestoreRequest, Report) (*state.RestoreReport, error)
+	StateMigrate func(context.Context, state.MigrateRequest, Report) (*state.MigrateReport, error)
 	StatePrune   func(context.Context, state.PruneRequest, Report) (*state.PruneReport, error)
 	// Watch wakes a service that was put to rest when the process that did it ends: the
 	// command line calls it in the process that was started for that.
@@ -67,6 +68,7 @@ func Catalog(core Core) []Tool {
 		stateBundleTool(core),
 		stateDrillTool(core),
 		stateRestoreTool(core),
+		stateMigrateTool(core),
 		statePruneTool(core),
 	}
 	return append(working,

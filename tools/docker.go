@@ -132,6 +132,9 @@ func DescribeService(s deploy.ServiceStatus) string {
 	for _, d := range s.Drift {
 		parts = append(parts, fmt.Sprintf("%s is %q, not %q", d.Field, d.Is, d.Want))
 	}
+	if s.Moved != "" {
+		parts = append(parts, fmt.Sprintf("it was moved to %s: set services.%s.deploy.host = %q", s.Moved, s.Name, s.Moved))
+	}
 	if s.BrokenOff != "" {
 		parts = append(parts, "a switch was broken off before "+s.BrokenOff)
 	}

@@ -146,6 +146,9 @@ func (r *run) core() tools.Core {
 		StateRestore: func(ctx context.Context, q state.RestoreRequest, report tools.Report) (*state.RestoreReport, error) {
 			return open().StateRestore(ctx, q, report)
 		},
+		StateMigrate: func(ctx context.Context, q state.MigrateRequest, report tools.Report) (*state.MigrateReport, error) {
+			return open().StateMigrate(ctx, q, report)
+		},
 		StateDrill: func(ctx context.Context, q state.DrillRequest, report tools.Report) (*state.DrillReport, error) {
 			return open().StateDrill(ctx, q, report)
 		},

@@ -74,6 +74,8 @@ func (p *page) show(result tools.Result, catalog []tools.Tool) {
 		p.verified(value)
 	case *state.RestoreReport:
 		p.restored(value)
+	case *state.MigrateReport:
+		p.migrated(value)
 	case *state.DrillReport:
 		p.drilled(value)
 	case *state.PruneReport:

@@ -114,3 +114,15 @@ func (p *page) restored(r *state.RestoreReport) {
 		p.line(note)
 	}
 }
+
+func (p *page) migrated(r *state.MigrateReport) {
+	p.styled(bold, tools.Printable(tools.DescribeMigration(r)))
+	p.blank()
+	p.field("runs", r.Preview.Out)
+	for _, i := range r.Preview.Items {
+		p.line(tools.DescribeMigrateItem(i))
+	}
+	for _, note := range tools.MigrationNotes(r) {
+		p.line(note)
+	}
+}

@@ -71,6 +71,7 @@ type ServiceStatus struct {
 	Exit       int           `json:"exit,omitempty" jsonschema_description:"Status that it ended with."`
 	Todo       plan.Decision `json:"todo,omitempty" jsonschema:"enum=rebuild,enum=redeploy,enum=none,enum=unknown,enum=blocked" jsonschema_description:"What there is to do for it: what a plan says, and what out and wantOut show; left out when there is no plan."`
 	Drift      []Difference  `json:"drift,omitempty" jsonschema_description:"Where it is otherwise than the registry says."`
+	Moved      string        `json:"moved,omitempty" jsonschema_description:"Host that it was moved to with its state: services.NAME.deploy.host is to name that."`
 	BrokenOff  string        `json:"brokenOff,omitempty" jsonschema_description:"Step before which a switch was broken off: deploy_repair repairs it."`
 }
 

@@ -99,7 +99,7 @@ func TestInspectorListsTheTools(t *testing.T) {
 		}
 	}
 	require.NoError(t, json.Unmarshal(listed.Stdout, &answer))
-	changing := []string{"build", "deploy", "deploy_repair", "docker_load", "docker_prune", "docker_run", "job_cancel", "rollback", "state_bundle", "state_drill", "state_prune", "state_restore"}
+	changing := []string{"build", "deploy", "deploy_repair", "docker_load", "docker_prune", "docker_run", "job_cancel", "rollback", "state_bundle", "state_drill", "state_migrate", "state_prune", "state_restore"}
 	var names, want []string
 	for _, tool := range answer.Tools {
 		names = append(names, tool.Name)

@@ -103,6 +103,7 @@ func (d *deployment) look(ctx context.Context, reg *registry.Registry, services 
 		if f.fail(s.Name, err); entry != nil && !entry.Leftover {
 			f.brokenOff[s.Name] = entry.Step
 		}
+		f.fail(s.Name, here(d.jobs, reg.Services[s.Name].HostOf(), s.Name))
 	}
 	return f, d.ask(ctx, reg, names, f, func(ctx context.Context, h *hostAsked) error {
 		ctx, stop := context.WithTimeout(ctx, statusPatience)

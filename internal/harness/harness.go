@@ -46,6 +46,9 @@ type Harness struct {
 	sites   Sites
 	places  Places
 
+	// ready is what is to run of a service on another host, ready to be loaded.
+	ready func(ctx context.Context, l *loader, w wanted) (*readied, error)
+
 	nix        nix.Nix
 	badOptions error // what is wrong with Config.NixOptions
 
@@ -58,7 +61,7 @@ type Harness struct {
 func New(cfg Config) *Harness {
 	options, err := nix.ParseOptions(cfg.NixOptions)
 	return &Harness{
-		cfg: cfg, engine: askEngine, nix: nix.Nix{Options: options}, badOptions: err,
+		cfg: cfg, engine: askEngine, ready: readyFor, nix: nix.Nix{Options: options}, badOptions: err,
 		systems: &systems{ask: askEngine, now: time.Now, known: map[string]answer{}},
 		ledger:  &ledger{list: listContainers, now: time.Now, silent: map[string]silence{}},
 	}
@@ -88,6 +91,7 @@ func (h *Harness) Core() tools.Core {
 		StateVerify:  h.bundleVerify,
 		StateDrill:   h.drill,
 		StateRestore: h.restore,
+		StateMigrate: h.migrate,
 		StatePrune:   h.bundlePrune,
 		Watch:        h.watch,
 

@@ -194,6 +194,8 @@ func (h *Harness) work(ctx context.Context, id string) error {
 		return h.workOnBundle(ctx, jobs, run)
 	case restoreTool:
 		return h.workOnRestore(ctx, jobs, run)
+	case migrateTool:
+		return h.workOnMigrate(ctx, jobs, run)
 	case drillTool:
 		return h.workOnDrill(ctx, jobs, run)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"homelab/internal/deploy"
@@ -22,6 +23,9 @@ func (l *ledger) leftBehind(ctx context.Context, journal deploy.Ledger, reg *reg
 	for _, r := range journal.Records() {
 		s, known := reg.Services[r.Service]
 		stays := known && s.Deploy != nil && s.HostOf() == r.Host
+		if known && s.Deploy != nil && !stays {
+			stays = journal.Dir != "" && movedTo(filepath.Dir(journal.Dir), r.Service, s.HostOf()) == r.Host // what is to follow is the registry
+		}
 		if !stays && about(r.Service) && !slices.Contains(current, r.Container) {
 			byHost[r.Host] = append(byHost[r.Host], r)
 		}

@@ -55,7 +55,7 @@ func (h *Harness) repair(ctx context.Context, r deploy.RepairRequest, report too
 	return all, nil // also when it was canceled: what was done is done
 }
 
-// left are the switches and restores that were broken off, and the services that were
+// left are the switches, restores and migrations that were broken off, and the services that were
 // put to rest and not woken.
 func left(jobs *job.Store) ([]deploy.Entry, []error) {
 	entries, failed := switches(jobs).Entries()
@@ -68,11 +68,15 @@ func left(jobs *job.Store) ([]deploy.Entry, []error) {
 	for _, e := range half {
 		add(e.Service, e.Host, "restore")
 	}
+	moving, untold := state.Migrations(moves(jobs)).Entries()
+	for _, e := range moving {
+		add(e.Service, e.Host, "migrate")
+	}
 	asleep, unknown := rests(jobs).Entries()
 	for _, e := range asleep {
 		add(e.Service, e.Host, "wake")
 	}
-	return entries, slices.Concat(failed, unread, unknown)
+	return entries, slices.Concat(failed, unread, untold, unknown)
 }
 
 // brokenOff are the entries of a service, or all, by service. A service that the
@@ -138,6 +142,11 @@ func (h *Harness) repairService(ctx context.Context, jobs *job.Store, reg *regis
 // repairEntry wakes a service and repairs one switch, or says why it cannot.
 func (h *Harness) repairEntry(ctx context.Context, jobs *job.Store, reg *registry.Registry, r *deploy.Repaired, say func(string)) {
 	err := func() error {
+		moved, err := h.repairMigrations(ctx, jobs, r.Host, r.Service, say)
+		if err != nil {
+			return err
+		}
+		r.What = moved
 		at, err := hostOf(reg, r.Host)
 		if err != nil {
 			return err
@@ -154,7 +163,7 @@ func (h *Harness) repairEntry(ctx context.Context, jobs *job.Store, reg *registr
 			}
 			runner := deploy.Runner{Engine: engine, Host: r.Host, Journal: switches(jobs), Keep: keepGenerations, Report: say}
 			mended, err := runner.Repair(ctx, r.Service)
-			r.What = strings.Join(slices.DeleteFunc([]string{restored, woken, mended}, func(what string) bool { return what == "" }), "; ")
+			r.What = strings.Join(slices.DeleteFunc([]string{moved, restored, woken, mended}, func(what string) bool { return what == "" }), "; ")
 			return err
 		})
 	}()
@@ -195,7 +204,7 @@ func anyBrokenOff() bool {
 	if err != nil {
 		return false // then there is no journal
 	}
-	for _, journal := range []string{"deploy", "quiesce", "restore/restores", "drills"} {
+	for _, journal := range []string{"deploy", "quiesce", "restore/restores", "migrate/moving", "drills"} {
 		if found, err := fs.Glob(os.DirFS(base), "*/"+journal+"/*/*.json"); err == nil && len(found) > 0 {
 			return true
 		}

@@ -286,6 +286,10 @@ func (h *Harness) mendFirst(ctx context.Context, engine deploy.Containers, jobs 
 	if err := h.unrestored(ctx, engine, jobs, s); err != nil {
 		return nil, err
 	}
+	return h.awake(ctx, engine, jobs, s)
+}
+
+func (h *Harness) awake(ctx context.Context, engine deploy.Containers, jobs *job.Store, s subject) (done func(), err error) {
 	_, err = s.quiescer(jobs, engine, nil).Wake(ctx, s.name, "")
 	if err != nil && fault.CodeOf(err) != fault.Unhealthy { // it is about to be another version
 		return nil, err
@@ -293,9 +297,20 @@ func (h *Harness) mendFirst(ctx context.Context, engine deploy.Containers, jobs 
 	return rests(jobs).Lock(ctx, s.host, s.name)
 }
 
-// unrestored undoes a restore that was broken off, if there is one. That the service is
-// not well then is no failure.
+// unrestored ends a migration and undoes a restore that were broken off, if there are
+// any, and fails when the service was moved away. That the service is not well then is
+// no failure.
 func (h *Harness) unrestored(ctx context.Context, engine deploy.Containers, jobs *job.Store, s subject) error {
+	if err := h.unmoved(ctx, jobs, s.host, s.name); err != nil {
+		return err
+	}
+	if err := here(jobs, s.host, s.name); err != nil {
+		return err
+	}
+	return h.unrestoredHere(ctx, engine, jobs, s)
+}
+
+func (h *Harness) unrestoredHere(ctx context.Context, engine deploy.Containers, jobs *job.Store, s subject) error {
 	_, err := h.repairRestore(ctx, engine, jobs, s, nil)
 	if fault.CodeOf(err) == fault.Unhealthy {
 		return nil

@@ -44,6 +44,7 @@ func (h *Harness) status(ctx context.Context, r deploy.StatusRequest) (*deploy.S
 				defer func() { _ = done() }()
 			}
 			hosts[i], found[i] = deploy.OnHost(ctx, engine, err, name, asked[name], journal)
+			tellMoves(jobs, found[i])
 		})
 	}()
 	// Of all services, whichever were asked for: naming one would count as a change.

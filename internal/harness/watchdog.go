@@ -90,6 +90,7 @@ const late = 10 * time.Second
 // watched is what a watchdog watches.
 type watched struct {
 	at      registry.Host
+	both    bool          // it reaches its hosts by itself, of which there are two
 	limit   time.Duration // after which it is mended whoever is at it; 0: none
 	pending func() (bool, error)
 	mend    func(ctx context.Context, engine deploy.Containers) error
@@ -126,8 +127,11 @@ func (h *Harness) watched(jobs *job.Store, host, service, token string) (*watche
 		}, nil
 	}
 	e, err := half()
-	if e == nil || err != nil {
+	if err != nil {
 		return nil, err
+	}
+	if e == nil {
+		return h.watchedMove(jobs, host, service, token)
 	}
 	return &watched{
 		at:      e.At,
@@ -168,11 +172,18 @@ func (h *Harness) watch(ctx context.Context, dir, host, service, token string) e
 	// A host that is away for long is waited for: nobody else may be there to mend it.
 	ctx = context.WithoutCancel(ctx)
 	for began := time.Now(); ; time.Sleep(againAfter) {
-		err := h.on(ctx, w.at, func(engine deploy.Containers) error { return w.mend(ctx, engine) })
+		err := h.mend(ctx, w)
 		if pending, unread := w.pending(); err == nil || unread != nil || !pending || time.Since(began) > givesUp {
 			return err
 		}
 	}
+}
+
+func (h *Harness) mend(ctx context.Context, w *watched) error {
+	if w.both {
+		return w.mend(ctx, nil)
+	}
+	return h.on(ctx, w.at, func(engine deploy.Containers) error { return w.mend(ctx, engine) })
 }
 
 // How often, and for how long, the watchdog tries to wake a service that cannot be

@@ -30,7 +30,7 @@ const (
 func Core() tools.Core {
 	return tools.Core{
 		Plan: answerPlan, List: list, Get: get, Check: check, Doctor: examine,
-		Build: buildServices, DockerLoad: loadImages, DockerRun: runService, Deploy: deployServices, DockerPrune: prune, Repair: repair, Rollback: rollback, Starting: func(context.Context, func(string)) {}, Status: status, Logs: logs, StateBundle: bundleState, StateList: listBundles, StateVerify: verifyBundle, StateDrill: drillBundle, StateRestore: restoreState, StatePrune: pruneBundles, JobList: listJobs, JobGet: getJob, JobCancel: cancelJob,
+		Build: buildServices, DockerLoad: loadImages, DockerRun: runService, Deploy: deployServices, DockerPrune: prune, Repair: repair, Rollback: rollback, Starting: func(context.Context, func(string)) {}, Status: status, Logs: logs, StateBundle: bundleState, StateList: listBundles, StateVerify: verifyBundle, StateDrill: drillBundle, StateRestore: restoreState, StateMigrate: migrateState, StatePrune: pruneBundles, JobList: listJobs, JobGet: getJob, JobCancel: cancelJob,
 	}
 }
 

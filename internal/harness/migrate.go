@@ -1,0 +1,333 @@
+package harness
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"homelab/internal/build"
+	"homelab/internal/deploy"
+	"homelab/internal/engine/dockerhost"
+	"homelab/internal/fault"
+	"homelab/internal/job"
+	"homelab/internal/plan"
+	"homelab/internal/state"
+	"homelab/registry"
+	"homelab/tools"
+)
+
+const migrateTool = "state_migrate"
+
+// migrate previews what moving a service would do, or does it.
+func (h *Harness) migrate(ctx context.Context, r state.MigrateRequest, report tools.Report) (*state.MigrateReport, error) {
+	w, err := h.newMigrating(ctx, &r)
+	if err != nil {
+		return nil, err
+	}
+	w.say = messages(report)
+	preview, err := w.look(ctx)
+	if err != nil || r.Confirm == "" {
+		return preview, err
+	}
+	spec := job.Spec{Tool: migrateTool, Services: []string{w.name}, Input: r}
+	if r.Background {
+		r.Background = false
+		spec.Input = r
+		started, err := w.jobs.Detach(ctx, spec, h.starter(w.jobs, w.planner))
+		if err != nil {
+			return nil, err
+		}
+		preview.State, preview.JobID = "running", started.ID
+		return preview, nil
+	}
+	run, err := w.jobs.Begin(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return w.do(ctx, run, report)
+}
+
+// workOnMigrate does a detached state_migrate in this process.
+func (h *Harness) workOnMigrate(ctx context.Context, jobs *job.Store, run *job.Run) error {
+	var r state.MigrateRequest
+	if err := jobs.Input(run.ID, &r); err != nil {
+		return run.Fail(err)
+	}
+	w, err := h.newMigrating(ctx, &r)
+	if err != nil {
+		return run.Fail(err)
+	}
+	_, err = w.do(ctx, run, func(tools.Progress) {})
+	return err
+}
+
+// migrating is one call of the tool state_migrate.
+type migrating struct {
+	*Harness
+	request  state.MigrateRequest
+	jobs     *job.Store
+	planner  *plan.Planner
+	name     string
+	service  registry.Service
+	from, to state.End
+	way      *dockerhost.Engine // to the host that it goes to
+	say      func(string)
+}
+
+// readied is what was built for a host.
+type readied struct {
+	out, pin string
+	labels   map[string]string
+	load     func(ctx context.Context, engine deploy.Engine) (*deploy.Loaded, error)
+}
+
+// newMigrating resolves the names of a request. What was moved before is where it was
+// moved to.
+func (h *Harness) newMigrating(ctx context.Context, r *state.MigrateRequest) (*migrating, error) {
+	jobs, planner, err := h.jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := planner.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reg := loaded.Registry
+	w := &migrating{Harness: h, jobs: jobs, planner: planner, say: func(string) {}}
+	if w.name, err = reg.Lookup(r.Service); err != nil {
+		return nil, err
+	}
+	w.service = reg.Services[w.name]
+	if w.service.Deploy == nil {
+		return nil, fault.Newf(fault.Precondition, "say in the registry how it is deployed: services."+w.name+".deploy", "%s is not deployed", w.name)
+	}
+	if w.service.State == nil || len(w.service.State.Items) == 0 {
+		return nil, fault.Newf(fault.Precondition, "set services."+w.name+".deploy.host in the registry, and deploy it", "%s has no state: nothing has to be moved", w.name)
+	}
+	if w.from.Host, err = whereabouts(jobs, w.name, w.service.HostOf()); err != nil {
+		return nil, err
+	}
+	w.to.Host = r.ToHost
+	if w.from.Host == w.to.Host {
+		return nil, fault.Newf(fault.Precondition, "name another host", "%s is on %s already", w.name, w.to.Host)
+	}
+	if w.from.At, err = hostOf(reg, w.from.Host); err != nil {
+		return nil, err
+	}
+	w.to.At, err = hostOf(reg, w.to.Host)
+	r.Service = w.name
+	w.request = *r
+	return w, err
+}
+
+// reached does something while both hosts are reached.
+func (w *migrating) reached(ctx context.Context, do func() error) error {
+	for _, end := range []*state.End{&w.from, &w.to} {
+		engine, way, done, err := w.dial(ctx, end.At)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = done() }() // nothing is asked any more
+		if err := w.furnish(w.jobs, end, engine); err != nil {
+			return err
+		}
+		w.way = way // at last that to the host that it goes to
+	}
+	return do()
+}
+
+// look finds out what would be done. With confirm it has to be what was confirmed.
+func (w *migrating) look(ctx context.Context) (report *state.MigrateReport, err error) {
+	return report, w.reached(ctx, func() error {
+		report, _, _, err = w.preview(ctx)
+		return err
+	})
+}
+
+// readyFor is what a service builds to for a host, if it is built.
+func readyFor(ctx context.Context, l *loader, w wanted) (*readied, error) {
+	built, head, err := l.find(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	a, err := l.artifact(ctx, w, built)
+	if err != nil {
+		return nil, err
+	}
+	labels, err := l.labels(ctx, built, head)
+	if err != nil {
+		return nil, err
+	}
+	return &readied{out: built.Out, pin: a.Pin(), labels: labels, load: func(ctx context.Context, engine deploy.Engine) (*deploy.Loaded, error) {
+		return l.send(ctx, engine, w, a)
+	}}, nil
+}
+
+// preview tells what would be done, and what is to be moved.
+func (w *migrating) preview(ctx context.Context) (*state.MigrateReport, *state.Migrating, *readied, error) {
+	x := &state.Migrating{Service: w.name, Budget: defaultBudget}
+	if d, err := time.ParseDuration(w.service.State.DowntimeBudget); err == nil {
+		x.Budget = d
+	}
+	var err error
+	if x.Container, err = w.leaving(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := w.arriving(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	l := &loader{Harness: w.Harness, builder: w.builder(w.jobs, w.planner), planner: w.planner, total: 1, tell: func(p tools.Progress) { w.say(p.Message) }}
+	ready, err := w.ready(ctx, l, wanted{service: w.name, host: w.to.Host, at: w.to.At, spec: w.service})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	spec, err := deploy.NewSpec(w.name, w.service, w.to.At, ready.pin)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := safeMounts(ctx, &spec, w.way); err != nil {
+		return nil, nil, nil, err
+	}
+	x.Target = deploy.Target{Spec: spec, Labels: ready.labels, Gate: deploy.NewGate(*w.service.Deploy)}
+	var left []registry.StateItem
+	x.Items, left = state.Captured(w.service.State, true)
+	report, err := w.describe(ctx, x, ready, left)
+	return report, x, ready, err
+}
+
+// leaving is the container that would be stopped.
+func (w *migrating) leaving(ctx context.Context) (*deploy.Container, error) {
+	all, err := w.from.Engine.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	current, others := deploy.Generations(all, w.name, w.service.ContainerOf(w.name))
+	for _, other := range others {
+		if other.Runs() {
+			return nil, fault.Newf(fault.Conflict, "end it by hand, or run homelab deploy repair", "%s, an earlier version of %s, runs too: it may write to the same state", other.Name, w.name)
+		}
+	}
+	if current == nil || current.State != deploy.Running {
+		return nil, fault.Newf(fault.Precondition, "deploy or start it first; or restore a bundle there", "%s does not run on host %s", w.name, w.from.Host)
+	}
+	return current, nil
+}
+
+// arriving fails when something is in the way on the other host.
+func (w *migrating) arriving(ctx context.Context) error {
+	from, err := w.from.Engine.Platform(ctx)
+	if err != nil {
+		return err
+	}
+	to, err := w.to.Engine.Platform(ctx)
+	if err != nil {
+		return err
+	}
+	if from.ID == to.ID {
+		return fault.Newf(fault.Precondition, "correct hosts in the registry", "hosts %s and %s lead to the same engine", w.from.Host, w.to.Host)
+	}
+	all, err := w.to.Engine.List(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if c := &all[i]; c.Labels[deploy.LabelService] == w.name && c.Runs() {
+			return fault.Newf(fault.Conflict, "end it first, on that host: docker stop "+c.Name, "%s runs on host %s, too: container %s", w.name, w.to.Host, c.Name)
+		}
+	}
+	return deploy.Foreign(ctx, w.to.Engine, w.to.Host, w.name, w.service.ContainerOf(w.name))
+}
+
+// describe is a report of what would be done.
+func (w *migrating) describe(ctx context.Context, x *state.Migrating, ready *readied, left []registry.StateItem) (*state.MigrateReport, error) {
+	c := x.Container
+	report := &state.MigrateReport{State: "preview", Service: w.name, From: w.from.Host, To: w.to.Host, Todo: []string{}, Warnings: []string{}}
+	p := &state.MigratePreview{
+		Container: c.Name, Revision: c.Labels[deploy.LabelRevision], Runs: c.Labels[deploy.LabelOut], Out: ready.out, Budget: x.Budget.Seconds(), Left: []string{},
+	}
+	for _, item := range left {
+		p.Left = append(p.Left, item.Name())
+	}
+	var err error
+	if p.Items, err = state.PreviewMigration(ctx, w.name, x.Items, w.from.Place, w.to.Place); err != nil {
+		return nil, err
+	}
+	if report.Warnings, err = writers(ctx, w.from.Engine, c, x.Items); err != nil {
+		return nil, err
+	}
+	for _, item := range x.Items {
+		if item.Volume != "" && !slices.ContainsFunc(c.Spec.Mounts, func(m deploy.Mount) bool { return m.Volume == item.Volume }) {
+			report.Warnings = append(report.Warnings, fmt.Sprintf("%s does not mount volume %s: is it the right one?", w.name, item.Volume))
+		}
+	}
+	if p.Runs != p.Out {
+		report.Warnings = append(report.Warnings, fmt.Sprintf("another version would run there (%s, not %s): it has to read the state of this one", p.Out, cmp.Or(p.Runs, "not known")))
+	}
+	for _, i := range p.Items {
+		if need := i.Comes.Bytes + i.Comes.Bytes/10; need > i.Free {
+			report.Warnings = append(report.Warnings, fmt.Sprintf("the disk of %s on %s has %s left, and up to %s come", i.Path, w.to.Host, tools.Size(i.Free), tools.Size(need)))
+		}
+	}
+	moved := []string{}
+	for _, item := range x.Items {
+		moved = append(moved, item.Name())
+	}
+	p.PreviewID, err = deploy.PreviewID([]any{"state_migrate 1", w.name, w.from.Host, w.to.Host, c.ID, ready.out, x.Target.Spec.Hash(), moved})
+	if err == nil && w.request.Confirm != "" {
+		err = deploy.Confirms(w.request.Confirm, p.PreviewID)
+	}
+	report.Preview = p
+	report.TellMoved(w.service.HostOf(), w.service.State)
+	return report, err
+}
+
+func (w *migrating) do(ctx context.Context, run *job.Run, report tools.Report) (*state.MigrateReport, error) {
+	return job.Do(ctx, run, func(ctx context.Context) (*state.MigrateReport, bool, error) {
+		w.say = messages(onRecord(run, report))
+		var result *state.MigrateReport
+		err := w.reached(ctx, func() (err error) {
+			result, err = w.carryOut(ctx)
+			return err
+		})
+		if err != nil {
+			return nil, false, err
+		}
+		result.JobID = run.ID
+		return result, true, nil
+	})
+}
+
+// carryOut does what was confirmed, now that nobody else of this repository can move
+// anything.
+func (w *migrating) carryOut(ctx context.Context) (*state.MigrateReport, error) {
+	for _, end := range []*state.End{&w.from, &w.to} {
+		awake, err := w.mendForMove(ctx, end.Engine, w.jobs, end.Host, end.At, w.name)
+		if err != nil {
+			return nil, err
+		}
+		defer awake()
+		if err := unswitched(w.jobs, end.Host, w.name); err != nil {
+			return nil, err
+		}
+	}
+	report, x, ready, err := w.preview(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if report.Image, err = ready.load(ctx, w.to.Engine); err != nil {
+		return nil, err
+	}
+	x.Target.ImageID = report.Image.ID
+	if report.Done, err = w.migrator(w.jobs, w.from, w.to, w.say).Migrate(ctx, *x); err != nil {
+		return nil, err
+	}
+	if report.Done.Unfinished != nil {
+		problem := build.ProblemOf(report.Done.Unfinished)
+		report.Warnings = append(report.Warnings, problem.Message+"; "+problem.Hint)
+	}
+	report.State, report.Todo = "succeeded", []string{}
+	report.TellMoved(w.service.HostOf(), w.service.State)
+	return report, nil
+}

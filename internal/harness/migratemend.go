@@ -1,0 +1,202 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"homelab/internal/deploy"
+	"homelab/internal/durable"
+	"homelab/internal/fault"
+	"homelab/internal/job"
+	"homelab/internal/state"
+	"homelab/registry"
+)
+
+// moves is where migrations keep what they are at, and what was moved away, in the state
+// of a repository.
+func moves(jobs *job.Store) string { return filepath.Join(jobs.Dir, "migrate") }
+
+// migrator moves services from one host to another.
+func (h *Harness) migrator(jobs *job.Store, from, to state.End, say func(string)) *state.Migrator {
+	return &state.Migrator{
+		From: from, To: to, Dir: moves(jobs), Report: say,
+		Watch:  func(e *state.MigrateEntry) (func(), error) { return watchdog(jobs.Dir, e.Host, e.Service, e.ID) },
+		Settle: func(e *state.MigrateEntry, made *deploy.Container) error { return settled(jobs, e, made) },
+	}
+}
+
+// furnish has an end do what a migration asks of its host.
+func (h *Harness) furnish(jobs *job.Store, end *state.End, engine deploy.Containers) (err error) {
+	end.Engine = deploy.Patient(engine)
+	if end.Site, err = h.sites(engine); err != nil {
+		return err
+	}
+	end.Place, err = h.places(engine, filepath.Join(jobs.Dir, "restoring"))
+	return err
+}
+
+// settled puts on record that a service has moved.
+func settled(jobs *job.Store, e *state.MigrateEntry, made *deploy.Container) error {
+	away := state.Moves(moves(jobs))
+	if err := away.Remove(e.To, e.Service); err != nil {
+		return err
+	}
+	if err := away.Write(&state.Moved{Service: e.Service, Host: e.Host, To: e.To, Container: e.Container, When: time.Now().UTC()}); err != nil {
+		return err
+	}
+	records := deploy.Ledger{Dir: filepath.Join(jobs.Dir, "deployed")}
+	if made != nil {
+		if err := records.Write(deploy.RecordOf(e.To, made.ID, made.Labels, time.Now())); err != nil {
+			return err
+		}
+	}
+	return durable.Place{Host: e.Host, Service: e.Service}.Remove(records.Dir)
+}
+
+// whereabouts is the host that a service is on: the one that the registry names, or the
+// one that it was moved to from there.
+func whereabouts(jobs *job.Store, service, host string) (string, error) {
+	for seen := map[string]bool{}; !seen[host]; {
+		seen[host] = true
+		away, err := state.Moves(moves(jobs)).Read(host, service)
+		if err != nil || away == nil {
+			return host, err
+		}
+		host = away.To
+	}
+	return host, nil
+}
+
+// here fails when a service was moved away from a host: something of it that runs there
+// would go on from a state that is not that of the service any more.
+func here(jobs *job.Store, host, service string) error {
+	journal := state.Moves(moves(jobs))
+	away, err := journal.Read(host, service)
+	if err == nil && away != nil {
+		err = fault.Newf(fault.Precondition, "set services."+service+".deploy.host to "+away.To+" in the registry; or move it back: homelab state migrate "+service+" --to-host "+host+
+			"; or, to begin there with the state of then, remove "+away.Where().File(journal.Dir),
+			"%s was moved from host %s to %s at %s", service, host, away.To, away.When.Format(time.RFC3339))
+	}
+	return err
+}
+
+// halfMoved are the migrations of a service from or to a host that were broken off.
+func halfMoved(jobs *job.Store, host, service string) []state.MigrateEntry {
+	found := []state.MigrateEntry{}
+	entries, _ := state.Migrations(moves(jobs)).Entries() // one that cannot be read repair tells of
+	for _, e := range entries {
+		if e.Service == service && (e.Host == host || e.To == host) {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// repairMigrations ends the migrations of a service from or to a host that were broken
+// off, and says what it did.
+func (h *Harness) repairMigrations(ctx context.Context, jobs *job.Store, host, service string, say func(string)) (string, error) {
+	all := ""
+	for _, e := range halfMoved(jobs, host, service) {
+		what, err := h.repairMigration(ctx, jobs, e, say)
+		if err != nil {
+			return "", err
+		}
+		all += what
+	}
+	return all, nil
+}
+
+func (h *Harness) repairMigration(ctx context.Context, jobs *job.Store, e state.MigrateEntry, say func(string)) (what string, err error) {
+	ends := []*state.End{{Host: e.Host, At: e.At}, {Host: e.To, At: e.ToAt}}
+	for _, end := range ends {
+		engine, _, done, err := h.dial(ctx, end.At)
+		if end.Down = err; err != nil {
+			continue // the other one may be enough
+		}
+		defer func() { _ = done() }() // nothing is asked any more
+		if end.Down = h.furnish(jobs, end, engine); end.Down != nil {
+			continue
+		}
+	}
+	return h.migrator(jobs, *ends[0], *ends[1], say).Repair(ctx, e.Service)
+}
+
+// unmoved ends what was broken off of a migration, as far as it is in the way on a host.
+// Where the service is, and whole, nobody waits for the other host.
+func (h *Harness) unmoved(ctx context.Context, jobs *job.Store, host, service string) error {
+	for _, e := range halfMoved(jobs, host, service) {
+		_, err := h.repairMigration(ctx, jobs, e, func(string) {})
+		if err == nil {
+			continue
+		}
+		left, unread := state.Migrations(moves(jobs)).Read(e.Host, service)
+		if unread != nil {
+			return errors.Join(err, unread)
+		}
+		settled := left == nil || left.Step == state.MigrateCleaning && host == left.Host || left.Step == state.MigrateRetiring && host == left.To
+		if !settled {
+			return err
+		}
+	}
+	return nil
+}
+
+// mendForMove is [Harness.mendFirst] for a service that may come back.
+func (h *Harness) mendForMove(ctx context.Context, engine deploy.Containers, jobs *job.Store, host string, at registry.Host, service string) (done func(), err error) {
+	if err := h.unmoved(ctx, jobs, host, service); err != nil {
+		return nil, err
+	}
+	if err := h.unrestoredHere(ctx, engine, jobs, host, at, service); err != nil {
+		return nil, err
+	}
+	return h.awake(ctx, engine, jobs, host, service)
+}
+
+// watchedMove is a migration that a token stands for; nil: it is over.
+func (h *Harness) watchedMove(jobs *job.Store, host, service, token string) (*watched, error) {
+	half := func() (*state.MigrateEntry, error) {
+		e, err := state.Migrations(moves(jobs)).Read(host, service)
+		if err != nil || e == nil || e.ID != token {
+			return nil, err
+		}
+		return e, nil
+	}
+	e, err := half()
+	if e == nil || err != nil {
+		return nil, err
+	}
+	return &watched{
+		pending: func() (bool, error) { e, err := half(); return e != nil, err },
+		mend: func(ctx context.Context, _ deploy.Containers) error {
+			_, err := h.repairMigration(ctx, jobs, *e, func(string) {})
+			return err
+		},
+		both: true,
+	}, nil
+}
+
+// tellMoves says of services of a host that they are elsewhere, or half so.
+func tellMoves(jobs *job.Store, services []deploy.ServiceStatus) {
+	for i := range services {
+		s := &services[i]
+		// What cannot be read who works on the service is told.
+		if away, err := state.Moves(moves(jobs)).Read(s.Host, s.Name); err == nil && away != nil {
+			s.Moved = away.To
+		}
+		if half := halfMoved(jobs, s.Host, s.Name); len(half) > 0 && s.BrokenOff == "" {
+			s.BrokenOff = "migrate (" + string(half[0].Step) + ")"
+		}
+	}
+}
+
+// movedTo is the host that a service of the registry's host was moved to, by the state of
+// a repository; empty: none that is known.
+func movedTo(dir, service, host string) string {
+	to, err := whereabouts(&job.Store{Dir: dir}, service, host)
+	if err != nil {
+		return ""
+	}
+	return to
+}
