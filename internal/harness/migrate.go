@@ -175,7 +175,7 @@ func (w *migrating) preview(ctx context.Context) (*state.MigrateReport, *state.M
 	if x.Container, err = w.leaving(ctx); err != nil {
 		return nil, nil, nil, err
 	}
-	if err := w.arriving(ctx); err != nil {
+	if err := w.arriving(ctx, x.Container); err != nil {
 		return nil, nil, nil, err
 	}
 	l := &loader{Harness: w.Harness, builder: w.builder(w.jobs, w.planner), planner: w.planner, total: 1, tell: func(p tools.Progress) { w.say(p.Message) }}
@@ -215,17 +215,14 @@ func (w *migrating) leaving(ctx context.Context) (*deploy.Container, error) {
 	return current, nil
 }
 
-// arriving fails when something is in the way on the other host.
-func (w *migrating) arriving(ctx context.Context) error {
-	from, err := w.from.Engine.Platform(ctx)
+// arriving fails when something is in the way on the other host. IDs of engines tell
+// little, as machines are cloned with them; those of containers are random.
+func (w *migrating) arriving(ctx context.Context, leaves *deploy.Container) error {
+	same, err := w.to.Engine.Container(ctx, leaves.ID)
 	if err != nil {
 		return err
 	}
-	to, err := w.to.Engine.Platform(ctx)
-	if err != nil {
-		return err
-	}
-	if from.ID == to.ID {
+	if same != nil {
 		return fault.Newf(fault.Precondition, "correct hosts in the registry", "hosts %s and %s lead to the same engine", w.from.Host, w.to.Host)
 	}
 	all, err := w.to.Engine.List(ctx)

@@ -3,8 +3,8 @@ package deploytest
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -242,7 +242,6 @@ func (m *Memory) Create(ctx context.Context, name string, spec deploy.Spec, labe
 	if err := errors.Join(m.free(name), pathsThere(spec), filesThere(spec), m.mountable(spec), m.joinable(spec.Networks)); err != nil {
 		return "", err
 	}
-	m.made++
 	c := &contained{behaviour: m.behaviours[i.ID], home: in(spec.Networks)[0], secrets: m.fromFiles(spec)}
 	if set, ok := m.Behave[spec.Image]; ok {
 		c.behaviour = set
@@ -254,7 +253,7 @@ func (m *Memory) Create(ctx context.Context, name string, spec deploy.Spec, labe
 		all[deploy.LabelEnvFiles] = strings.Join(slices.Sorted(maps.Keys(c.secrets)), " ")
 	}
 	spec.Container = name
-	id := strings.TrimPrefix(sum([]byte(fmt.Sprint("container ", m.made))), "sha256:")
+	id := strings.TrimPrefix(sum([]byte(rand.Text())), "sha256:")
 	c.Container = deploy.Container{ID: id, Name: name, ImageID: i.ID, Labels: all, Spec: asTold(spec), State: deploy.Created}
 	if m.containers == nil {
 		m.containers = map[string]*contained{}

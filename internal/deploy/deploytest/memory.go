@@ -51,7 +51,6 @@ type Memory struct {
 	containers map[string]*contained // by ID
 	networks   map[string]bool
 	volumes    map[string]deploy.Volume
-	made       int // containers so far
 	execs      map[string]deploy.ExecState
 }
 
