@@ -37,6 +37,8 @@ type side struct {
 	engine *deploytest.Memory
 	mu     sync.Mutex
 	silent bool
+	// impatient gives up the next stop, which goes on.
+	impatient bool
 }
 
 // journey is the service web, which runs on the host nas, and the host pi.
@@ -61,7 +63,7 @@ func newJourney(t *testing.T) *journey {
 	j := &journey{t: t, dir: t.TempDir(), items: []registry.StateItem{{Volume: "data"}, {Path: "/etc/web.conf"}, {Path: "/srv/none"}}}
 	for _, name := range []string{"nas", "pi"} {
 		s := &side{j: j, name: name, dir: filepath.Join(j.dir, name), engine: &deploytest.Memory{}}
-		s.engine.Behave = map[string]deploytest.Behaviour{"web:v1": {Health: "healthy"}, "web:sick": {Health: "unhealthy"}, "web:stuck": {Health: "healthy", Stuck: true}}
+		s.engine.Behave = map[string]deploytest.Behaviour{"web:v1": {Health: "healthy"}, "web:sick": {Health: "unhealthy"}, "web:slow": {Health: "healthy", Slow: true}}
 		for image := range s.engine.Behave {
 			require.NoError(t, s.engine.Load(t.Context(), bytes.NewReader(deploytest.Archive(image, image, "files"))))
 		}
@@ -267,7 +269,15 @@ func (e fragile) Start(ctx context.Context, id string) error {
 	return e.call("start", func() error { return e.Containers.Start(ctx, id) })
 }
 func (e fragile) Stop(ctx context.Context, id string, grace time.Duration) error {
-	return e.call("stop", func() error { return e.Containers.Stop(ctx, id, grace) })
+	return e.call("stop", func() error {
+		if e.s.impatient {
+			e.s.impatient = false
+			var stop func()
+			ctx, stop = context.WithTimeout(ctx, time.Millisecond)
+			defer stop()
+		}
+		return e.Containers.Stop(ctx, id, grace)
+	})
 }
 func (e fragile) Remove(ctx context.Context, id string) error {
 	return e.call("remove", func() error { return e.Containers.Remove(ctx, id) })
@@ -419,6 +429,21 @@ func TestMigrateFails(t *testing.T) {
 		"started by somebody": {fault.Conflict, func(j *journey, x *state.Migrating) {
 			j.on("pi start", func() { require.NoError(j.t, j.nas.engine.Start(context.Background(), x.Container.ID)) })
 		}},
+		"somebody writes there": {fault.Conflict, func(j *journey, _ *state.Migrating) {
+			j.on("nas stop", func() {
+				staged, err := filepath.Glob(j.pi.dir + "/volumes/data/.homelab-*")
+				require.NoError(j.t, err)
+				require.Len(j.t, staged, 1)
+				require.NoError(j.t, os.WriteFile(staged[0]+"/new/stray", nil, 0o600))
+			})
+		}},
+		"given up while it stops": {fault.Timeout, func(j *journey, x *state.Migrating) {
+			require.NoError(j.t, j.nas.engine.Stop(j.t.Context(), "web", 0))
+			require.NoError(j.t, j.nas.engine.Remove(j.t.Context(), x.Container.ID))
+			j.nas.runs("slow")
+			x.Container = j.nas.current()
+			j.on("nas stop", func() { j.nas.impatient = true })
+		}},
 		"silent when it is stopped": {fault.HostUnreachable, func(j *journey, x *state.Migrating) {
 			j.on("nas stop", j.nas.briefly)
 		}},
@@ -433,6 +458,7 @@ func TestMigrateFails(t *testing.T) {
 				_, err := j.migrator().Migrate(j.t.Context(), x)
 				assert.Equal(j.t, row.code, fault.CodeOf(err), "%v", err)
 				assert.ErrorContains(j.t, err, "web runs on nas as before")
+				time.Sleep(time.Second) // what is on its way comes
 				j.stayed()
 			})
 		})
@@ -506,6 +532,9 @@ func TestMigrateToAHostThatIsCut(t *testing.T) {
 				if call == "pi start" {
 					j.pi.started()
 				}
+				if call == "nas stop" {
+					j.nas.briefly()
+				}
 				j.pi.hush(true)
 			})
 			began := time.Now()
@@ -514,6 +543,7 @@ func TestMigrateToAHostThatIsCut(t *testing.T) {
 			assert.ErrorContains(t, err, "web runs on nas as before, but: what was brought to pi cannot be removed yet")
 			assert.Less(t, time.Since(began), time.Minute)
 			assert.Equal(t, []string{"web running unless-stopped"}, j.nas.is())
+			started := j.nas.current().Started
 			_, err = j.migrator().Migrate(t.Context(), j.migrating("v1"))
 			assert.Equal(t, fault.Conflict, fault.CodeOf(err), "%v", err)
 			_, err = j.migrator().Repair(t.Context(), "web")
@@ -522,6 +552,7 @@ func TestMigrateToAHostThatIsCut(t *testing.T) {
 			_, err = j.migrator().Repair(t.Context(), "web")
 			require.NoError(t, err)
 			j.stayed(call)
+			assert.Equal(t, started, j.nas.current().Started, "%s: it is not stopped once more", call)
 		})
 	}
 }
@@ -548,6 +579,19 @@ func TestMigrateFromAHostThatIsCut(t *testing.T) {
 		what, err := j.migrator().Repair(t.Context(), "web")
 		require.NoError(t, err)
 		assert.Contains(t, what, "it runs on pi")
+		j.gone()
+	})
+}
+
+// A host that is restarted between the commit and what follows starts nothing by itself.
+func TestMigrateToAHostThatIsRestarted(t *testing.T) {
+	onJourney(t, func(j *journey) {
+		j.on("settle", func() { panic(dead{}) })
+		require.PanicsWithValue(j.t, dead{}, func() { _, _ = j.migrator().Migrate(j.t.Context(), j.migrating("v1")) })
+		j.pi.engine.Crash()
+		require.NotContains(j.t, strings.Join(j.pi.is(), " "), "running")
+		_, err := j.migrator().Repair(j.t.Context(), "web")
+		require.NoError(j.t, err)
 		j.gone()
 	})
 }
