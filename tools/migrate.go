@@ -50,14 +50,15 @@ func DescribeMigrateItem(i state.MigrateItem) string {
 func MigrationNotes(r *state.MigrateReport) []string {
 	notes := []string{}
 	if p := r.Preview; r.State == "preview" {
-		notes = append(notes, fmt.Sprintf("container %s is stopped, unless the last copy is predicted to take more than %.0f s", p.Container, p.Budget))
+		notes = append(notes, fmt.Sprintf("container %s is stopped, unless it is predicted to be away for more than %.0f s", p.Container, p.Budget))
 		if len(p.Left) > 0 {
 			notes = append(notes, "not moved: "+strings.Join(p.Left, ", "))
 		}
 	}
 	if d := r.Done; d != nil {
 		notes = append(notes,
-			fmt.Sprintf("%s of state in %s, %s of them in the last, which took %.2f s (predicted: at most %.2f s)", Size(d.Bytes), Plural(d.Passes, "pass"), Size(d.LastBytes), d.Last, d.Predicted),
+			fmt.Sprintf("%s of state in %s, %s of them in the last", Size(d.Bytes), Plural(d.Passes, "pass"), Size(d.LastBytes)),
+			fmt.Sprintf("without it %.1f s: %.1f s to stop, %.1f s to copy the last, %.1f s to be healthy there; predicted: %.1f s", d.Outage, d.Parts.Freeze, d.Parts.Copy, d.Parts.Wake, d.Parts.Predicted),
 			fmt.Sprintf("there it is container %s, generation %d; on %s container %s is kept, stopped", d.Container, d.Generation, r.From, d.Kept))
 	}
 	for _, warning := range r.Warnings {

@@ -129,7 +129,7 @@ func TestStateMigrate(t *testing.T) {
 	assert.Empty(t, m.are("nas"))
 
 	done := m.migrate("--to-host", "nas", "--confirm", preview.Unconfirmed())
-	t.Logf("without the service: %.2f s; %d passes, %d bytes, of them %d in the last, %.2f s, predicted %.2f s", done.Done.Outage, done.Done.Passes, done.Done.Bytes, done.Done.LastBytes, done.Done.Last, done.Done.Predicted)
+	t.Logf("without the service: %.2f s; %d passes, %d bytes, of them %d in the last, %+v", done.Done.Outage, done.Done.Passes, done.Done.Bytes, done.Done.LastBytes, done.Done.Parts)
 	assert.Equal(t, "home-assistant.g1-moved-to-nas exited", m.are("pi"))
 	assert.Equal(t, "home-assistant running", m.are("nas"))
 	assert.Equal(t, m.counted("pi"), m.counted("nas"))

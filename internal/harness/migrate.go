@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"homelab/internal/build"
@@ -13,6 +12,7 @@ import (
 	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/plan"
+	"homelab/internal/quiesce"
 	"homelab/internal/state"
 	"homelab/registry"
 	"homelab/tools"
@@ -35,11 +35,10 @@ func (h *Harness) migrate(ctx context.Context, r state.MigrateRequest, report to
 	if r.Background {
 		r.Background = false
 		spec.Input = r
-		started, err := w.jobs.Detach(ctx, spec, h.starter(w.jobs, w.planner))
-		if err != nil {
+		if preview.JobID, err = h.detach(ctx, w.jobs, spec); err != nil {
 			return nil, err
 		}
-		preview.State, preview.JobID = "running", started.ID
+		preview.State = "running"
 		return preview, nil
 	}
 	run, err := w.jobs.Begin(ctx, spec)
@@ -74,6 +73,11 @@ type migrating struct {
 	from, to state.End
 	way      *dockerhost.Engine // to the host that it goes to
 	say      func(string)
+}
+
+// subjectOn is the service on one of the two hosts.
+func (w *migrating) subjectOn(end state.End) subject {
+	return subject{w.name, w.service, end.Host, end.At}
 }
 
 // readied is what was built for a host.
@@ -167,7 +171,7 @@ func readyFor(ctx context.Context, l *loader, w wanted) (*readied, error) {
 
 // preview tells what would be done, and what is to be moved.
 func (w *migrating) preview(ctx context.Context) (*state.MigrateReport, *state.Migrating, *readied, error) {
-	x := &state.Migrating{Service: w.name, Budget: defaultBudget}
+	x := &state.Migrating{Service: w.name, Budget: defaultBudget, Known: w.pace()}
 	if d, err := time.ParseDuration(w.service.State.DowntimeBudget); err == nil {
 		x.Budget = d
 	}
@@ -197,17 +201,20 @@ func (w *migrating) preview(ctx context.Context) (*state.MigrateReport, *state.M
 	return report, x, ready, err
 }
 
+// pace is how long it took lately to stop where it is, and to be there again.
+func (w *migrating) pace() state.Pace {
+	known := paces(w.jobs).Of(w.from.Host, w.name, quiesce.Stop)
+	if there := paces(w.jobs).Of(w.to.Host, w.name, quiesce.Stop); there.Wake > 0 {
+		known.Wake = there.Wake
+	}
+	return known
+}
+
 // leaving is the container that would be stopped.
 func (w *migrating) leaving(ctx context.Context) (*deploy.Container, error) {
-	all, err := w.from.Engine.List(ctx)
+	current, err := w.subjectOn(w.from).alone(ctx, w.from.Engine)
 	if err != nil {
 		return nil, err
-	}
-	current, others := deploy.Generations(all, w.name, w.service.ContainerOf(w.name))
-	for _, other := range others {
-		if other.Runs() {
-			return nil, fault.Newf(fault.Conflict, "end it by hand, or run homelab deploy repair", "%s, an earlier version of %s, runs too: it may write to the same state", other.Name, w.name)
-		}
 	}
 	if current == nil || current.State != deploy.Running {
 		return nil, fault.Newf(fault.Precondition, "deploy or start it first; or restore a bundle there", "%s does not run on host %s", w.name, w.from.Host)
@@ -254,10 +261,8 @@ func (w *migrating) describe(ctx context.Context, x *state.Migrating, ready *rea
 	if report.Warnings, err = writers(ctx, w.from.Engine, c, x.Items); err != nil {
 		return nil, err
 	}
-	for _, item := range x.Items {
-		if item.Volume != "" && !slices.ContainsFunc(c.Spec.Mounts, func(m deploy.Mount) bool { return m.Volume == item.Volume }) {
-			report.Warnings = append(report.Warnings, fmt.Sprintf("%s does not mount volume %s: is it the right one?", w.name, item.Volume))
-		}
+	for _, volume := range strays(c, x.Items) {
+		report.Warnings = append(report.Warnings, fmt.Sprintf("%s does not mount volume %s: deploy what the registry says first", w.name, volume))
 	}
 	if p.Runs != p.Out {
 		report.Warnings = append(report.Warnings, fmt.Sprintf("another version would run there (%s, not %s): it has to read the state of this one", p.Out, cmp.Or(p.Runs, "not known")))
@@ -300,7 +305,7 @@ func (w *migrating) do(ctx context.Context, run *job.Run, report tools.Report) (
 // anything.
 func (w *migrating) carryOut(ctx context.Context) (*state.MigrateReport, error) {
 	for _, end := range []*state.End{&w.from, &w.to} {
-		awake, err := w.mendForMove(ctx, end.Engine, w.jobs, end.Host, end.At, w.name)
+		awake, err := w.mendForMove(ctx, end.Engine, w.jobs, w.subjectOn(*end))
 		if err != nil {
 			return nil, err
 		}
@@ -319,6 +324,9 @@ func (w *migrating) carryOut(ctx context.Context) (*state.MigrateReport, error) 
 	x.Target.ImageID = report.Image.ID
 	if report.Done, err = w.migrator(w.jobs, w.from, w.to, w.say).Migrate(ctx, *x); err != nil {
 		return nil, err
+	}
+	if err := paces(w.jobs).Note(w.to.Host, w.name, quiesce.Stop, report.Done.Parts); err != nil {
+		report.Warnings = append(report.Warnings, "how long "+w.name+" was not there is not remembered: "+err.Error())
 	}
 	if report.Done.Unfinished != nil {
 		problem := build.ProblemOf(report.Done.Unfinished)

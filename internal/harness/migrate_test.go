@@ -18,8 +18,8 @@ import (
 	"homelab/internal/engine/dockerhost"
 	"homelab/internal/fault"
 	"homelab/internal/plan"
+	"homelab/internal/quiesce"
 	"homelab/internal/state"
-	"homelab/registry"
 )
 
 // wandering is an estate whose service web has state, and may go from host to host.
@@ -101,7 +101,7 @@ func (w *wandering) leftBehind() []plan.Warning {
 	return w.ledger.leftBehind(w.t.Context(), journalOf(w.cfg.Repo), loaded.Registry, func(string) bool { return true }, nil)
 }
 
-var notMounted = []string{"web does not mount volume data: is it the right one?", "web does not mount volume keys: is it the right one?"}
+var notMounted = []string{"web does not mount volume data: deploy what the registry says first", "web does not mount volume keys: deploy what the registry says first"}
 
 // There, with what the registry does not say yet, and back.
 func TestStateMigrate(t *testing.T) {
@@ -125,6 +125,8 @@ func TestStateMigrate(t *testing.T) {
 	assert.Equal(t, "what happened", w.hosts["pi"].history())
 	assert.Equal(t, "what happened", w.hosts["nas"].history(), "what was there stays there")
 	assert.Positive(t, done.Done.Outage)
+	assert.InDelta(t, done.Done.Outage, done.Done.Parts.Freeze+done.Done.Parts.Copy+done.Done.Parts.Wake, 1e-6)
+	assert.Positive(t, paces(w.jobs).Of("pi", "web", quiesce.Stop).Wake, "the next forecast knows")
 	assert.Contains(t, done.Todo[0], `set services.web.deploy.host = "pi"`)
 	assert.Contains(t, done.Todo, "Log in once.")
 	assert.Contains(t, done.Todo[len(done.Todo)-1], "--host pi --commit "+done.Done.ID)
@@ -138,7 +140,7 @@ func TestStateMigrate(t *testing.T) {
 	assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
 	assert.ErrorContains(t, err, "web was moved from host nas to pi")
 	assert.Contains(t, fault.Of(err).Hint, "homelab state migrate web --to-host nas")
-	_, err = w.mendFirst(t.Context(), told{w.engines["nas"], "nas"}, w.jobs, "nas", registry.Host{}, "web")
+	_, err = w.mendFirst(t.Context(), told{w.engines["nas"], "nas"}, w.jobs, subject{name: "web", host: "nas"})
 	assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
 	assert.Empty(t, w.leftBehind(), "it is not to be ended there")
 	record, err := journalOf(w.cfg.Repo).Read("pi", "web")
@@ -261,7 +263,7 @@ func TestMigrationIsBrokenOff(t *testing.T) {
 			assert.Contains(w.t, said, "it runs on")
 		},
 		"whoever is next": func(w *wandering) {
-			awake, err := w.mendFirst(w.t.Context(), told{w.engines["pi"], "pi"}, w.jobs, "pi", registry.Host{}, "web")
+			awake, err := w.mendFirst(w.t.Context(), told{w.engines["pi"], "pi"}, w.jobs, subject{name: "web", host: "pi"})
 			require.NoError(w.t, err)
 			awake()
 		},

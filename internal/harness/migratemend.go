@@ -11,7 +11,6 @@ import (
 	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/state"
-	"homelab/registry"
 )
 
 // moves is where migrations keep what they are at, and what was moved away, in the state
@@ -144,14 +143,14 @@ func (h *Harness) unmoved(ctx context.Context, jobs *job.Store, host, service st
 }
 
 // mendForMove is [Harness.mendFirst] for a service that may come back.
-func (h *Harness) mendForMove(ctx context.Context, engine deploy.Containers, jobs *job.Store, host string, at registry.Host, service string) (done func(), err error) {
-	if err := h.unmoved(ctx, jobs, host, service); err != nil {
+func (h *Harness) mendForMove(ctx context.Context, engine deploy.Containers, jobs *job.Store, s subject) (done func(), err error) {
+	if err := h.unmoved(ctx, jobs, s.host, s.name); err != nil {
 		return nil, err
 	}
-	if err := h.unrestoredHere(ctx, engine, jobs, host, at, service); err != nil {
+	if err := h.unrestoredHere(ctx, engine, jobs, s); err != nil {
 		return nil, err
 	}
-	return h.awake(ctx, engine, jobs, host, service)
+	return h.awake(ctx, engine, jobs, s)
 }
 
 // watchedMove is a migration that a token stands for; nil: it is over.

@@ -32,7 +32,7 @@ func rests(jobs *job.Store) quiesce.Journal {
 }
 
 // paces is how long services took to come to rest.
-func (b *bundling) paces() state.Paces { return state.Paces{Dir: filepath.Join(b.jobs.Dir, "pace")} }
+func paces(jobs *job.Store) state.Paces { return state.Paces{Dir: filepath.Join(jobs.Dir, "pace")} }
 
 // bundling is one call of the tool state_bundle.
 type bundling struct {
@@ -184,7 +184,7 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 	}
 	report.Warnings = append(report.Warnings, foreign...)
 	taken, err := state.Take(ctx, q, site, state.Capturing{
-		Service: b.name, Container: current, Items: items, Method: *q.Method, Budget: budget, Known: b.paces().Of(b.host, b.name, q.Method.Kind), Copies: copies, Keep: b.kept, Report: b.say,
+		Service: b.name, Container: current, Items: items, Method: *q.Method, Budget: budget, Known: paces(b.jobs).Of(b.host, b.name, q.Method.Kind), Copies: copies, Keep: b.kept, Report: b.say,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -195,7 +195,7 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 	about := state.NewAbout(b.name, b.host, s, current, taken, left)
 	if taken.Outage > 0 {
 		report.Parts = &taken.Parts
-		if err := b.paces().Note(b.host, b.name, taken.Level, taken.Parts); err != nil {
+		if err := paces(b.jobs).Note(b.host, b.name, taken.Level, taken.Parts); err != nil {
 			report.Warnings = append(report.Warnings, "how long "+b.name+" was not there is not remembered: "+err.Error())
 		}
 	}

@@ -138,7 +138,7 @@ func (t *taking) take(ctx context.Context) error {
 		copying := mirror.Predict(t.capture.Passes)
 		predicted := t.Known.Freeze + copying + t.Known.Wake
 		if predicted > t.Budget {
-			return t.tooLong(predicted, copying)
+			return tooLong(t.Service, t.Budget, t.Known, copying)
 		}
 		t.capture.Parts.Predicted = predicted.Seconds()
 	}
@@ -185,14 +185,15 @@ func (c *Capture) keep(pass *mirror.Report) {
 }
 
 // tooLong says what would fit.
-func (t *taking) tooLong(predicted, copying time.Duration) error {
+func tooLong(service string, budget time.Duration, known Pace, copying time.Duration) error {
+	predicted := known.Freeze + copying + known.Wake
 	of := "to copy the last of it"
-	if t.Known != (Pace{}) {
-		of = fmt.Sprintf("%.1f s of it to copy the last, and lately %.1f s to come to rest and %.1f s to be there again", copying.Seconds(), t.Known.Freeze.Seconds(), t.Known.Wake.Seconds())
+	if known != (Pace{}) {
+		of = fmt.Sprintf("%.1f s of it to copy the last, and lately %.1f s to come to rest and %.1f s to be there again", copying.Seconds(), known.Freeze.Seconds(), known.Wake.Seconds())
 	}
 	return fault.Newf(fault.Precondition,
 		fmt.Sprintf("set state.downtimeBudget to %s or more; or have less change meanwhile: stop what writes, exclude what need not be kept", (predicted+copying).Round(time.Second)),
-		"%s would not be there for %.1f s (%s), and may be away for %s: nothing was stopped", t.Service, predicted.Seconds(), of, t.Budget)
+		"%s would not be there for %.1f s (%s), and may be away for %s: nothing was stopped", service, predicted.Seconds(), of, budget)
 }
 
 // last copies what is left while the service is at rest.

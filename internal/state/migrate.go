@@ -45,7 +45,8 @@ type Migrating struct {
 	Container *deploy.Container    // that runs where it is moved from
 	Items     []registry.StateItem // what is moved
 	Target    deploy.Target        // what is to run where it goes; its image is there
-	Budget    time.Duration        // that the service may be at rest for the last pass
+	Budget    time.Duration        // that the service may be away
+	Known     Pace                 // how long it takes to stop, and to be there again
 }
 
 // Migrated is what a migration has done.
@@ -58,9 +59,8 @@ type Migrated struct {
 	Entries    int64   `json:"entries" jsonschema_description:"Folders, files and links that were moved."`
 	Bytes      int64   `json:"bytes" jsonschema_description:"Bytes sent, in all passes."`
 	LastBytes  int64   `json:"lastBytes" jsonschema_description:"Bytes sent in the last pass."`
-	Predicted  float64 `json:"predicted" jsonschema_description:"Seconds that the last pass was predicted to take, at most."`
-	Last       float64 `json:"last" jsonschema_description:"Seconds that it took."`
-	Outage     float64 `json:"outage" jsonschema_description:"Seconds from the request to stop until it was healthy on the other host."`
+	Outage     float64 `json:"outageSeconds" jsonschema_description:"From the request to stop until it was healthy on the other host."`
+	Parts      Outage  `json:"outage" jsonschema_description:"That, part by part."`
 	// Unfinished is what is left to do of it, though the service has moved; nil: nothing.
 	Unfinished error `json:"-"`
 }
@@ -207,7 +207,9 @@ func (t *migration) move(ctx context.Context) error {
 	if err := t.exchange(ctx); err != nil {
 		return err
 	}
+	parts := &t.done.Parts
 	t.done.Outage = time.Since(began).Seconds()
+	parts.Wake = t.done.Outage - parts.Freeze - parts.Copy
 	return t.commit()
 }
 
@@ -221,11 +223,12 @@ func (t *migration) precopy(ctx context.Context) error {
 		pass := t.passes[len(t.passes)-1]
 		t.say("sent %d bytes of %s to %s while it runs; %d entries changed meanwhile", pass.Sent, t.Service, t.To.Host, pass.Unsettled)
 	}
-	predicted := mirror.Predict(t.passes)
-	t.done.Predicted = predicted.Seconds()
+	copying := mirror.Predict(t.passes)
+	predicted := t.Known.Freeze + copying + t.Known.Wake
 	if predicted > t.Budget {
-		return (&taking{Capturing: Capturing{Service: t.Service, Budget: t.Budget}}).tooLong(predicted)
+		return tooLong(t.Service, t.Budget, t.Known, copying)
 	}
+	t.done.Parts.Predicted = predicted.Seconds()
 	return nil
 }
 
@@ -238,7 +241,7 @@ func (t *migration) pass(ctx context.Context, final bool) error {
 		if err != nil {
 			return about(t.Items[i], err)
 		}
-		add(&all, i, r)
+		add(&all, t.Items[i].Name(), r)
 		t.last = append(t.last, r)
 	}
 	if all.Unowned > 0 {
@@ -287,6 +290,7 @@ func (t *migration) finalPass(ctx context.Context, began time.Time) error {
 	limited, stop := context.WithDeadlineCause(ctx, began.Add(t.Budget+t.Container.Spec.StopGrace), errBudget)
 	defer stop()
 	resting := time.Now()
+	t.done.Parts.Freeze = resting.Sub(began).Seconds()
 	err := t.pass(limited, true)
 	if err != nil && context.Cause(limited) == errBudget {
 		return fault.Newf(fault.Timeout, "set state.downtimeBudget to more, or have less change meanwhile",
@@ -301,7 +305,7 @@ func (t *migration) finalPass(ctx context.Context, began time.Time) error {
 		}
 	}
 	t.relays = nil
-	t.done.Last = time.Since(resting).Seconds()
+	t.done.Parts.Copy = time.Since(resting).Seconds()
 	return t.verify(ctx)
 }
 

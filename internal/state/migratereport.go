@@ -33,7 +33,7 @@ type MigratePreview struct {
 	Revision  string        `json:"revision,omitempty" jsonschema_description:"Commit that it was built from."`
 	Runs      string        `json:"runs" jsonschema_description:"Store path of its artifact."`
 	Out       string        `json:"out" jsonschema_description:"Store path of the artifact that would run there."`
-	Budget    float64       `json:"budget" jsonschema_description:"Seconds that the last pass may take: when it is predicted to take longer nothing is stopped."`
+	Budget    float64       `json:"budget" jsonschema_description:"Seconds that it may be away: when more is predicted nothing is stopped."`
 	Items     []MigrateItem `json:"items" jsonschema_description:"What would be moved."`
 	Left      []string      `json:"left" jsonschema_description:"Items that would not be: recomputable ones."`
 }

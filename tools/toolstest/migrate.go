@@ -41,7 +41,7 @@ func Migrated() *state.MigrateReport {
 		Image: &deploy.Loaded{ID: "sha256:" + PreviewID, Names: []string{"homelab/home-assistant:latest", "homelab/home-assistant:nix-6p1v0zs2sfpb1q9w8cyhxk5kqjb0bnq6"}, Sent: 58 << 20, Layers: 4, Reused: 1, Seconds: 3.2},
 		Done: &state.Migrated{
 			ID: "20260302T101500Z-5d6e7f80", Container: "ha", Generation: 8, Kept: "ha.g7-moved-to-nas", Passes: 3, Entries: 101_312, Bytes: 3 << 30, LastBytes: 2 << 20,
-			Predicted: 1.2, Last: 0.61, Outage: 4.2,
+			Outage: 4.2, Parts: state.Outage{Freeze: 1.1, Copy: 0.61, Wake: 2.49, Predicted: 4.6},
 		},
 		Warnings: []string{"/srv/" + Hostile + " may be written to while it is captured, by what is not put to rest: container nightly"},
 	}
