@@ -58,7 +58,7 @@ func TestMigrateFails(t *testing.T) {
 		"no such item": {fault.NotFound, func(j *journey, x *state.Migrating) {
 			x.Items = append(slices.Clone(j.items), registry.StateItem{Volume: "none"})
 		}},
-		"too long": {fault.Precondition, func(j *journey, x *state.Migrating) { x.Budget = time.Millisecond }},
+		"too long":     {fault.Precondition, func(j *journey, x *state.Migrating) { x.Budget = time.Millisecond }},
 		"slow of late": {fault.Precondition, func(_ *journey, x *state.Migrating) { x.Known = state.Pace{Freeze: x.Budget / 2, Wake: x.Budget/2 + 1} }},
 		"started by somebody": {fault.Conflict, func(j *journey, x *state.Migrating) {
 			j.on("pi start", func() { require.NoError(j.t, j.nas.engine.Start(context.Background(), x.Container.ID)) })
