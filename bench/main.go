@@ -75,7 +75,7 @@ func measure(run runner, temp, only string) error {
 		{"images", func() ([]row, error) { return run.images(filepath.Join(temp, "images")) }},
 		{"runs", func() ([]row, error) { return run.runs(filepath.Join(temp, "runs")) }},
 		{"copies", func() ([]row, error) { return run.mirrors(filepath.Join(temp, "mirrors")) }},
-
+		{"outages", func() ([]row, error) { return run.outages(filepath.Join(temp, "outages")) }},
 		{"loads", func() ([]row, error) { return run.loads(filepath.Join(temp, "loads")) }},
 	} {
 		if only != "" && only != part.what {
@@ -85,6 +85,11 @@ func measure(run runner, temp, only string) error {
 		found, err := part.measure()
 		if err != nil {
 			return err
+		}
+		for _, large := range []string{"images", "runs", "mirrors", "outages"} { // the disk is for the next part
+			if err := os.RemoveAll(filepath.Join(temp, large)); err != nil {
+				return err
+			}
 		}
 		rows = append(rows, found...)
 	}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -16,17 +14,13 @@ import (
 	"homelab/internal/mirror"
 )
 
-const (
-	mirrorFiles  = 40_000
-	mirrorBytes  = 2 << 30 // half of it in small files, half in large ones
-	mirrorLarge  = 8
-	mirrorRounds = 3
-)
+const mirrorRounds = 3
 
 // copies is a tree and two copies of it.
 type copies struct {
 	run                runner
 	dir                string
+	tree               tree
 	source             *mirror.Source
 	sink               *mirror.Sink
 	done               chan error
@@ -39,7 +33,8 @@ func (r runner) mirrors(dir string) ([]row, error) {
 		return nil, nil
 	}
 	c := &copies{run: r, dir: dir}
-	if err := c.generate(); err != nil {
+	c.tree = tree{c.in("tree"), 2 << 30}
+	if err := c.tree.generate(); err != nil {
 		return nil, err
 	}
 	for i := range mirrorRounds {
@@ -66,37 +61,6 @@ func (r runner) mirrors(dir string) ([]row, error) {
 
 func (c *copies) in(name string) string { return filepath.Join(c.dir, name) }
 
-func (c *copies) small(i int) string {
-	return filepath.Join(c.in("tree"), fmt.Sprintf("d%03d", i%400), fmt.Sprintf("f%05d", i))
-}
-
-func (c *copies) large(i int) string { return filepath.Join(c.in("tree"), fmt.Sprint("large", i)) }
-
-func (c *copies) generate() error {
-	random := rand.New(rand.NewPCG(1, 1))
-	data := make([]byte, 4<<20)
-	for i := range data {
-		data[i] = byte(random.Uint32())
-		if i < len(data)/2 {
-			data[i] &= 0x0f // the half of it compresses
-		}
-	}
-	for i := range mirrorFiles {
-		size := random.IntN(mirrorBytes / mirrorFiles)
-		at := random.IntN(len(data) - size)
-		if err := write(c.small(i), string(data[at:at+size])); err != nil {
-			return err
-		}
-	}
-	large := bytes.Repeat(data, mirrorBytes/2/mirrorLarge/len(data))
-	for i := range mirrorLarge {
-		if err := write(c.large(i), string(large)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // round is a first pass, one without and one with changes, each way.
 func (c *copies) round(seed uint64) (err error) {
 	if err := errors.Join(os.RemoveAll(c.in("ours")), os.RemoveAll(c.in("theirs"))); err != nil {
@@ -121,7 +85,7 @@ func (c *copies) round(seed uint64) (err error) {
 	if err := both(&c.same, final, rsync); err != nil {
 		return err
 	}
-	if err := c.change(rand.New(rand.NewPCG(seed, 2))); err != nil {
+	if err := c.tree.change(rand.New(rand.NewPCG(seed, 2))); err != nil {
 		return err
 	}
 	return both(&c.after, final, rsync)
@@ -160,33 +124,4 @@ func (c *copies) connect() error {
 	c.done = make(chan error, 1)
 	go func() { c.done <- c.sink.Serve(c.run.ctx) }()
 	return errors.Join(tree.Close(), place.Close())
-}
-
-// change writes to one small file of a hundred, and to one block of a hundred of the
-// large ones.
-func (c *copies) change(random *rand.Rand) error {
-	for range mirrorFiles / 100 {
-		if err := overwrite(c.small(random.IntN(mirrorFiles)), 0, random.Uint64()); err != nil {
-			return err
-		}
-	}
-	const block = 256 << 10
-	for i := range mirrorLarge {
-		for range mirrorBytes / 2 / mirrorLarge / block / 100 {
-			at := random.Int64N(mirrorBytes/2/mirrorLarge/block) * block
-			if err := overwrite(c.large(i), at, random.Uint64()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func overwrite(path string, at int64, with uint64) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(fmt.Appendf(nil, "%020d", with), at)
-	return errors.Join(err, f.Close())
 }

@@ -16,7 +16,7 @@ import (
 
 // explained is what to know of some rows.
 var explained = []string{
-	"An outage is what a client on the engine's host sees that asks every millisecond: from the first request that fails to the first good answer. " +
+	"An outage is what a client on the engine's host sees that asks every millisecond: from the first request that fails to the first good answer, or the longest time without an answer, when that is longer: who asks a service that is paused is not refused, and waits. " +
 		"Most of a second of it is the kernel's, on both sides: it asks for the address of a container once a second while nobody has it, and engines before 28 do not announce a new one.",
 	"An image with one layer changed costs what the engine takes to unpack that layer, which `docker load` does as well after it copied all ten. The row with nothing but that layer shows what there is to save.",
 }

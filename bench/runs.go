@@ -46,7 +46,7 @@ func (r runner) runs(dir string) (rows []row, err error) {
 	}
 	defer func() { err = errors.Join(err, e.stop()) }()
 	s := &server{engine: e, repo: filepath.Join(dir, "repo")}
-	if err := s.prepare(); err != nil {
+	if err := s.prepare(s.registry("", ""), ""); err != nil {
 		return nil, err
 	}
 	if err := s.deploy(); err != nil {
@@ -119,7 +119,7 @@ func (r *row) compare(ours, theirs []time.Duration) {
 
 // prepare makes the repository: the archive of the image lies in it, and is built by
 // a copy.
-func (s *server) prepare() error {
+func (s *server) prepare(reg, runs string) error {
 	system := registry.SystemOf("linux", runtime.GOARCH)
 	flake := fmt.Sprintf(`{
   outputs = _: {
@@ -130,10 +130,6 @@ func (s *server) prepare() error {
   };
 }
 `, system, system)
-	reg := fmt.Sprintf(`{"version": 1, "services": {"web": {
-  "build": {"targets": {%q: "packages.%s.web"}}, "hints": ["web.tar"],
-  "deploy": {"ports": ["%s:8080"], "health": {"kind": "http", "port": 8080}}
-}}}`, system, system, servicePort)
 	for path, content := range map[string]string{"flake.nix": flake, "homelab.json": reg, "web.tar": ""} {
 		if err := write(filepath.Join(s.repo, path), content); err != nil {
 			return err
@@ -142,7 +138,16 @@ func (s *server) prepare() error {
 	if err := s.run.commit(s.repo); err != nil {
 		return err
 	}
-	return s.build("")
+	return s.build(runs)
+}
+
+// registry has one service, of which more may be said.
+func (s *server) registry(deploy, service string) string {
+	system := registry.SystemOf("linux", runtime.GOARCH)
+	return fmt.Sprintf(`{"version": 1, "services": {"web": {
+  "build": {"targets": {%q: "packages.%s.web"}}, "hints": ["web.tar"],
+  "deploy": {"ports": ["%s:8080"], "health": {"kind": "http", "port": 8080}%s}%s
+}}}`, system, system, servicePort, deploy, service)
 }
 
 // build builds a version that never was, whose config says what else it runs.

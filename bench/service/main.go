@@ -4,6 +4,7 @@
 //
 //	service                 serves port 8080
 //	service crash           ends at once
+//	service write DIR       serves, and writes to the files of a folder all the while
 //	service watch ADDRESS   asks every millisecond until standard input ends, and
 //	                        prints for how long nobody answered, in nanoseconds
 package main
@@ -12,10 +13,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -32,6 +37,9 @@ func main() {
 func run(args []string) error {
 	switch {
 	case len(args) == 0:
+		return serve()
+	case args[0] == "write" && len(args) == 2:
+		go write(args[1])
 		return serve()
 	case args[0] == "watch" && len(args) == 2:
 		return watch(args[1])
@@ -55,6 +63,38 @@ func serve() error {
 		return err
 	case <-asked:
 		return nil
+	}
+}
+
+const (
+	writeEvery = 10 * time.Millisecond
+	block      = 256 << 10
+)
+
+// write changes a file of those in the folders of dir, and now and then a block of one
+// in dir itself, a hundred and ten times a second.
+func write(dir string) {
+	small, _ := filepath.Glob(filepath.Join(dir, "*", "*"))
+	large, _ := filepath.Glob(filepath.Join(dir, "large*"))
+	for i := 0; len(small) > 0 && len(large) > 0; i++ {
+		overwrite(small[rand.IntN(len(small))], 0)
+		if i%10 == 0 {
+			if info, err := os.Stat(large[0]); err == nil {
+				overwrite(large[rand.IntN(len(large))], rand.Int64N(info.Size()/block)*block)
+			}
+		}
+		time.Sleep(writeEvery)
+	}
+}
+
+func overwrite(path string, at int64) {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(fmt.Appendf(nil, "%020d", rand.Uint64()), at); err != nil {
+		log.Fatal(err)
 	}
 }
 
@@ -119,7 +159,7 @@ type watched struct {
 }
 
 // outage is from the first probe that failed to the first good answer after the
-// last one that did.
+// last one that did, or the longest silence.
 func (w watched) outage() time.Duration {
 	var first, last, back time.Time
 	for _, p := range w.probes {
@@ -139,9 +179,26 @@ func (w watched) outage() time.Duration {
 		}
 	}
 	if first.IsZero() {
-		return 0
+		return w.silence()
 	}
-	return back.Sub(first)
+	return max(back.Sub(first), w.silence())
+}
+
+// silence is the longest time without a good answer: what asks somebody who is paused
+// does not fail, but waits.
+func (w watched) silence() time.Duration {
+	answers := []time.Time{}
+	for _, p := range w.probes {
+		if p.good {
+			answers = append(answers, p.over)
+		}
+	}
+	slices.SortFunc(answers, time.Time.Compare)
+	var longest time.Duration
+	for i := range answers[1:] {
+		longest = max(longest, answers[i+1].Sub(answers[i]))
+	}
+	return longest
 }
 
 // ask makes one request on a connection of its own.
