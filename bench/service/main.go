@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -37,24 +36,27 @@ func main() {
 func run(args []string) error {
 	switch {
 	case len(args) == 0:
-		return serve()
+		return serve(nil)
 	case args[0] == "write" && len(args) == 2:
-		go write(args[1])
-		return serve()
+		return serve(func() error { return write(args[1]) })
 	case args[0] == "watch" && len(args) == 2:
 		return watch(args[1])
 	}
 	return errors.New("this version does not work")
 }
 
-func serve() error {
+// serve serves, and does something beside that, which may be nil.
+func serve(beside func() error) error {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGTERM)
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
 	}
-	failed := make(chan error)
+	failed := make(chan error, 2)
+	if beside != nil {
+		go func() { failed <- beside() }()
+	}
 	go func() {
 		failed <- http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
 	}()
@@ -69,33 +71,39 @@ func serve() error {
 const (
 	writeEvery = 10 * time.Millisecond
 	block      = 256 << 10
+	anySize    = 1 << 40
 )
 
 // write changes a file of those in the folders of dir, and now and then a block of one
 // in dir itself, a hundred and ten times a second.
-func write(dir string) {
+func write(dir string) error {
 	small, _ := filepath.Glob(filepath.Join(dir, "*", "*"))
 	large, _ := filepath.Glob(filepath.Join(dir, "large*"))
 	for i := 0; len(small) > 0 && len(large) > 0; i++ {
-		overwrite(small[rand.IntN(len(small))], 0)
+		if err := overwrite(small[rand.IntN(len(small))], anySize); err != nil {
+			return err
+		}
 		if i%10 == 0 {
-			if info, err := os.Stat(large[0]); err == nil {
-				overwrite(large[rand.IntN(len(large))], rand.Int64N(info.Size()/block)*block)
+			if err := overwrite(large[rand.IntN(len(large))], block); err != nil {
+				return err
 			}
 		}
 		time.Sleep(writeEvery)
 	}
+	return errors.New("there is nothing to write to")
 }
 
-func overwrite(path string, at int64) {
+// overwrite writes to the beginning of a file, or of one of the steps that it has.
+func overwrite(path string, step int64) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	defer f.Close()
-	if _, err := f.WriteAt(fmt.Appendf(nil, "%020d", rand.Uint64()), at); err != nil {
-		log.Fatal(err)
+	info, err := f.Stat()
+	if err == nil {
+		_, err = f.WriteAt(fmt.Appendf(nil, "%020d", rand.Uint64()), rand.Int64N(max(info.Size()/step, 1))*step)
 	}
+	return errors.Join(err, f.Close())
 }
 
 // probe is one request: when it was made, and when it was over.
