@@ -4,8 +4,8 @@
 #   examples/demo.sh BIN    BIN has the programs homelab and mcpclient
 #
 # It checks what it shows, and exits with 1 when something else comes out than
-# it says. KEEP=1 keeps the copy. It needs root: it starts a Docker engine of its
-# own, in namespaces of its own, so that it meets nothing of this machine, and
+# it says. KEEP=1 keeps the copy. It needs root: it starts Docker engines of its
+# own, in namespaces of their own, so that it meets nothing of this machine, and
 # nothing of it is left.
 set -euo pipefail
 
@@ -24,11 +24,11 @@ scratch=$(cd "$(mktemp -d)" && pwd -P)
 lab=$scratch/homelab
 
 cleanup() {
-  stop_engine
+  stop_engines
   if [ -n "${KEEP:-}" ]; then
     echo
-    rm -rf "$scratch"/docker* "$scratch/exec" # they ended with the engine
-    echo "The copy is kept, without its Docker engine: cd $lab"
+    rm -rf "$scratch"/docker* "$scratch"/nas* # they ended with the engines
+    echo "The copy is kept, without its Docker engines: cd $lab"
   else
     rm -rf "$scratch"
   fi
@@ -44,30 +44,66 @@ export GIT_AUTHOR_NAME=Robin GIT_AUTHOR_EMAIL=robin@example.org
 export GIT_COMMITTER_NAME=Robin GIT_COMMITTER_EMAIL=robin@example.org
 export PATH=$bin:$PATH
 
-engine=''
-start_engine() {
-  local socket=$scratch/docker.sock
-  ip link set lo up
-  setsid dockerd --data-root "$scratch/docker" --exec-root "$scratch/exec" --pidfile "$scratch/docker.pid" \
-    --host "unix://$socket" --bip 10.231.8.1/24 >"$scratch/docker.log" 2>&1 &
-  engine=$!
-  export DOCKER_HOST=unix://$socket DOCKER_CONFIG=$scratch
-  local _
+declare -A engines=() # their processes, by name
+start_engine() { # NAME BRIDGE COMMAND…: it is started by the command
+  local name=$1 bridge=$2 _
+  shift 2
+  setsid "$@" dockerd --data-root "$scratch/$name" --exec-root "$scratch/$name.exec" --pidfile "$scratch/$name.pid" \
+    --host "unix://$scratch/$name.sock" --bip "$bridge" >"$scratch/$name.log" 2>&1 &
+  engines[$name]=$!
   for _ in $(seq 300); do
-    ! docker version >/dev/null 2>&1 || return 0
-    kill -0 "$engine" 2>/dev/null || break
+    ! docker --host "unix://$scratch/$name.sock" version >/dev/null 2>&1 || return 0
+    kill -0 "${engines[$name]}" 2>/dev/null || break
     sleep 0.1
   done
-  cat "$scratch/docker.log" >&2
+  cat "$scratch/$name.log" >&2
   unexpected "the Docker engine did not start"
 }
 
 # The containers end with the engine's namespaces; it unmounts what it mounted.
-stop_engine() {
-  [ -n "$engine" ] || return 0
-  docker ps --quiet 2>/dev/null | xargs --no-run-if-empty docker kill >/dev/null || true
-  kill "$engine" && wait "$engine" || true
-  engine=''
+stop_engines() {
+  local name
+  for name in "${!engines[@]}"; do
+    export DOCKER_HOST=unix://$scratch/$name.sock
+    docker ps --quiet 2>/dev/null | xargs --no-run-if-empty docker kill >/dev/null || true
+    kill "${engines[$name]}" && wait "${engines[$name]}" || true
+  done
+  engines=()
+}
+
+# start_nas starts another host: an engine in a network of its own, with a cable to this
+# one, and ssh. The ssh command is the user's, with nothing of the user's configuration.
+nas=10.231.10.2
+start_nas() {
+  start_engine nas 10.231.9.1/24 unshare --net sh -c 'ip link set lo up && exec "$@"' sh
+  local inside=(nsenter "--net=/proc/${engines[nas]}/ns/net")
+  ip link add cable type veth peer name cable netns "${engines[nas]}"
+  ip address add 10.231.10.1/24 dev cable
+  ip link set cable up
+  "${inside[@]}" ip address add $nas/24 dev cable
+  "${inside[@]}" ip link set cable up
+  mkdir -p /run/sshd "$scratch/ssh" "$scratch/bin"
+  (
+    cd "$scratch/ssh"
+    ssh-keygen -q -t ed25519 -N '' -C '' -f host
+    ssh-keygen -q -t ed25519 -N '' -C '' -f client
+    cp client.pub authorized
+    echo "$nas $(cat host.pub)" >known_hosts
+    printf '%s\n' "ListenAddress $nas" "HostKey $PWD/host" "AuthorizedKeysFile $PWD/authorized" 'PidFile none' \
+      'PermitRootLogin prohibit-password' 'PasswordAuthentication no' 'StrictModes no' 'UsePAM no' >sshd_config
+    printf '%s\n' 'Host *' "IdentityFile $PWD/client" 'IdentitiesOnly yes' "UserKnownHostsFile $PWD/known_hosts" >config
+    printf '#!/bin/sh\nexec %s -F %s "$@"\n' "$(command -v ssh)" "$PWD/config" >"$scratch/bin/ssh"
+  )
+  chmod 755 "$scratch/bin/ssh"
+  PATH=$scratch/bin:$PATH
+  setsid "${inside[@]}" "$(command -v sshd)" -D -e -f "$scratch/ssh/sshd_config" 2>"$scratch/ssh/log" & # it ends with the demo
+  local _
+  for _ in $(seq 100); do
+    ! ssh root@$nas true 2>/dev/null || return 0
+    sleep 0.1
+  done
+  cat "$scratch/ssh/log" >&2
+  unexpected "the ssh server did not start"
 }
 
 bold='' dim='' plain=''
@@ -148,7 +184,9 @@ changed() {
   git diff --unified=0 | sed -n -e 's|^+++ b/|   |p' -e '/^+++/d' -e '/^---/d' -e 's/^[+-]/     &/p'
 }
 
-start_engine
+ip link set lo up
+start_engine docker 10.231.8.1/24
+export DOCKER_HOST=unix://$scratch/docker.sock DOCKER_CONFIG=$scratch
 cp -R "$example" "$lab"
 cd "$lab"
 git init --quiet --initial-branch=main
@@ -331,6 +369,32 @@ show_once homelab state restore --service ha --undo "$restore" --yes
 expect "put back the state of home-assistant"
 show docker exec home-assistant cat /config/history
 expect oops
+
+heading "Another host" \
+  "A second Docker engine, behind ssh. Home Assistant moves there, while it writes: its state is copied" \
+  "as it runs, and it is away for the last changes alone. Until it is healthy there it is not moved."
+start_nas
+edit registry.nix "s|^  hosts.pi = {|  hosts.nas = { docker = \"ssh://root@$nas$scratch/nas.sock\"; system = \"$(uname -m)-linux\"; };\n\n&|"
+commit "A NAS, at last"
+docker exec --detach home-assistant sh -c 'i=0; while :; do i=$((i+1)); echo $i >>/config/history; done'
+show_once homelab state migrate ha --to-host nas --yes
+expect "moved home-assistant from local to nas" "s without the service" 'set services.home-assistant.deploy.host = "nas"'
+was=$(wc -l <"$scratch/docker/volumes/homelab-home-assistant/_data/history")
+there=$(docker --host "unix://$scratch/nas.sock" exec home-assistant cat /config/history | wc -l)
+[ "$was" = "$there" ] && [ "$there" -gt 1 ] || unexpected "all $was lines should be there, not $there"
+printf '\n   All %s lines that it had written are there. The registry follows:\n' "$there"
+edit registry.nix 's|ports = \[ "8123:8123" \];|host = "nas"; &|'
+changed
+show homelab status
+expect "3 running"
+show curl --silent http://$nas:8123/manifest.json
+commit "Home Assistant lives on the NAS"
+show_once homelab deploy home-assistant
+expect "1 as it is to be"
+show homelab status home-assistant
+expect "generation 2"
+show_line 'docker ps --all --filter label=homelab.service=home-assistant --format "{{.Names}}: {{.Status}}"'
+expect "-moved-to-nas: Exited"
 
 heading "Your own homelab" \
   "examples/homelab/README.md tells how to start from this one."

@@ -57,6 +57,9 @@ func Plural(n int, thing string) string {
 	if stem, ok := strings.CutSuffix(thing, "y"); ok {
 		thing = stem + "ie"
 	}
+	if strings.HasSuffix(thing, "s") {
+		thing += "e"
+	}
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 

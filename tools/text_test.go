@@ -36,6 +36,7 @@ func TestSome(t *testing.T) {
 func TestPlural(t *testing.T) {
 	assert.Equal(t, "1 service", tools.Plural(1, "service"))
 	assert.Equal(t, "0 services", tools.Plural(0, "service"))
+	assert.Equal(t, "3 passes", tools.Plural(3, "pass"))
 	assert.Equal(t, "2 entries", tools.Plural(2, "entry"))
 }
 
