@@ -332,3 +332,16 @@ func TestHalfMovedHostIsSilent(t *testing.T) {
 	w.moved("pi")
 	assert.Equal(t, []string{"web v1 running"}, w.is("pi"))
 }
+
+// Who asks for a service where it was is told where it is, however often it has moved.
+func TestMovedOn(t *testing.T) {
+	w := newWandering(t)
+	for from, to := range map[string]string{"nas": "attic", "attic": "pi"} {
+		require.NoError(t, state.Moves(moves(w.jobs)).Write(&state.Moved{Service: "web", Host: from, To: to}))
+	}
+	assert.Equal(t, "pi", w.status().Moved)
+	err := here(w.jobs, "nas", "web")
+	assert.ErrorContains(t, err, "web was moved from host nas to pi")
+	assert.Contains(t, fault.Of(err).Hint, "set services.web.deploy.host to pi")
+	assert.NoError(t, here(w.jobs, "pi", "web"))
+}

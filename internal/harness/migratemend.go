@@ -73,10 +73,14 @@ func whereabouts(jobs *job.Store, service, host string) (string, error) {
 func here(jobs *job.Store, host, service string) error {
 	journal := state.Moves(moves(jobs))
 	away, err := journal.Read(host, service)
-	if err == nil && away != nil {
-		err = fault.Newf(fault.Precondition, "set services."+service+".deploy.host to "+away.To+" in the registry; or move it back: homelab state migrate "+service+" --to-host "+host+
+	if err != nil || away == nil {
+		return err
+	}
+	to, err := whereabouts(jobs, service, away.To) // it may have gone on from there
+	if err == nil {
+		err = fault.Newf(fault.Precondition, "set services."+service+".deploy.host to "+to+" in the registry; or move it back: homelab state migrate "+service+" --to-host "+host+
 			"; or, to begin there with the state of then, remove "+away.Where().File(journal.Dir),
-			"%s was moved from host %s to %s at %s", service, host, away.To, away.When.Format(time.RFC3339))
+			"%s was moved from host %s to %s at %s", service, host, to, away.When.Format(time.RFC3339))
 	}
 	return err
 }
@@ -181,8 +185,8 @@ func tellMoves(jobs *job.Store, services []deploy.ServiceStatus) {
 	for i := range services {
 		s := &services[i]
 		// What cannot be read who works on the service is told.
-		if away, err := state.Moves(moves(jobs)).Read(s.Host, s.Name); err == nil && away != nil {
-			s.Moved = away.To
+		if to, err := whereabouts(jobs, s.Name, s.Host); err == nil && to != s.Host {
+			s.Moved = to
 		}
 		if half := halfMoved(jobs, s.Host, s.Name); len(half) > 0 && s.BrokenOff == "" {
 			s.BrokenOff = "migrate (" + string(half[0].Step) + ")"
