@@ -48,7 +48,7 @@ declare -A engines=() # their processes, by name
 start_engine() { # NAME BRIDGE COMMAND…: it is started by the command
   local name=$1 bridge=$2 _
   shift 2
-  setsid "$@" dockerd --data-root "$scratch/$name" --exec-root "$scratch/$name.exec" --pidfile "$scratch/$name.pid" \
+  TMPDIR=$scratch setsid "$@" dockerd --data-root "$scratch/$name" --exec-root "$scratch/$name.exec" --pidfile "$scratch/$name.pid" \
     --host "unix://$scratch/$name.sock" --bip "$bridge" >"$scratch/$name.log" 2>&1 &
   engines[$name]=$!
   for _ in $(seq 300); do
