@@ -165,7 +165,7 @@ func Files(t *testing.T, new func(t *testing.T, folder string) Place) {
 		// What was written of the other is gone, as soon as a server notices.
 		assert.Eventually(t, func() bool {
 			return files.Put(t.Context(), "a/x", bytes.NewReader(noise(10<<20))) == nil
-		}, 20*time.Second, 100*time.Millisecond)
+		}, time.Minute, 100*time.Millisecond)
 	})
 	t.Run("a thousand", func(t *testing.T) {
 		p := place(t)
