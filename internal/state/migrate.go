@@ -166,11 +166,6 @@ func (t *migration) enter(ctx context.Context) error {
 		if len(found.Mounts) > 0 {
 			return fault.Newf(fault.Precondition, "unmount it, or have the registry name what is in it one by one", "%s is mounted in %s, which is to be swapped", found.Mounts[0], target.Path())
 		}
-		there := found.There.Entries
-		if found.Folder {
-			there-- // itself
-		}
-		t.entry.Fresh = append(t.entry.Fresh, there == 0 && !found.There.More)
 	}
 	t.done.ID, t.done.Container, t.done.Generation = t.entry.ID, t.entry.Name, t.entry.Generation
 	t.done.Kept = t.entry.retired(c.Generation())
@@ -197,6 +192,9 @@ func (t *migration) move(ctx context.Context) error {
 	if err := t.precopy(ctx); err != nil {
 		return err
 	}
+	if err := t.asFound(ctx, true); err != nil {
+		return err
+	}
 	began := time.Now()
 	if err := t.halt(ctx); err != nil {
 		return err
@@ -210,6 +208,9 @@ func (t *migration) move(ctx context.Context) error {
 	parts := &t.done.Parts
 	t.done.Outage = time.Since(began).Seconds()
 	parts.Wake = t.done.Outage - parts.Freeze - parts.Copy
+	if err := t.asFound(ctx, false); err != nil {
+		return err
+	}
 	return t.commit()
 }
 
@@ -255,9 +256,6 @@ func (t *migration) pass(ctx context.Context, final bool) error {
 
 // halt stops the service where it is. It does not come back by itself.
 func (t *migration) halt(ctx context.Context) error {
-	if err := t.asFound(ctx, true); err != nil {
-		return err
-	}
 	if err := t.step(MigrateHalting); err != nil {
 		return err
 	}
@@ -267,22 +265,28 @@ func (t *migration) halt(ctx context.Context) error {
 	return t.From.Engine.Stop(ctx, t.Container.ID, t.Container.Spec.StopGrace)
 }
 
-// asFound fails unless the container is the one that was found, runs or not, and no other
-// one of the service runs beside it: somebody may work on that host from elsewhere.
+// asFound fails unless the container is the one that was found, runs or not, and nothing
+// else of the service runs on either host: somebody may work there from elsewhere.
 func (t *migration) asFound(ctx context.Context, runs bool) error {
-	all, err := t.From.Engine.List(ctx)
-	if err != nil {
-		return err
-	}
-	for i := range all {
-		switch c := &all[i]; {
-		case c.ID == t.Container.ID && c.Started.Equal(t.Container.Started) && (c.State == deploy.Running) == runs:
-			return nil
-		case c.ID != t.Container.ID && c.Labels[deploy.LabelService] == t.Service && c.Runs():
-			return fault.Newf(fault.Conflict, "see who else deploys it, then try again", "%s, another container of %s, runs too: it may write to the same state", c.Name, t.Service)
+	found := false
+	for _, end := range []*End{&t.From, &t.To} {
+		all, err := end.Engine.List(ctx)
+		if err != nil {
+			return err
+		}
+		for i := range all {
+			switch c := &all[i]; {
+			case c.ID == t.Container.ID:
+				found = c.Started.Equal(t.Container.Started) && (c.State == deploy.Running) == runs
+			case c.ID != t.entry.Made && c.Labels[deploy.LabelService] == t.Service && c.Runs():
+				return fault.Newf(fault.Conflict, "see who else deploys it, then try again", "%s, another container of %s, runs on %s: it may write to the same state", c.Name, t.Service, end.Host)
+			}
 		}
 	}
-	return fault.Newf(fault.Conflict, "see who else works on that host, then try again", "somebody has stopped, started or removed container %s meanwhile", t.Container.Name)
+	if !found {
+		return fault.Newf(fault.Conflict, "see who else works on that host, then try again", "somebody has stopped, started or removed container %s meanwhile", t.Container.Name)
+	}
+	return nil
 }
 
 // finalPass copies what is left, and sees to it that all of it is on the disk.
@@ -353,10 +357,7 @@ func (t *migration) exchange(ctx context.Context) error {
 	if err := t.To.Engine.Start(ctx, t.entry.Made); err != nil {
 		return err
 	}
-	if err := t.Target.Gate.Pass(ctx, t.To.Engine, t.entry.Made); err != nil {
-		return err
-	}
-	return t.asFound(ctx, false)
+	return t.Target.Gate.Pass(ctx, t.To.Engine, t.entry.Made)
 }
 
 // commit is the one write from which on the service is on the other host.

@@ -20,7 +20,6 @@ type MigrateEntry struct {
 	ToAt       registry.Host        `json:"toAt"`
 	ID         string               `json:"id"`
 	Items      []registry.StateItem `json:"items"`
-	Fresh      []bool               `json:"fresh"` // where nothing was before, by item
 	Step       MigrateStep          `json:"step"`
 	Engine     string               `json:"engine"`   // ID of that of the host that it leaves
 	ToEngine   string               `json:"toEngine"` // and of the other one

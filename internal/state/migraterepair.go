@@ -96,11 +96,13 @@ func (m *Migrator) undo(ctx context.Context, e *MigrateEntry) error {
 			again, err = m.resume(ctx, e)
 			return err
 		})
-		if err != nil {
+		switch {
+		case errors.Is(err, errGone):
+			unwell = fault.Newf(fault.RollbackFailed, "deploy it there again: its state is as it was", "nothing of %s runs on %s: %w", e.Service, e.Host, err)
+		case err != nil:
 			return fault.Newf(fault.RollbackFailed, "mend what is in the way, then run homelab deploy repair: it tries again",
 				"%s cannot be started again on %s: %w", e.Service, e.Host, err)
-		}
-		if again != nil {
+		case again != nil:
 			unwell = again.Gate(deploy.NewGate(registry.Deploy{})).Pass(ctx, m.From.Engine, again.ID)
 		}
 		e.Step = MigrateCleaning
@@ -146,6 +148,8 @@ func (m *Migrator) fence(ctx context.Context, e *MigrateEntry) error {
 	return nil
 }
 
+var errGone = errors.New("somebody has removed its container")
+
 // resume starts the service where it was, unless somebody has something else of it run.
 // It returns the container when it has to show that it is well.
 func (m *Migrator) resume(ctx context.Context, e *MigrateEntry) (*deploy.Container, error) {
@@ -166,7 +170,7 @@ func (m *Migrator) resume(ctx context.Context, e *MigrateEntry) (*deploy.Contain
 		}
 	}
 	if c == nil {
-		return nil, nil // somebody has removed it
+		return nil, errGone
 	}
 	if e.Step == MigrateHalting && c.Runs() {
 		// The request to stop may be on its way still: this waits for the end of it.
@@ -269,6 +273,11 @@ func (m *Migrator) settle(ctx context.Context, e *MigrateEntry) error {
 				return err
 			}
 		}
+		if other.Spec.Restart != "no" {
+			if err := deploy.SetPolicy(ctx, m.To.Engine, other.ID, "no"); err != nil {
+				return err
+			}
+		}
 	}
 	if c != nil {
 		err := m.To.Engine.Start(ctx, c.ID) // its host may have been restarted
@@ -282,11 +291,8 @@ func (m *Migrator) settle(ctx context.Context, e *MigrateEntry) error {
 			return err
 		}
 	}
-	for i, fresh := range e.Fresh {
-		if !fresh {
-			continue
-		}
-		if err := m.each(ctx, e, i, func(target Target) error { return target.Commit(ctx, e.part(i)) }); err != nil {
+	for i := range e.Items {
+		if err := m.each(ctx, e, i, func(target Target) error { return e.tidy(ctx, target, i) }); err != nil {
 			return err
 		}
 	}
@@ -294,6 +300,20 @@ func (m *Migrator) settle(ctx context.Context, e *MigrateEntry) error {
 		return nil
 	}
 	return m.Settle(e, c)
+}
+
+// tidy removes what a swap has put aside when that is nothing.
+func (e *MigrateEntry) tidy(ctx context.Context, target Target, item int) error {
+	found, err := target.Look(ctx, 1)
+	if err != nil {
+		return err
+	}
+	for _, kept := range found.Kept {
+		if kept.ID == e.part(item) && kept.Entries == 0 {
+			return target.Commit(ctx, kept.ID)
+		}
+	}
+	return nil
 }
 
 // retire has the container stay stopped that the service has left, under a name that

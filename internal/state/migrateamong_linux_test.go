@@ -1,0 +1,97 @@
+package state_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/deploy"
+	"homelab/internal/fault"
+)
+
+// another makes a container of an earlier generation, which does not run.
+func (s *side) another(name, restart string) (id string) {
+	s.j.t.Helper()
+	spec := s.j.target("v1").Spec
+	spec.Restart = restart
+	id, err := s.engine.Create(s.j.t.Context(), name, spec, map[string]string{deploy.LabelService: "web", deploy.LabelGeneration: "2"})
+	require.NoError(s.j.t, err)
+	return id
+}
+
+// What somebody has started of the service meanwhile, on either host, is seen before the
+// one is stopped, and before the other one is committed.
+func TestMigrateIsMeddledWith(t *testing.T) {
+	for _, host := range []string{"nas", "pi"} {
+		for _, call := range []string{"fill", "pi start"} {
+			t.Run(host+" "+call, func(t *testing.T) {
+				onJourney(t, func(j *journey) {
+					t := j.t
+					at := map[string]*side{"nas": j.nas, "pi": j.pi}[host]
+					id := at.another("web.g2", "no")
+					started := j.nas.current().Started
+					j.on(call, func() { require.NoError(t, at.engine.Start(t.Context(), id)) })
+					_, err := j.migrator().Migrate(t.Context(), j.migrating("v1"))
+					require.Equal(t, fault.Conflict, fault.CodeOf(err), "%v", err)
+					assert.ErrorContains(t, err, "web.g2, another container of web, runs on "+host)
+					assert.Contains(t, at.is(), "web.g2 running no")
+					assert.Equal(t, call == "fill", j.nas.current().Started.Equal(started) && j.nas.current().State == deploy.Running)
+					content, ours := j.pi.content()
+					assert.Equal(t, stale, content)
+					assert.Zero(t, ours)
+					j.idle()
+				})
+			})
+		}
+	}
+}
+
+// What was there of the service does not come back by itself beside the one that came.
+func TestMigrateToWhereItWas(t *testing.T) {
+	onJourney(t, func(j *journey) {
+		t := j.t
+		j.pi.another("web", "always")
+		_, err := j.migrator().Migrate(t.Context(), j.migrating("v1"))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"web running unless-stopped", "web.g2 created no"}, j.pi.is())
+	})
+}
+
+// What somebody has made where nothing was is kept.
+func TestMigrateKeepsWhatComesMeanwhile(t *testing.T) {
+	onJourney(t, func(j *journey) {
+		t := j.t
+		j.on("fill", func() { j.pi.put("srv/none/theirs", "of somebody") })
+		done, err := j.migrator().Migrate(t.Context(), j.migrating("v1"))
+		require.NoError(t, err)
+		require.NoError(t, done.Unfinished)
+		content, _ := j.pi.content()
+		assert.Equal(t, itsState, content)
+		kept, err := filepath.Glob(j.pi.dir + "/srv/.homelab-*/old/none/theirs")
+		require.NoError(t, err)
+		require.Len(t, kept, 1)
+		theirs, err := os.ReadFile(kept[0])
+		require.NoError(t, err)
+		assert.Equal(t, "of somebody", string(theirs))
+	})
+}
+
+// A container that somebody has removed cannot run as before, and is told so.
+func TestMigrateWhoseContainerIsRemoved(t *testing.T) {
+	onJourney(t, func(j *journey) {
+		t := j.t
+		x := j.migrating("v1")
+		j.on("pi start", func() { require.NoError(t, j.nas.engine.Remove(t.Context(), x.Container.ID)) })
+		_, err := j.migrator().Migrate(t.Context(), x)
+		require.Equal(t, fault.RollbackFailed, fault.CodeOf(err), "%v", err)
+		assert.NotContains(t, err.Error(), "as before")
+		assert.ErrorContains(t, err, "nothing of web runs on nas")
+		assert.Empty(t, j.pi.is())
+		content, _ := j.nas.content()
+		assert.Equal(t, itsState, content)
+		j.idle()
+	})
+}
