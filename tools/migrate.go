@@ -40,7 +40,7 @@ func DescribeMigration(r *state.MigrateReport) string {
 // DescribeMigrateItem is what becomes of an item, in one line.
 func DescribeMigrateItem(i state.MigrateItem) string {
 	text := i.Name + " (" + i.Path + "): " + amount(i.Comes)
-	if i.There.Entries > 1 {
+	if i.There.Entries > 0 {
 		text += "; " + amount(i.There) + " there aside"
 	}
 	return Printable(text)

@@ -217,6 +217,9 @@ func (w *migrating) leaving(ctx context.Context) (*deploy.Container, error) {
 		return nil, err
 	}
 	if current == nil || current.State != deploy.Running {
+		if half := halfMoved(w.jobs, w.from.Host, w.name); len(half) > 0 {
+			return nil, fault.Newf(fault.Precondition, "end that first: homelab deploy repair "+w.name, "a migration of %s to %s was broken off", w.name, half[0].To)
+		}
 		return nil, fault.Newf(fault.Precondition, "deploy or start it first; or restore a bundle there", "%s does not run on host %s", w.name, w.from.Host)
 	}
 	return current, nil

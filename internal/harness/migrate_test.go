@@ -113,7 +113,7 @@ func TestStateMigrate(t *testing.T) {
 	assert.Equal(t, []any{"web", "nas", "pi", "web", "/nix/store/v1", []string{"cache"}}, []any{preview.Service, preview.From, preview.To, preview.Preview.Container, preview.Preview.Out, preview.Preview.Left})
 	assert.Equal(t, notMounted, preview.Warnings)
 	require.Len(t, preview.Preview.Items, 2, "secrets go along")
-	assert.Equal(t, []int64{2, 13, 2}, []int64{preview.Preview.Items[0].Comes.Entries, preview.Preview.Items[0].Comes.Bytes, preview.Preview.Items[0].There.Entries})
+	assert.Equal(t, []int64{2, 13, 1}, []int64{preview.Preview.Items[0].Comes.Entries, preview.Preview.Items[0].Comes.Bytes, preview.Preview.Items[0].There.Entries})
 	_, err = w.moves("pi", strings.Repeat("0", 12))
 	assert.Equal(t, fault.Conflict, fault.CodeOf(err))
 	assert.Equal(t, []string{"web v1 running"}, w.is("nas"))

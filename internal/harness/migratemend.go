@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"reflect"
 	"time"
 
 	"homelab/internal/deploy"
@@ -11,6 +12,7 @@ import (
 	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/state"
+	"homelab/registry"
 )
 
 // moves is where migrations keep what they are at, and what was moved away, in the state
@@ -99,10 +101,10 @@ func halfMoved(jobs *job.Store, host, service string) []state.MigrateEntry {
 
 // repairMigrations ends the migrations of a service from or to a host that were broken
 // off, and says what it did.
-func (h *Harness) repairMigrations(ctx context.Context, jobs *job.Store, host, service string, say func(string)) (string, error) {
+func (h *Harness) repairMigrations(ctx context.Context, jobs *job.Store, reg *registry.Registry, host, service string, say func(string)) (string, error) {
 	all := ""
 	for _, e := range halfMoved(jobs, host, service) {
-		what, err := h.repairMigration(ctx, jobs, e, say)
+		what, err := h.repairMigration(ctx, jobs, e, reg.AllHosts(), say)
 		if err != nil {
 			return "", err
 		}
@@ -111,26 +113,41 @@ func (h *Harness) repairMigrations(ctx context.Context, jobs *job.Store, host, s
 	return all, nil
 }
 
-func (h *Harness) repairMigration(ctx context.Context, jobs *job.Store, e state.MigrateEntry, say func(string)) (what string, err error) {
-	ends := []*state.End{{Host: e.Host, At: e.At}, {Host: e.To, At: e.ToAt}}
-	for _, end := range ends {
-		engine, _, done, err := h.dial(ctx, end.At)
+// repairMigration ends one; now is where the registry has hosts, as far as that is known.
+func (h *Harness) repairMigration(ctx context.Context, jobs *job.Store, e state.MigrateEntry, now map[string]registry.Host, say func(string)) (what string, err error) {
+	from, to := state.End{Host: e.Host, At: e.At}, state.End{Host: e.To, At: e.ToAt}
+	defer h.reach(ctx, jobs, &from, e.Engine, now)()
+	defer h.reach(ctx, jobs, &to, e.ToEngine, now)()
+	return h.migrator(jobs, from, to, say).Repair(ctx, e.Service)
+}
+
+// reach reaches a host of a migration where it was; when nobody, or another engine, answers
+// there, where it is now. One that cannot be reached is down: the other one may be enough.
+func (h *Harness) reach(ctx context.Context, jobs *job.Store, end *state.End, engineID string, now map[string]registry.Host) (done func()) {
+	ways := []registry.Host{end.At}
+	if at, known := now[end.Host]; known && (at.Docker != end.At.Docker || !reflect.DeepEqual(at.TLS, end.At.TLS)) {
+		ways = append(ways, at)
+	}
+	for i, at := range ways {
+		engine, _, closed, err := h.dial(ctx, at)
 		if end.Down = err; err != nil {
-			continue // the other one may be enough
-		}
-		defer func() { _ = done() }() // nothing is asked any more
-		if end.Down = h.furnish(jobs, end, engine); end.Down != nil {
 			continue
 		}
+		end.Down = h.furnish(jobs, end, engine)
+		if i == len(ways)-1 || end.Down == nil && end.Leads(ctx, engineID) == nil {
+			return func() { _ = closed() } // nothing is asked any more
+		}
+		_ = closed() // likewise
 	}
-	return h.migrator(jobs, *ends[0], *ends[1], say).Repair(ctx, e.Service)
+	return func() {}
 }
 
 // unmoved ends what was broken off of a migration, as far as it is in the way on a host.
 // Where the service is, and whole, nobody waits for the other host.
-func (h *Harness) unmoved(ctx context.Context, jobs *job.Store, host, service string) error {
+func (h *Harness) unmoved(ctx context.Context, jobs *job.Store, s subject) error {
+	host, service := s.host, s.name
 	for _, e := range halfMoved(jobs, host, service) {
-		_, err := h.repairMigration(ctx, jobs, e, func(string) {})
+		_, err := h.repairMigration(ctx, jobs, e, map[string]registry.Host{host: s.at}, func(string) {})
 		if err == nil {
 			continue
 		}
@@ -148,7 +165,7 @@ func (h *Harness) unmoved(ctx context.Context, jobs *job.Store, host, service st
 
 // mendForMove is [Harness.mendFirst] for a service that may come back.
 func (h *Harness) mendForMove(ctx context.Context, engine deploy.Containers, jobs *job.Store, s subject) (done func(), err error) {
-	if err := h.unmoved(ctx, jobs, s.host, s.name); err != nil {
+	if err := h.unmoved(ctx, jobs, s); err != nil {
 		return nil, err
 	}
 	if err := h.unrestoredHere(ctx, engine, jobs, s); err != nil {
@@ -173,7 +190,7 @@ func (h *Harness) watchedMove(jobs *job.Store, host, service, token string) (*wa
 	return &watched{
 		pending: func() (bool, error) { e, err := half(); return e != nil, err },
 		mend: func(ctx context.Context, _ deploy.Containers) error {
-			_, err := h.repairMigration(ctx, jobs, *e, func(string) {})
+			_, err := h.repairMigration(ctx, jobs, *e, nil, func(string) {})
 			return err
 		},
 		both: true,

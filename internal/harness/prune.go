@@ -26,7 +26,7 @@ func (h *Harness) prune(ctx context.Context, r deploy.PruneRequest, report tools
 	if err != nil {
 		return nil, err
 	}
-	p := &pruning{Harness: h, reg: loaded.Registry, journal: switches(jobs)}
+	p := &pruning{Harness: h, reg: loaded.Registry, jobs: jobs}
 	if err := p.resolve(&r); err != nil {
 		return nil, err
 	}
@@ -65,8 +65,8 @@ func (h *Harness) prune(ctx context.Context, r deploy.PruneRequest, report tools
 // pruning is one call of the tool docker_prune.
 type pruning struct {
 	*Harness
-	reg     *registry.Registry
-	journal deploy.Journal
+	reg  *registry.Registry
+	jobs *job.Store
 }
 
 // resolve says which service and host are meant.
@@ -132,8 +132,8 @@ func (p *pruning) preview(ctx context.Context, r deploy.PruneRequest) (*deploy.P
 func (p *pruning) survey(ctx context.Context, name, only string) (host deploy.PruneHost, engineID string) {
 	keeping := deploy.Keeping{Services: p.reg.Services, Only: only, Keep: keepGenerations, Busy: map[string]bool{}}
 	for service := range p.reg.Services {
-		entry, err := p.journal.Read(name, service)
-		keeping.Busy[service] = err != nil || entry != nil && !entry.Leftover
+		entry, err := switches(p.jobs).Read(name, service)
+		keeping.Busy[service] = err != nil || entry != nil && !entry.Leftover || len(halfMoved(p.jobs, name, service)) > 0
 	}
 	err := p.on(ctx, p.reg.AllHosts()[name], func(engine deploy.Containers) error {
 		platform, err := engine.Platform(ctx)

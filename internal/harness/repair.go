@@ -19,6 +19,9 @@ import (
 
 const repairTool = "deploy_repair"
 
+// onlyMigrate is the step of a service whose migration was broken off, and no switch.
+const onlyMigrate = "migrate"
+
 // repair finishes or undoes what was broken off, each service as a job of its own:
 // who works on one holds up no other.
 func (h *Harness) repair(ctx context.Context, r deploy.RepairRequest, report tools.Report) (*deploy.RepairReport, error) {
@@ -70,7 +73,7 @@ func left(jobs *job.Store) ([]deploy.Entry, []error) {
 	}
 	moving, untold := state.Migrations(moves(jobs)).Entries()
 	for _, e := range moving {
-		add(e.Service, e.Host, "migrate")
+		add(e.Service, e.Host, onlyMigrate)
 	}
 	asleep, unknown := rests(jobs).Entries()
 	for _, e := range asleep {
@@ -142,12 +145,15 @@ func (h *Harness) repairService(ctx context.Context, jobs *job.Store, reg *regis
 // repairEntry wakes a service and repairs one switch, or says why it cannot.
 func (h *Harness) repairEntry(ctx context.Context, jobs *job.Store, reg *registry.Registry, r *deploy.Repaired, say func(string)) {
 	err := func() error {
-		moved, err := h.repairMigrations(ctx, jobs, r.Host, r.Service, say)
+		moved, err := h.repairMigrations(ctx, jobs, reg, r.Host, r.Service, say)
 		if err != nil {
 			return err
 		}
 		r.What = moved
 		at, err := hostOf(reg, r.Host)
+		if err != nil && moved != "" && r.Step == onlyMigrate {
+			return nil // nothing else is on record there
+		}
 		if err != nil {
 			return err
 		}

@@ -301,7 +301,7 @@ func (h *Harness) awake(ctx context.Context, engine deploy.Containers, jobs *job
 // any, and fails when the service was moved away. That the service is not well then is
 // no failure.
 func (h *Harness) unrestored(ctx context.Context, engine deploy.Containers, jobs *job.Store, s subject) error {
-	if err := h.unmoved(ctx, jobs, s.host, s.name); err != nil {
+	if err := h.unmoved(ctx, jobs, s); err != nil {
 		return err
 	}
 	if err := here(jobs, s.host, s.name); err != nil {

@@ -10,6 +10,8 @@ import (
 
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
+	"homelab/internal/state"
+	"homelab/registry"
 )
 
 // another makes a container of an earlier generation, which does not run.
@@ -93,5 +95,24 @@ func TestMigrateWhoseContainerIsRemoved(t *testing.T) {
 		content, _ := j.nas.content()
 		assert.Equal(t, itsState, content)
 		j.idle()
+	})
+}
+
+// What would go aside is what is there, and not the folder that it is in.
+func TestPreviewMigration(t *testing.T) {
+	onJourney(t, func(j *journey) {
+		t := j.t
+		j.pi.put("etc/web.conf", "of long ago")
+		require.NoError(t, os.Mkdir(j.pi.dir+"/srv/none", 0o755))
+		items, err := state.PreviewMigration(t.Context(), "web", j.items, j.nas, j.pi)
+		require.NoError(t, err)
+		there := []int64{}
+		for _, item := range items {
+			there = append(there, item.There.Entries)
+		}
+		assert.Equal(t, []int64{1, 1, 0}, there)
+		report := state.MigrateReport{To: "pi", Preview: &state.MigratePreview{Items: items[1:2]}, Done: &state.Migrated{ID: "ID"}}
+		report.TellMoved("pi", &registry.State{})
+		assert.Contains(t, report.Todo[len(report.Todo)-1], "--commit ID removes it")
 	})
 }

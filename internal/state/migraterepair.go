@@ -37,9 +37,9 @@ func (m *Migrator) Repair(ctx context.Context, service string) (string, error) {
 	return fmt.Sprintf("the migration %s was undone: it runs on %s as before", e.ID, e.Host), nil
 }
 
-// sameEngine fails unless a host leads to the engine that it led to when a migration
-// began.
-func (end *End) sameEngine(ctx context.Context, id string) error {
+// Leads fails unless a host leads to the engine with that ID, that it led to when a
+// migration began.
+func (end *End) Leads(ctx context.Context, id string) error {
 	if end.Down != nil {
 		return end.Down
 	}
@@ -118,7 +118,7 @@ func (m *Migrator) undo(ctx context.Context, e *MigrateEntry) error {
 
 // made are the containers that a migration has made.
 func (m *Migrator) made(ctx context.Context, e *MigrateEntry) ([]deploy.Container, error) {
-	if err := m.To.sameEngine(ctx, e.ToEngine); err != nil {
+	if err := m.To.Leads(ctx, e.ToEngine); err != nil {
 		return nil, err
 	}
 	all, err := m.To.Engine.List(ctx)
@@ -153,7 +153,7 @@ var errGone = errors.New("somebody has removed its container")
 // resume starts the service where it was, unless somebody has something else of it run.
 // It returns the container when it has to show that it is well.
 func (m *Migrator) resume(ctx context.Context, e *MigrateEntry) (*deploy.Container, error) {
-	if err := m.From.sameEngine(ctx, e.Engine); err != nil {
+	if err := m.From.Leads(ctx, e.Engine); err != nil {
 		return nil, err
 	}
 	all, err := m.From.Engine.List(ctx)
@@ -319,7 +319,7 @@ func (e *MigrateEntry) tidy(ctx context.Context, target Target, item int) error 
 // retire has the container stay stopped that the service has left, under a name that
 // says so.
 func (m *Migrator) retire(ctx context.Context, e *MigrateEntry) error {
-	if err := m.From.sameEngine(ctx, e.Engine); err != nil {
+	if err := m.From.Leads(ctx, e.Engine); err != nil {
 		return err
 	}
 	c, err := m.From.Engine.Container(ctx, e.Container)

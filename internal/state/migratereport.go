@@ -85,6 +85,9 @@ func PreviewMigration(ctx context.Context, service string, items []registry.Stat
 		if err != nil {
 			return nil, err
 		}
+		if there.Folder {
+			there.There.Entries-- // it stays
+		}
 		all = append(all, MigrateItem{Name: item.Name(), Path: path, Comes: here.There, There: there.There, Free: there.Free})
 	}
 	return all, nil
@@ -118,7 +121,7 @@ func (r *MigrateReport) TellMoved(home string, s *registry.State) {
 	}
 	r.Todo = append(r.Todo, fmt.Sprintf("%s is kept, stopped, on %s, with its state as it was: homelab state migrate %s --to-host %s moves it back with what came since", r.Done.Kept, r.From, r.Service, r.From))
 	for _, i := range r.Preview.Items {
-		if i.There.Entries > 1 {
+		if i.There.Entries > 0 {
 			r.Todo = append(r.Todo, fmt.Sprintf("what was on %s before is kept aside: homelab state restore --service %s --host %s --commit %s removes it", r.To, r.Service, r.To, r.Done.ID))
 			return
 		}

@@ -1,0 +1,96 @@
+package harness
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"homelab/internal/deploy"
+	"homelab/internal/engine/dockerhost"
+	"homelab/internal/fault"
+)
+
+// edit replaces a text in the registry.
+func (w *wandering) edit(before, after string) {
+	w.t.Helper()
+	path := filepath.Join(w.cfg.Repo, "homelab.json")
+	text, err := os.ReadFile(path)
+	require.NoError(w.t, err)
+	require.Contains(w.t, string(text), before)
+	require.NoError(w.t, os.WriteFile(path, bytes.Replace(text, []byte(before), []byte(after), 1), 0o600))
+}
+
+const nasInRegistry = `"nas": {"docker": "unix:///run/nas.sock", "system": "x86_64-linux"}, `
+
+// A registry that has become another one keeps no migration from being mended.
+func TestMigrationIsMendedWhateverTheRegistrySays(t *testing.T) {
+	for name, change := range map[string]func(w *wandering){
+		"the host is elsewhere now": func(w *wandering) {
+			w.edit("unix:///run/nas.sock", "unix:///moved/nas.sock")
+			ask := w.Harness.engines
+			w.Harness.engines = func(way *dockerhost.Engine) (deploy.Containers, error) {
+				if way.Endpoint().URL == "unix:///run/nas.sock" {
+					return nil, fault.New(fault.HostUnreachable, "nobody answers", "")
+				}
+				return ask(way)
+			}
+		},
+		"its name is that of another one now": func(w *wandering) {
+			w.edit("unix:///run/nas.sock", "unix:///run/pi.sock")
+		},
+		"another one answers there now": func(w *wandering) {
+			w.edit("unix:///run/nas.sock", "unix:///moved/nas.sock")
+			ask := w.Harness.engines
+			w.Harness.engines = func(way *dockerhost.Engine) (deploy.Containers, error) {
+				if way.Endpoint().URL == "unix:///run/nas.sock" {
+					return told{w.engines["pi"], "pi"}, nil
+				}
+				return ask(way)
+			}
+		},
+		"it has no such host any more": func(w *wandering) {
+			w.names("pi")
+			w.edit(nasInRegistry, "")
+		},
+		"nor such a service": func(w *wandering) {
+			w.names("pi")
+			w.edit(nasInRegistry, "")
+			w.edit(`"web": {"aliases"`, `"other": {"aliases"`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWandering(t)
+			w.breakOffMove("starting")
+			change(w)
+			report, err := w.core.Repair(t.Context(), deploy.RepairRequest{}, quiet)
+			require.NoError(t, err)
+			require.Len(t, report.Services, 1)
+			assert.Equal(t, deploy.Mended, report.Services[0].Status, "%+v", report.Services[0].Problem)
+			assert.Equal(t, []string{"web v1 running"}, w.is("nas"))
+			assert.Empty(t, w.is("pi"))
+		})
+	}
+}
+
+// What a migration that was broken off still needs is not pruned.
+func TestPruneOfWhatIsHalfMoved(t *testing.T) {
+	w := newWandering(t)
+	w.breakOffMove("halting") // the container is made, and has not run
+	require.Equal(t, []string{"web.g2 v1 created"}, w.is("pi"))
+	preview, err := w.core.DockerPrune(t.Context(), deploy.PruneRequest{}, quiet)
+	require.NoError(t, err)
+	assert.Zero(t, preview.Containers, "%+v", preview)
+}
+
+// Who wants to move what was broken off is told to mend that, and not to start it.
+func TestMoveOfWhatIsHalfMoved(t *testing.T) {
+	w := newWandering(t)
+	w.breakOffMove("starting")
+	_, err := w.moves("pi", "")
+	assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
+	assert.Contains(t, fault.Of(err).Hint, "homelab deploy repair")
+}
