@@ -78,7 +78,11 @@ func (m *Migrator) Migrate(ctx context.Context, x Migrating) (*Migrated, error) 
 	if before, err := m.read(x.Service); err != nil {
 		return nil, err
 	} else if before != nil {
-		return nil, fault.Newf(fault.Conflict, "run homelab deploy repair", "a migration of %s was broken off", x.Service)
+		hint := "run homelab deploy repair"
+		if before.Step == MigrateCleaning {
+			hint += "; when " + before.To + " is gone for good, remove " + before.Where().File(m.journal().Dir)
+		}
+		return nil, fault.Newf(fault.Conflict, hint, "a migration of %s to %s was broken off", x.Service, before.To)
 	}
 	t := &migration{Migrator: m, Migrating: x, done: &Migrated{}}
 	defer t.close()

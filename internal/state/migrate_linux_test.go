@@ -180,6 +180,7 @@ func TestMigrateToAHostThatIsCut(t *testing.T) {
 			started := j.nas.current().Started
 			_, err = j.migrator().Migrate(t.Context(), j.migrating("v1"))
 			assert.Equal(t, fault.Conflict, fault.CodeOf(err), "%v", err)
+			assert.Contains(t, fault.Of(err).Hint, "gone for good, remove "+j.dir)
 			_, err = j.migrator().Repair(t.Context(), "web")
 			assert.Equal(t, fault.HostUnreachable, fault.CodeOf(err), "%v", err)
 			j.pi.hush(false)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"homelab/internal/deploy"
+	"homelab/internal/deploy/deploytest"
 	"homelab/internal/fault"
 	"homelab/internal/state"
 	"homelab/registry"
@@ -114,5 +115,33 @@ func TestPreviewMigration(t *testing.T) {
 		report := state.MigrateReport{To: "pi", Preview: &state.MigratePreview{Items: items[1:2]}, Done: &state.Migrated{ID: "ID"}}
 		report.TellMoved("pi", &registry.State{})
 		assert.Contains(t, report.Todo[len(report.Todo)-1], "--commit ID removes it")
+	})
+}
+
+// What the other host cannot have is told before anything is stopped, also when paths
+// come only with the state.
+func TestMigrateToWhereItCannotBe(t *testing.T) {
+	onJourney(t, func(j *journey) {
+		t := j.t
+		const late = deploytest.Nowhere + "/late"
+		j.items[2].Path = late
+		j.nas.put(late+"/sub/page", "page")
+		require.NoError(t, os.Mkdir(j.pi.dir+deploytest.Nowhere, 0o755))
+		for says, change := range map[string]func(*state.Migrating){
+			"/none.env": func(x *state.Migrating) { x.Target.Spec.EnvFiles = []string{deploytest.Nowhere + "/none.env"} },
+			"/never":    func(x *state.Migrating) { x.Target.Spec.Mounts[0].Source = deploytest.Nowhere + "/never" },
+			"web:v9":    func(x *state.Migrating) { x.Target.Spec.Image = "web:v9" },
+		} {
+			x := j.migrating("v1")
+			x.Target.Spec.Mounts = []deploy.Mount{{Source: "/srv", Target: "/all"}, {Source: late, Target: "/late"}, {Source: late + "/sub", Target: "/sub"}}
+			change(&x)
+			started := j.nas.current().Started
+			_, err := j.migrator().Migrate(t.Context(), x)
+			require.ErrorContains(t, err, says)
+			assert.Equal(t, started, j.nas.current().Started)
+			assert.Equal(t, []string{"web running unless-stopped"}, j.nas.is())
+			assert.Empty(t, j.pi.is())
+			j.idle()
+		}
 	})
 }

@@ -3,6 +3,8 @@ package state
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
 	"homelab/internal/deploy"
 	"homelab/internal/mirror"
@@ -21,10 +23,17 @@ func (t *migration) prepare(ctx, streams context.Context) error {
 			return about(t.Items[i], err)
 		}
 	}
-	if t.allThere(ctx) {
-		if err := t.create(ctx); err != nil {
-			return err
-		}
+	late, err := t.late(ctx)
+	if err != nil {
+		return err
+	}
+	if len(late) == 0 {
+		err = t.create(ctx)
+	} else {
+		err = t.rehearse(ctx, late)
+	}
+	if err != nil {
+		return err
 	}
 	for i, target := range t.targets {
 		item := t.Items[i]
@@ -42,35 +51,57 @@ func (t *migration) prepare(ctx, streams context.Context) error {
 	return nil
 }
 
-// allThere says whether all paths that the container mounts are there: it cannot be made
-// before.
-func (t *migration) allThere(ctx context.Context) bool {
+// late are the mounts of paths that are there only once all is swapped: the container
+// cannot be made before.
+func (t *migration) late(ctx context.Context) ([]deploy.Mount, error) {
+	late := []deploy.Mount{}
 	for i, target := range t.targets {
-		if t.Items[i].Path == "" {
+		path := t.Items[i].Path
+		if path == "" {
 			continue
 		}
-		if found, err := target.Look(ctx, 1); err != nil || !found.Folder && found.There.Entries == 0 {
-			return false
+		found, err := target.Look(ctx, 1)
+		if err != nil {
+			return nil, about(t.Items[i], err)
+		}
+		for _, m := range t.Target.Spec.Mounts {
+			if m.Source == path && found.There.Entries == 0 || strings.HasPrefix(m.Source, path+"/") {
+				late = append(late, m)
+			}
 		}
 	}
-	return true
+	return late, nil
 }
 
-// create makes the container. Until it has passed nothing starts it but this.
-func (t *migration) create(ctx context.Context) error {
+// rehearse makes the container without some of its mounts, and removes it.
+func (t *migration) rehearse(ctx context.Context, without []deploy.Mount) error {
 	spec := t.Target.Spec
+	spec.Mounts = slices.DeleteFunc(slices.Clone(spec.Mounts), func(m deploy.Mount) bool { return slices.Contains(without, m) })
+	id, err := t.make(ctx, spec)
+	if err != nil {
+		return err
+	}
+	return t.To.Engine.Remove(ctx, id)
+}
+
+func (t *migration) create(ctx context.Context) (err error) {
+	if t.entry.Made, err = t.make(ctx, t.Target.Spec); err != nil {
+		return err
+	}
+	return t.journal().Write(t.entry)
+}
+
+// make makes a container. Until it has passed nothing starts it but this.
+func (t *migration) make(ctx context.Context, spec deploy.Spec) (id string, err error) {
 	for _, network := range spec.Networks {
 		if err := t.To.Engine.EnsureNetwork(ctx, network); err != nil {
-			return err
+			return "", err
 		}
 	}
 	labels, err := deploy.LabelsOf(t.Target, t.entry.Generation, t.entry.ID)
 	if err != nil {
-		return err
+		return "", err
 	}
 	spec.Restart = "no"
-	if t.entry.Made, err = t.To.Engine.Create(ctx, deploy.KeptAs(t.entry.Name, t.entry.Generation), spec, labels); err != nil {
-		return err
-	}
-	return t.journal().Write(t.entry)
+	return t.To.Engine.Create(ctx, deploy.KeptAs(t.entry.Name, t.entry.Generation), spec, labels)
 }
