@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -305,18 +304,20 @@ func TestMigrationIsBrokenOff(t *testing.T) {
 
 // Where a service runs as it should nobody waits for the other host.
 func TestHalfMovedHostIsSilent(t *testing.T) {
-	w := newWandering(t)
-	w.breakOffMove("starting")
-	w.engines["pi"].Fail = func(string) error { return fault.New(fault.EngineUnavailable, "gone", "") }
-	within := time.Now()
-	err := w.bundles()
-	require.NoError(t, err, "after %s", time.Since(within))
-	assert.Equal(t, []string{"web v1 running"}, w.is("nas"))
-	_, err = w.moves("pi", "")
-	require.Error(t, err)
-	w.engines["pi"].Fail = nil
-	w.moved("pi")
-	assert.Equal(t, []string{"web v1 running"}, w.is("pi"))
+	for _, at := range []string{"halting", "starting"} {
+		t.Run(at, func(t *testing.T) {
+			w := newWandering(t)
+			w.breakOffMove(at)
+			w.engines["pi"].Fail = func(string) error { return fault.New(fault.EngineUnavailable, "gone", "") }
+			require.NoError(t, w.bundles())
+			assert.Equal(t, []string{"web v1 running"}, w.is("nas"))
+			_, err := w.moves("pi", "")
+			require.Error(t, err)
+			w.engines["pi"].Fail = nil
+			w.moved("pi")
+			assert.Equal(t, []string{"web v1 running"}, w.is("pi"))
+		})
+	}
 }
 
 // Who asks for a service where it was is told where it is, however often it has moved.

@@ -84,27 +84,18 @@ func patiently(ctx context.Context, within time.Duration, do func(context.Contex
 func (m *Migrator) undo(ctx context.Context, e *MigrateEntry) error {
 	var unwell error
 	if e.Step != MigratePreparing && e.Step != MigrateCleaning {
-		if e.Step == MigrateStarting {
-			fenced, stop := context.WithTimeout(ctx, e.Grace+fencedWithin)
-			if err := patiently(fenced, fencedWithin, func(ctx context.Context) error { return m.fence(ctx, e) }); err != nil {
-				m.say("what was started on %s cannot be stopped: %v", e.To, err)
-			}
-			stop()
-		}
-		var again *deploy.Container
-		err := patiently(ctx, returnsWithin, func(ctx context.Context) (err error) {
-			again, err = m.resume(ctx, e)
-			return err
-		})
-		switch {
-		case errors.Is(err, errGone):
+		again, err := m.wayBack(ctx, e)
+		if errors.Is(err, errGone) {
 			unwell = fault.Newf(fault.RollbackFailed, "deploy it there again: its state is as it was", "nothing of %s runs on %s: %w", e.Service, e.Host, err)
-		case err != nil:
+		} else if err != nil {
 			return fault.Newf(fault.RollbackFailed, "mend what is in the way, then run homelab deploy repair: it tries again",
 				"%s cannot be started again on %s: %w", e.Service, e.Host, err)
-		case again != nil:
+		}
+		if again != nil {
 			unwell = again.Gate(deploy.NewGate(registry.Deploy{})).Pass(ctx, m.From.Engine, again.ID)
 		}
+	}
+	if e.Step != MigrateCleaning {
 		e.Step = MigrateCleaning
 		if err := m.journal().Write(e); err != nil {
 			return errors.Join(unwell, err)
@@ -114,6 +105,22 @@ func (m *Migrator) undo(ctx context.Context, e *MigrateEntry) error {
 		return errors.Join(unwell, fmt.Errorf("what was brought to %s cannot be removed yet, homelab deploy repair tries again: %w", e.To, err))
 	}
 	return unwell
+}
+
+// wayBack stops what may run on the other host, and starts the service where it was.
+func (m *Migrator) wayBack(ctx context.Context, e *MigrateEntry) (again *deploy.Container, err error) {
+	if e.Step == MigrateStarting {
+		fenced, stop := context.WithTimeout(ctx, e.Grace+fencedWithin)
+		if err := patiently(fenced, fencedWithin, func(ctx context.Context) error { return m.fence(ctx, e) }); err != nil {
+			m.say("what was started on %s cannot be stopped: %v", e.To, err)
+		}
+		stop()
+	}
+	err = patiently(ctx, returnsWithin, func(ctx context.Context) (err error) {
+		again, err = m.resume(ctx, e)
+		return err
+	})
+	return again, err
 }
 
 // made are the containers that a migration has made.
