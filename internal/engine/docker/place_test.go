@@ -63,8 +63,15 @@ func TestPlace(t *testing.T) {
 // onHost runs a command with the mounts of the engine.
 func (l lab) onHost(t *testing.T, words ...string) {
 	t.Helper()
+	l.printed(t, words...)
+}
+
+// printed is what such a command prints.
+func (l lab) printed(t *testing.T, words ...string) string {
+	t.Helper()
 	words = append(dockertest.OnHost(t, l.socket), words...)
 	result, err := command.Run(context.Background(), command.Cmd{Name: words[0], Args: words[1:]})
 	require.NoError(t, err)
 	require.Zero(t, result.Exit, "%s", result.Stderr)
+	return string(result.Stdout)
 }
