@@ -216,6 +216,9 @@ func (w *migrating) leaving(ctx context.Context) (*deploy.Container, error) {
 	if err != nil {
 		return nil, err
 	}
+	if current != nil && current.State == deploy.Paused {
+		return nil, fault.Newf(fault.Precondition, "let it go on: docker unpause "+current.Name, "container %s is paused", current.Name)
+	}
 	if current == nil || current.State != deploy.Running {
 		if half := halfMoved(w.jobs, w.from.Host, w.name); len(half) > 0 {
 			return nil, fault.Newf(fault.Precondition, "end that first: homelab deploy repair "+w.name, "a migration of %s to %s was broken off", w.name, half[0].To)
@@ -247,6 +250,21 @@ func (w *migrating) arriving(ctx context.Context, leaves *deploy.Container) erro
 	return deploy.Foreign(ctx, w.to.Engine, w.to.Host, w.name, w.service.ContainerOf(w.name))
 }
 
+// used are warnings of what runs on the other host, and may write to what is swapped.
+func (w *migrating) used(ctx context.Context, items []registry.StateItem) ([]string, error) {
+	warnings := []string{}
+	for _, item := range items {
+		names, err := w.to.Engine.Writers(ctx, deploy.Mount{Volume: item.Volume, Source: item.Path})
+		if err != nil {
+			return nil, err
+		}
+		if len(names) > 0 {
+			warnings = append(warnings, fmt.Sprintf("%s of %s is swapped while container %s, which goes on, may write to it: is it the right one?", item.Name(), w.to.Host, tools.Some(names, 5)))
+		}
+	}
+	return warnings, nil
+}
+
 // describe is a report of what would be done.
 func (w *migrating) describe(ctx context.Context, x *state.Migrating, ready *readied, left []registry.StateItem) (*state.MigrateReport, error) {
 	c := x.Container
@@ -264,6 +282,11 @@ func (w *migrating) describe(ctx context.Context, x *state.Migrating, ready *rea
 	if report.Warnings, err = writers(ctx, w.from.Engine, c, x.Items); err != nil {
 		return nil, err
 	}
+	used, err := w.used(ctx, x.Items)
+	if err != nil {
+		return nil, err
+	}
+	report.Warnings = append(report.Warnings, used...)
 	for _, volume := range strays(c, x.Items) {
 		report.Warnings = append(report.Warnings, fmt.Sprintf("%s does not mount volume %s: deploy what the registry says first", w.name, volume))
 	}

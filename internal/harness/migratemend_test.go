@@ -10,8 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"homelab/internal/deploy"
+	"homelab/internal/deploy/deploytest"
 	"homelab/internal/engine/dockerhost"
 	"homelab/internal/fault"
+	"homelab/internal/rollout"
+	"homelab/internal/state"
 )
 
 // edit replaces a text in the registry.
@@ -93,4 +96,53 @@ func TestMoveOfWhatIsHalfMoved(t *testing.T) {
 	_, err := w.moves("pi", "")
 	assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
 	assert.Contains(t, fault.Of(err).Hint, "homelab deploy repair")
+}
+
+// What is refused where a service was moved from is refused in previews, too.
+func TestPreviewsOfWhatWasMoved(t *testing.T) {
+	w := newWandering(t)
+	require.NoError(t, w.bundles())
+	bundles, err := w.core.StateList(t.Context(), state.ListRequest{Service: "web"})
+	require.NoError(t, err)
+	w.runs("web", "v2", healthy)
+	w.moved("pi")
+	for name, preview := range map[string]func() error{
+		"rollback": func() error {
+			_, err := w.core.Rollback(t.Context(), rollout.RollbackRequest{Service: "web"}, quiet)
+			return err
+		},
+		"restore": func() error {
+			_, err := w.core.StateRestore(t.Context(), state.RestoreRequest{Bundle: bundles.Bundles[0].ID}, quiet)
+			return err
+		},
+	} {
+		err := preview()
+		assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%s: %v", name, err)
+		assert.ErrorContains(t, err, "web was moved from host nas to pi", name)
+	}
+	_, err = w.core.StateRestore(t.Context(), state.RestoreRequest{Bundle: bundles.Bundles[0].ID, Host: "pi"}, quiet)
+	require.NoError(t, err)
+}
+
+// A volume of the other host that somebody else writes to is not swapped unseen.
+func TestMigrateIntoWhatOthersUse(t *testing.T) {
+	w := newWandering(t)
+	engine := w.engines["pi"]
+	require.NoError(t, engine.Load(t.Context(), bytes.NewReader(deploytest.BehaviourArchive(t, "other:v1", healthy))))
+	id, err := engine.Create(t.Context(), "other", deploy.Spec{Service: "other", Image: "other:v1", Mounts: []deploy.Mount{{Volume: "data", Target: "/data"}}}, map[string]string{deploy.LabelService: "other"})
+	require.NoError(t, err)
+	require.NoError(t, engine.Start(t.Context(), id))
+	preview, err := w.moves("pi", "")
+	require.NoError(t, err)
+	assert.Contains(t, preview.Warnings, "data of pi is swapped while container other, which goes on, may write to it: is it the right one?")
+}
+
+// One that is paused is to go on, not to be deployed.
+func TestMigrateOfWhatIsPaused(t *testing.T) {
+	w := newWandering(t)
+	require.NoError(t, w.engines["nas"].Pause(t.Context(), "web"))
+	_, err := w.moves("pi", "")
+	assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
+	assert.ErrorContains(t, err, "is paused")
+	assert.Contains(t, fault.Of(err).Hint, "docker unpause web")
 }

@@ -134,6 +134,9 @@ func (w *restoring) close() {
 
 // look finds out what would be done. With confirm it has to be what was confirmed.
 func (w *restoring) look(ctx context.Context) (report *state.RestoreReport, err error) {
+	if err := here(w.jobs, w.host, w.name); err != nil {
+		return nil, err
+	}
 	return report, w.on(ctx, w.at, func(engine deploy.Containers) error {
 		restorer, x, err := w.ready(ctx, engine)
 		if err == nil {

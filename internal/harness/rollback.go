@@ -66,7 +66,7 @@ func (b *backward) preview(ctx context.Context, r rollout.RollbackRequest) (*rol
 	if b.standing, err = b.standingOf(ctx, r.Service, r.Host); err != nil {
 		return nil, err
 	}
-	if err := unswitched(b.jobs, b.standing.Host, b.standing.Name); err != nil {
+	if err := cmp.Or(here(b.jobs, b.standing.Host, b.standing.Name), unswitched(b.jobs, b.standing.Host, b.standing.Name)); err != nil {
 		return nil, err
 	}
 	preview, err := b.standing.Back(r.Generation)
