@@ -145,3 +145,30 @@ func TestMigrateToWhereItCannotBe(t *testing.T) {
 		}
 	})
 }
+
+// A folder may take the place of a file; a file cannot take that of a folder, which an
+// engine makes where a file was to be mounted, and a preview says so.
+func TestMigrateOntoAnotherKind(t *testing.T) {
+	onJourney(t, func(j *journey) {
+		t := j.t
+		j.pi.put("srv/none", "a file")
+		_, err := state.PreviewMigration(t.Context(), "web", j.items, j.nas, j.pi)
+		require.NoError(t, err)
+		_, err = j.migrator().Migrate(t.Context(), j.migrating("v1"))
+		require.NoError(t, err)
+		content, _ := j.pi.content()
+		assert.Equal(t, itsState, content)
+	})
+	onJourney(t, func(j *journey) {
+		t := j.t
+		require.NoError(t, os.Mkdir(j.pi.dir+"/etc/web.conf", 0o755))
+		_, err := state.PreviewMigration(t.Context(), "web", j.items, j.nas, j.pi)
+		assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
+		assert.ErrorContains(t, err, "/etc/web.conf is a file, and on the other host")
+		started := j.nas.current().Started
+		_, err = j.migrator().Migrate(t.Context(), j.migrating("v1"))
+		require.Error(t, err)
+		assert.Equal(t, started, j.nas.current().Started, "it is not stopped for that")
+		j.stayed()
+	})
+}

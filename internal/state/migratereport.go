@@ -85,6 +85,9 @@ func PreviewMigration(ctx context.Context, service string, items []registry.Stat
 		if err != nil {
 			return nil, err
 		}
+		if there.Folder && !here.Folder && here.There.Entries > 0 {
+			return nil, fault.Newf(fault.Precondition, "move the folder away on that host", "%s is a file, and on the other host %s is a folder", item.Name(), path)
+		}
 		if there.Folder {
 			there.There.Entries-- // it stays
 		}
