@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"time"
 
 	"homelab/internal/deploy"
@@ -100,17 +101,22 @@ func halfMoved(jobs *job.Store, host, service string) []state.MigrateEntry {
 }
 
 // repairMigrations ends the migrations of a service from or to a host that were broken
-// off, and says what it did.
+// off, and says what it did. That of one which is not in the way there, and which another
+// host keeps from its end, is told of that host.
 func (h *Harness) repairMigrations(ctx context.Context, jobs *job.Store, reg *registry.Registry, host, service string, say func(string)) (string, error) {
-	all := ""
+	all, failed := []string{}, []error{}
 	for _, e := range halfMoved(jobs, host, service) {
 		what, err := h.repairMigration(ctx, jobs, e, reg.AllHosts(), say)
-		if err != nil {
-			return "", err
+		if err != nil && e.Host != host {
+			err = inTheWay(jobs, e, host, err)
 		}
-		all += what
+		if err != nil {
+			failed = append(failed, err)
+		} else if what != "" {
+			all = append(all, what)
+		}
 	}
-	return all, nil
+	return strings.Join(all, "; "), errors.Join(failed...)
 }
 
 // repairMigration ends one; now is where the registry has hosts, as far as that is known.
@@ -143,24 +149,30 @@ func (h *Harness) reach(ctx context.Context, jobs *job.Store, end *state.End, en
 }
 
 // unmoved ends what was broken off of a migration, as far as it is in the way on a host.
-// Where the service is, and whole, nobody waits for the other host.
 func (h *Harness) unmoved(ctx context.Context, jobs *job.Store, s subject) error {
-	host, service := s.host, s.name
-	for _, e := range halfMoved(jobs, host, service) {
-		_, err := h.repairMigration(ctx, jobs, e, map[string]registry.Host{host: s.at}, func(string) {})
+	for _, e := range halfMoved(jobs, s.host, s.name) {
+		_, err := h.repairMigration(ctx, jobs, e, map[string]registry.Host{s.host: s.at}, func(string) {})
 		if err == nil {
 			continue
 		}
-		left, unread := state.Migrations(moves(jobs)).Read(e.Host, service)
-		if unread != nil {
-			return errors.Join(err, unread)
-		}
-		settled := left == nil || left.Step == state.MigrateCleaning && host == left.Host || left.Step == state.MigrateRetiring && host == left.To
-		if !settled {
+		if err := inTheWay(jobs, e, s.host, err); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// inTheWay is why a migration could not be ended; nil when that is in nobody's way on a
+// host: where the service is, and whole, nobody waits for the other host.
+func inTheWay(jobs *job.Store, e state.MigrateEntry, host string, err error) error {
+	left, unread := state.Migrations(moves(jobs)).Read(e.Host, e.Service)
+	if unread != nil {
+		return errors.Join(err, unread)
+	}
+	if left == nil || left.Step == state.MigrateCleaning && host == left.Host || left.Step == state.MigrateRetiring && host == left.To {
+		return nil
+	}
+	return err
 }
 
 // mendForMove is [Harness.mendFirst] for a service that may come back.

@@ -15,6 +15,7 @@ import (
 	"homelab/internal/fault"
 	"homelab/internal/rollout"
 	"homelab/internal/state"
+	"homelab/registry"
 )
 
 // edit replaces a text in the registry.
@@ -145,4 +146,31 @@ func TestMigrateOfWhatIsPaused(t *testing.T) {
 	assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
 	assert.ErrorContains(t, err, "is paused")
 	assert.Contains(t, fault.Of(err).Hint, "docker unpause web")
+}
+
+// A host that is gone for good, and that a service has left, keeps no later migration of
+// it from being mended.
+func TestMigrationIsMendedBesideAnother(t *testing.T) {
+	w := newWandering(t)
+	ask := w.Harness.engines
+	w.Harness.engines = func(way *dockerhost.Engine) (deploy.Containers, error) {
+		if way.Endpoint().URL == "unix:///run/gone.sock" {
+			return nil, fault.New(fault.Denied, "it does not let us in", "")
+		}
+		return ask(way)
+	}
+	require.NoError(t, state.Migrations(moves(w.jobs)).Write(&state.MigrateEntry{
+		Service: "web", Host: "gone", At: registry.Host{Docker: "unix:///run/gone.sock"}, To: "nas", ToAt: registry.Host{Docker: "unix:///run/nas.sock"},
+		ID: "20260314T120000Z-00000000", Step: state.MigrateRetiring, Engine: "gone", ToEngine: "nas", Name: "web",
+	}))
+	w.breakOffMove("starting")
+	report, err := w.core.Repair(t.Context(), deploy.RepairRequest{}, quiet)
+	require.NoError(t, err)
+	is := map[string]deploy.RepairStatus{}
+	for _, s := range report.Services {
+		is[s.Host] = s.Status
+	}
+	assert.Equal(t, map[string]deploy.RepairStatus{"gone": deploy.Unmended, "nas": deploy.Mended}, is)
+	assert.Equal(t, []string{"web v1 running"}, w.is("nas"))
+	assert.Empty(t, w.is("pi"))
 }
