@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -102,19 +101,7 @@ func (k *keeper) bundle(quiesce string) error {
 	if err := errors.Join(os.MkdirAll(k.in("store"), 0o700), write(filepath.Join(k.repo, "homelab.json"), k.keeps(quiesce))); err != nil {
 		return err
 	}
-	c, err := k.inside(k.homelab("state", "bundle", "web"))
-	if err != nil {
-		return err
-	}
-	result, err := k.run.do(c)
-	if err != nil {
-		return err
-	}
-	var answer state.BundleReport
-	if err := json.Unmarshal(result.Stdout, &answer); err != nil || result.Exit != 0 {
-		return fmt.Errorf("homelab state bundle ended with status %d: %s", result.Exit, result.FirstLine())
-	}
-	return nil
+	return k.answers(new(state.BundleReport), "state", "bundle", "web")
 }
 
 // rsync is what a person would do who wants a copy of a service that is at rest.

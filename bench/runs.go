@@ -186,9 +186,9 @@ func (s *server) homelab(args ...string) command.Cmd {
 	return command.Cmd{Name: s.run.homelab, Args: append(args, "--json", "--registry", "homelab.json"), Dir: s.repo}
 }
 
-// deploy has the version that was built run.
-func (s *server) deploy() error {
-	c, err := s.inside(s.homelab("docker", "run", "web"))
+// answers has homelab do something where the engine's network is.
+func (s *server) answers(answer any, args ...string) error {
+	c, err := s.inside(s.homelab(args...))
 	if err != nil {
 		return err
 	}
@@ -196,9 +196,17 @@ func (s *server) deploy() error {
 	if err != nil {
 		return err
 	}
+	if err := json.Unmarshal(result.Stdout, answer); err != nil || result.Exit != 0 {
+		return fmt.Errorf("homelab %q ended with status %d: %s", args, result.Exit, result.FirstLine())
+	}
+	return nil
+}
+
+// deploy has the version that was built run.
+func (s *server) deploy() error {
 	var answer deploy.RunReport
-	if err := json.Unmarshal(result.Stdout, &answer); err != nil || result.Exit != 0 {
-		return fmt.Errorf("homelab docker run ended with status %d: %s", result.Exit, result.FirstLine())
+	if err := s.answers(&answer, "docker", "run", "web"); err != nil {
+		return err
 	}
 	s.said = append(s.said, time.Duration(answer.Run.Downtime*float64(time.Second)))
 	return nil

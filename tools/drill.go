@@ -63,13 +63,7 @@ func DrillNotes(r *state.DrillReport) []string {
 	if r.About != nil {
 		notes = append(append(notes, "consistency: "+string(r.About.Consistency)), restoreNotes(r.About)...)
 	}
-	for _, warning := range r.Warnings {
-		notes = append(notes, "warning: "+warning)
-	}
-	for i := range notes {
-		notes[i] = Printable(notes[i])
-	}
-	return notes
+	return told(notes, r.Warnings, nil)
 }
 
 func drillText(r *state.DrillReport) string {

@@ -61,24 +61,13 @@ func MigrationNotes(r *state.MigrateReport) []string {
 			fmt.Sprintf("without it %.1f s: %.1f s to stop, %.1f s to copy the last, %.1f s to be healthy there; predicted: %.1f s", d.Outage, d.Parts.Freeze, d.Parts.Copy, d.Parts.Wake, d.Parts.Predicted),
 			fmt.Sprintf("there it is container %s, generation %d; on %s container %s is kept, stopped", d.Container, d.Generation, r.From, d.Kept))
 	}
-	for _, warning := range r.Warnings {
-		notes = append(notes, "warning: "+warning)
-	}
-	for _, todo := range r.Todo {
-		notes = append(notes, "to do: "+todo)
-	}
-	for i := range notes {
-		notes[i] = Printable(notes[i])
-	}
-	return notes
+	return told(notes, r.Warnings, r.Todo)
 }
 
 func migrateText(r *state.MigrateReport) string {
 	var text lines
 	text.add("%s.", Printable(DescribeMigration(r)))
-	if id := r.Unconfirmed(); id != "" {
-		text.add("Nothing was changed. To do this, call it again with confirm %q.", id)
-	}
+	text.unconfirmed(r.Unconfirmed())
 	for _, i := range r.Preview.Items {
 		text.add("%s", DescribeMigrateItem(i))
 	}

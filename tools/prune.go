@@ -87,9 +87,7 @@ func DescribePruneHost(h deploy.PruneHost) []string {
 func pruneText(r *deploy.PruneReport) string {
 	var text lines
 	text.add("%s.", DescribePrune(r))
-	if id := r.Unconfirmed(); id != "" {
-		text.add("Nothing was changed. To do this, call it again with confirm %q.", id)
-	}
+	text.unconfirmed(r.Unconfirmed())
 	for _, h := range r.Hosts {
 		for _, line := range DescribePruneHost(h) {
 			text.add("%s: %s", Printable(h.Name), line)

@@ -108,13 +108,7 @@ func BundleNotes(r *state.BundleReport) []string {
 	if r.Problem != nil {
 		notes = append(notes, "it could not be put to rest: "+r.Problem.Message)
 	}
-	for _, warning := range r.Warnings {
-		notes = append(notes, "warning: "+warning)
-	}
-	for i := range notes {
-		notes[i] = Printable(notes[i])
-	}
-	return notes
+	return told(notes, r.Warnings, nil)
 }
 
 func bundleText(r *state.BundleReport) string {

@@ -79,9 +79,7 @@ func DescribeThinnedStore(s state.PruneStore) []string {
 func thinnedText(r *state.PruneReport) string {
 	var text lines
 	text.add("%s.", DescribeThinned(r))
-	if id := r.Unconfirmed(); id != "" {
-		text.add("Nothing was changed. To do this, call it again with confirm %q.", id)
-	}
+	text.unconfirmed(r.Unconfirmed())
 	for _, s := range r.Stores {
 		for _, line := range DescribeThinnedStore(s) {
 			text.add("%s: %s", Printable(s.Name), line)

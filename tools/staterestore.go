@@ -98,24 +98,13 @@ func RestoreNotes(r *state.RestoreReport) []string {
 	if r.Done != nil && r.Done.Stripped > 0 {
 		notes = append(notes, Plural(int(r.Done.Stripped), "file")+" lost setuid, setgid or capabilities")
 	}
-	for _, warning := range r.Warnings {
-		notes = append(notes, "warning: "+warning)
-	}
-	for _, todo := range r.Todo {
-		notes = append(notes, "to do: "+todo)
-	}
-	for i := range notes {
-		notes[i] = Printable(notes[i])
-	}
-	return notes
+	return told(notes, r.Warnings, r.Todo)
 }
 
 func restoreText(r *state.RestoreReport) string {
 	var text lines
 	text.add("%s.", Printable(DescribeRestore(r)))
-	if id := r.Unconfirmed(); id != "" {
-		text.add("Nothing was changed. To do this, call it again with confirm %q.", id)
-	}
+	text.unconfirmed(r.Unconfirmed())
 	if r.Preview != nil {
 		for _, i := range r.Preview.Items {
 			text.add("%s", DescribeRestoreItem(r, i))

@@ -2,6 +2,7 @@ package tools
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -63,6 +64,21 @@ func Plural(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
+// told are notes, warnings and what a person has to do, as they are printed.
+func told(notes, warnings, todo []string) []string {
+	all := slices.Clone(notes)
+	for _, warning := range warnings {
+		all = append(all, "warning: "+warning)
+	}
+	for _, what := range todo {
+		all = append(all, "to do: "+what)
+	}
+	for i := range all {
+		all[i] = Printable(all[i])
+	}
+	return all
+}
+
 // clip cuts a text that is too long after a whole line, where there is one.
 func clip(text string) string {
 	text = strings.TrimRight(text, "\n")
@@ -84,4 +100,11 @@ type lines struct{ strings.Builder }
 
 func (l *lines) add(format string, args ...any) {
 	fmt.Fprintf(&l.Builder, format+"\n", args...)
+}
+
+// unconfirmed says how to have done what was only previewed; empty: it was done.
+func (l *lines) unconfirmed(id string) {
+	if id != "" {
+		l.add("Nothing was changed. To do this, call it again with confirm %q.", id)
+	}
 }

@@ -25,20 +25,12 @@ func (h *Harness) drill(ctx context.Context, r state.DrillRequest, report tools.
 	if err != nil {
 		return nil, err
 	}
-	if r.Background {
-		defer d.store.Close()
-		r.Background = false
-		id, err := h.detach(ctx, d.jobs, job.Spec{Tool: drillTool, Input: r})
-		if err != nil {
-			return nil, err
-		}
-		return d.report("running", id), nil
-	}
-	run, err := d.jobs.Begin(ctx, job.Spec{Tool: drillTool, Input: r})
-	if err != nil {
-		return nil, errors.Join(err, d.store.Close())
-	}
-	return d.do(ctx, run, report)
+	background := r.Background
+	r.Background = false
+	result, err := asJob(ctx, h, d.jobs, job.Spec{Tool: drillTool, Input: r}, background,
+		func(id string) *state.DrillReport { return d.report("running", id) },
+		func(run *job.Run) (*state.DrillReport, error) { return d.do(ctx, run, report) })
+	return result, errors.Join(err, d.store.Close())
 }
 
 // workOnDrill does a detached state_drill in this process.
@@ -52,7 +44,7 @@ func (h *Harness) workOnDrill(ctx context.Context, jobs *job.Store, run *job.Run
 		return run.Fail(err)
 	}
 	_, err = d.do(ctx, run, func(tools.Progress) {})
-	return err
+	return errors.Join(err, d.store.Close())
 }
 
 // drilling is one call of the tool state_drill.
@@ -100,7 +92,7 @@ func (d *drilling) report(how, jobID string) *state.DrillReport {
 }
 
 func (d *drilling) do(ctx context.Context, run *job.Run, report tools.Report) (*state.DrillReport, error) {
-	result, err := job.Do(ctx, run, func(ctx context.Context) (*state.DrillReport, bool, error) {
+	return job.Do(ctx, run, func(ctx context.Context) (*state.DrillReport, bool, error) {
 		d.say = messages(onRecord(run, report))
 		result := d.report("failed", run.ID)
 		err := d.take(ctx, run.ID, result)
@@ -109,7 +101,6 @@ func (d *drilling) do(ctx context.Context, run *job.Run, report tools.Report) (*
 		}
 		return result, result.Code() == "", nil
 	})
-	return result, errors.Join(err, d.store.Close())
 }
 
 // take brings the bundle here, and has it tried on the host.

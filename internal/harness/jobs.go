@@ -71,27 +71,20 @@ func (h *Harness) build(ctx context.Context, r build.Request, report tools.Repor
 		return nil, err
 	}
 	services := build.Services(order)
-	spec := job.Spec{Tool: "build", Services: services, Input: r}
-	switch {
-	case r.DryRun || len(services) == 0:
+	if r.DryRun || len(services) == 0 {
 		result, err := h.builder(jobs, planner).Build(ctx, order, r, build.Watch{Report: telling(report)})
 		return result.Bounded(), err
-	case r.Background:
-		// What is carried out later is what there is to do now, or nothing.
-		r.PlanID, r.Background = order.Plan.PlanID, false
-		spec.Input = r
-		started, err := jobs.Detach(ctx, spec, h.starter(jobs, planner))
-		if err != nil {
-			return nil, err
-		}
-		return build.Started(order, started.ID), nil
 	}
-	run, err := jobs.Begin(ctx, spec)
-	if err != nil {
-		return nil, err
+	background := r.Background
+	if background { // what is carried out later is what there is to do now, or nothing
+		r.PlanID, r.Background = order.Plan.PlanID, false
 	}
 	known := func(context.Context) (*plan.Order, error) { return order, nil }
-	return h.runBuild(ctx, jobs, planner, known, r, run, report)
+	return asJob(ctx, h, jobs, job.Spec{Tool: "build", Services: services, Input: r}, background,
+		func(id string) *build.Report { return build.Started(order, id) },
+		func(run *job.Run) (*build.Report, error) {
+			return h.runBuild(ctx, jobs, planner, known, r, run, report)
+		})
 }
 
 // runBuild carries out a build as a job.
@@ -155,6 +148,22 @@ func (h *Harness) detach(ctx context.Context, jobs *job.Store, spec job.Spec) (i
 		return "", err
 	}
 	return started.ID, nil
+}
+
+// asJob does something as a job: here, or in the background, of which started tells.
+func asJob[A any](ctx context.Context, h *Harness, jobs *job.Store, spec job.Spec, background bool, started func(id string) *A, do func(*job.Run) (*A, error)) (*A, error) {
+	if background {
+		id, err := h.detach(ctx, jobs, spec)
+		if err != nil {
+			return nil, err
+		}
+		return started(id), nil
+	}
+	run, err := jobs.Begin(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return do(run)
 }
 
 // starter starts the process of a detached job: this program, with the settings

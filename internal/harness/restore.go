@@ -34,21 +34,14 @@ func (h *Harness) restore(ctx context.Context, r state.RestoreRequest, report to
 	if err != nil || r.Confirm == "" {
 		return preview, err
 	}
-	spec := job.Spec{Tool: restoreTool, Services: []string{w.name}, Input: r}
-	if r.Background {
-		r.Background = false
-		spec.Input = r
-		if preview.JobID, err = h.detach(ctx, w.jobs, spec); err != nil {
-			return nil, err
-		}
-		preview.State = "running"
-		return preview, nil
-	}
-	run, err := w.jobs.Begin(ctx, spec)
-	if err != nil {
-		return nil, err
-	}
-	return w.do(ctx, run, report)
+	background := r.Background
+	r.Background = false
+	return asJob(ctx, h, w.jobs, job.Spec{Tool: restoreTool, Services: []string{w.name}, Input: r}, background,
+		func(id string) *state.RestoreReport {
+			preview.State, preview.JobID = "running", id
+			return preview
+		},
+		func(run *job.Run) (*state.RestoreReport, error) { return w.do(ctx, run, report) })
 }
 
 // workOnRestore does a detached state_restore in this process.

@@ -46,20 +46,15 @@ func (h *Harness) deploy(ctx context.Context, r rollout.Request, report tools.Re
 	case len(todo) == 0:
 		preview.Settle()
 		return preview.Bounded(), nil
-	case r.Background:
-		r.Background = false
-		started, err := jobs.Detach(ctx, job.Spec{Tool: deployTool, Services: todo, Input: r}, h.starter(jobs, planner))
-		if err != nil {
-			return nil, err
-		}
-		preview.State, preview.JobID = rollout.Running, started.ID
-		return preview.Bounded(), nil
 	}
-	run, err := jobs.Begin(ctx, job.Spec{Tool: deployTool, Services: todo, Input: r})
-	if err != nil {
-		return nil, err
-	}
-	return d.do(ctx, d.previewing(r), run, report)
+	background := r.Background
+	r.Background = false
+	return asJob(ctx, h, jobs, job.Spec{Tool: deployTool, Services: todo, Input: r}, background,
+		func(id string) *rollout.Report {
+			preview.State, preview.JobID = rollout.Running, id
+			return preview.Bounded()
+		},
+		func(run *job.Run) (*rollout.Report, error) { return d.do(ctx, d.previewing(r), run, report) })
 }
 
 // workOnDeploy does a detached job in this process.

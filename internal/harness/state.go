@@ -54,21 +54,13 @@ func (h *Harness) bundle(ctx context.Context, r state.BundleRequest, report tool
 	if err != nil {
 		return nil, err
 	}
-	spec := job.Spec{Tool: bundleTool, Services: []string{b.name}, Input: r}
-	if r.Background {
-		r.Background = false
-		spec.Input = r
-		id, err := h.detach(ctx, b.jobs, spec)
-		if err != nil {
-			return nil, err
-		}
-		return &state.BundleReport{State: "running", JobID: id, Service: b.name, Host: b.host, Store: b.store, Warnings: []string{}}, nil
-	}
-	run, err := b.jobs.Begin(ctx, spec)
-	if err != nil {
-		return nil, err
-	}
-	return b.do(ctx, run, report)
+	background := r.Background
+	r.Background = false
+	return asJob(ctx, h, b.jobs, job.Spec{Tool: bundleTool, Services: []string{b.name}, Input: r}, background,
+		func(id string) *state.BundleReport {
+			return &state.BundleReport{State: "running", JobID: id, Service: b.name, Host: b.host, Store: b.store, Warnings: []string{}}
+		},
+		func(run *job.Run) (*state.BundleReport, error) { return b.do(ctx, run, report) })
 }
 
 // workOnBundle does a detached state_bundle in this process.

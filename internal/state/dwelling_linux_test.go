@@ -182,9 +182,16 @@ func (d *dwelling) is() *deploy.Container {
 // content is all that is there, but for what is homelab's, the number of which it tells.
 func (d *dwelling) content() (map[string]string, int) {
 	d.t.Helper()
+	return contentOf(d.t, d.dir, "data.volume", "etc")
+}
+
+// contentOf is what is in the files of folders in dir, but for what is homelab's, the
+// number of which it tells.
+func contentOf(t *testing.T, dir string, folders ...string) (map[string]string, int) {
+	t.Helper()
 	all, ours := map[string]string{}, 0
-	for _, dir := range []string{"data.volume", "etc"} {
-		require.NoError(d.t, filepath.WalkDir(filepath.Join(d.dir, dir), func(path string, e os.DirEntry, err error) error {
+	for _, folder := range folders {
+		require.NoError(t, filepath.WalkDir(filepath.Join(dir, folder), func(path string, e os.DirEntry, err error) error {
 			switch {
 			case err != nil:
 				return err
@@ -195,7 +202,7 @@ func (d *dwelling) content() (map[string]string, int) {
 				return nil
 			}
 			content, err := os.ReadFile(path)
-			all[strings.TrimPrefix(path, d.dir+"/")] = string(content)
+			all[strings.TrimPrefix(path, dir+"/")] = string(content)
 			return err
 		}))
 	}

@@ -5,11 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -326,22 +324,7 @@ func (s *side) is() []string {
 // content is what is in the files, but for what is homelab's, the number of which it tells.
 func (s *side) content() (map[string]string, int) {
 	s.j.t.Helper()
-	all, ours := map[string]string{}, 0
-	require.NoError(s.j.t, filepath.WalkDir(s.dir, func(path string, e fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case strings.HasPrefix(e.Name(), swap.Prefix):
-			ours++
-			return filepath.SkipDir
-		case e.IsDir():
-			return nil
-		}
-		content, err := os.ReadFile(path)
-		all[strings.TrimPrefix(path, s.dir+"/")] = string(content)
-		return err
-	}))
-	return all, ours
+	return contentOf(s.j.t, s.dir, ".")
 }
 
 var (
