@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"homelab/internal/deploy"
@@ -123,27 +124,25 @@ func (m *Migrator) wayBack(ctx context.Context, e *MigrateEntry) (again *deploy.
 	return again, err
 }
 
-// made are the containers that a migration has made.
-func (m *Migrator) made(ctx context.Context, e *MigrateEntry) ([]deploy.Container, error) {
+// there are the containers of the service on the other host, and those among them that a
+// migration has made.
+func (m *Migrator) there(ctx context.Context, e *MigrateEntry) (all, made []deploy.Container, err error) {
 	if err := m.To.Leads(ctx, e.ToEngine); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	all, err := m.To.Engine.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	made := []deploy.Container{}
+	all, err = m.To.Engine.List(ctx)
+	all = slices.DeleteFunc(all, func(c deploy.Container) bool { return c.Labels[deploy.LabelService] != e.Service })
 	for _, c := range all {
-		if c.Labels[deploy.LabelSwitch] == e.ID && c.Labels[deploy.LabelService] == e.Service {
+		if c.Labels[deploy.LabelSwitch] == e.ID {
 			made = append(made, c)
 		}
 	}
-	return made, nil
+	return all, made, err
 }
 
 // fence stops what was started on the other host.
 func (m *Migrator) fence(ctx context.Context, e *MigrateEntry) error {
-	made, err := m.made(ctx, e)
+	_, made, err := m.there(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -193,7 +192,7 @@ func (m *Migrator) resume(ctx context.Context, e *MigrateEntry) (*deploy.Contain
 
 // clean removes what is left on the other host, and forgets the migration.
 func (m *Migrator) clean(ctx context.Context, e *MigrateEntry) error {
-	made, err := m.made(ctx, e)
+	_, made, err := m.there(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -254,11 +253,7 @@ func (m *Migrator) unfinished(e *MigrateEntry, err error) error {
 
 // settle gives the new container its place, and puts that on record.
 func (m *Migrator) settle(ctx context.Context, e *MigrateEntry) error {
-	made, err := m.made(ctx, e)
-	if err != nil {
-		return err
-	}
-	all, err := m.To.Engine.List(ctx)
+	all, made, err := m.there(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -268,7 +263,7 @@ func (m *Migrator) settle(ctx context.Context, e *MigrateEntry) error {
 	}
 	for i := range all {
 		other := &all[i]
-		if other.Labels[deploy.LabelService] != e.Service || c != nil && other.ID == c.ID {
+		if c != nil && other.ID == c.ID {
 			continue
 		}
 		if other.Runs() {
