@@ -152,6 +152,8 @@ func TestUsageErrors(t *testing.T) {
 		"homelab plan --limit many":  "homelab: --limit takes an integer, not \"many\"\nhint: see homelab plan --help\n",
 		"homelab plan --limit 99999": "homelab: limit: number out of range (99999)\nhint: write a number from 1 to 10000\n",
 		"homelab registry get":       "homelab: NAME is missing\nhint: usage: homelab registry get NAME\n",
+		"homelab state migrate web":  "homelab: --to-host is missing\nhint: usage: homelab state migrate SERVICE --to-host HOST\n",
+		"homelab state migrate":      "homelab: SERVICE is missing\nhint: usage: homelab state migrate SERVICE --to-host HOST\n",
 		"homelab registry get a b":   "homelab: \"homelab registry get\" takes one NAME, got 2\nhint: usage: homelab registry get NAME\n",
 		"homelab doctor now":         "homelab: \"homelab doctor\" takes no arguments, got \"now\"\nhint: usage: homelab doctor\n",
 		"homelab completion":         "homelab: SHELL is missing\nhint: usage: homelab completion SHELL\n",

@@ -6,8 +6,10 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"homelab/internal/fault"
 	"homelab/tools"
 )
 
@@ -55,6 +57,28 @@ func bind(flags *pflag.FlagSet, name string, field tools.Field) func() any {
 		return read(flags.StringSlice(name, nil, usage+" (repeat it, or separate by commas)"))
 	}
 	panic(fmt.Sprintf("the field %s has no spelling as a flag: %s", field.Name, field.Type))
+}
+
+// requiredFlags are the flags that a tool cannot do without, as its usage has them.
+func requiredFlags(tool tools.Tool) []string {
+	var flags []string
+	for _, field := range tool.Fields() {
+		if flag := kebab(field.Name); field.Required && field.Name != tool.Positional {
+			flags = append(flags, "--"+flag+" "+strings.ToUpper(flag[strings.LastIndex(flag, "-")+1:]))
+		}
+	}
+	return flags
+}
+
+// missing fails when a flag was not given that a tool cannot do without.
+func missing(cmd *cobra.Command, tool tools.Tool) error {
+	for _, flag := range requiredFlags(tool) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(flag, "--"), " ")
+		if !cmd.Flags().Changed(name) {
+			return fault.Newf(fault.InvalidArgument, "usage: "+useLine(cmd), "--%s is missing", name)
+		}
+	}
+	return nil
 }
 
 func read[T any](value *T) func() any { return func() any { return *value } }

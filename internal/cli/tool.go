@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -21,11 +22,13 @@ import (
 func (r *run) toolCommand(tool tools.Tool) *cobra.Command {
 	arguments := positionalOf(tool)
 	cmd := &cobra.Command{
-		Use:     strings.TrimSpace(tool.Command[len(tool.Command)-1] + " " + arguments.usage()),
+		Use:     strings.Join(slices.Concat([]string{tool.Command[len(tool.Command)-1]}, arguments.usage(), requiredFlags(tool)), " "),
 		Short:   tool.Title,
 		Long:    tool.Description,
 		Example: examples(tool),
-		Args:    arguments.check,
+		Args: func(cmd *cobra.Command, args []string) error {
+			return cmp.Or(arguments.check(cmd, args), missing(cmd, tool))
+		},
 	}
 	input := bindFlags(cmd.Flags(), tool)
 	var yes bool
@@ -159,9 +162,9 @@ func (p positional) placeholder() string {
 	return name
 }
 
-func (p positional) usage() string {
+func (p positional) usage() []string {
 	if p.name == "" {
-		return ""
+		return nil
 	}
 	usage := p.placeholder()
 	if p.many {
@@ -170,7 +173,7 @@ func (p positional) usage() string {
 	if !p.required {
 		usage = "[" + usage + "]"
 	}
-	return usage
+	return []string{usage}
 }
 
 func (p positional) full(n int) bool { return p.name == "" || !p.many && n > 0 }
