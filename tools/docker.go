@@ -48,7 +48,7 @@ func dockerRunTool(core Core) Tool {
 		Title: "Run a service as it was built",
 		Description: "Puts what was built for a service in the place of what runs: loads the image, makes the container as the registry says, stops the old one, starts the new one and waits until it passes its health gate. " +
 			"When it does not, the old one runs again. Does nothing when it runs so already.",
-		Guidance:    "Use it after build. Volumes and paths stay; the versions before are kept, stopped.",
+		Guidance:    "Use it after build. Volumes and paths stay; the versions before are kept, stopped. Refused when its state would be left behind.",
 		Command:     []string{"docker", "run"},
 		Positional:  "service",
 		Complete:    serviceNames(core),

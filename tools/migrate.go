@@ -11,7 +11,7 @@ func stateMigrateTool(core Core) Tool {
 	return New(Tool{
 		Name:        "state_migrate",
 		Title:       "Move a service with its state",
-		Description: "Moves a service with its state to another host: copies while it runs, stops it, copies the rest, starts it there. Runs where it was when that fails. Only previews without confirm.",
+		Description: "Moves a service with its state to another host, or to another place on its host: copies while it runs, stops it, copies the rest, starts it there. Runs where it was when that fails. Only previews without confirm.",
 		Guidance:    "Use it to preview first; tell the user what todo says.",
 		Command:     []string{"state", "migrate"},
 		Positional:  "service",
@@ -28,6 +28,9 @@ func stateMigrateTool(core Core) Tool {
 // DescribeMigration is what a migration would do, or has done, in one line.
 func DescribeMigration(r *state.MigrateReport) string {
 	way := fmt.Sprintf("%s from %s to %s", r.Service, r.From, r.To)
+	if r.From == r.To {
+		way = "the state of " + r.Service + " on " + r.To
+	}
 	switch r.State {
 	case "running":
 		return fmt.Sprintf("%s is being moved: job %s", way, r.JobID)
@@ -40,6 +43,9 @@ func DescribeMigration(r *state.MigrateReport) string {
 // DescribeMigrateItem is what becomes of an item, in one line.
 func DescribeMigrateItem(i state.MigrateItem) string {
 	text := i.Name + " (" + i.Path + "): " + amount(i.Comes)
+	if i.From != "" {
+		text += " of " + i.From
+	}
 	if i.There.Entries > 0 {
 		text += "; " + amount(i.There) + " there aside"
 	}
@@ -59,7 +65,7 @@ func MigrationNotes(r *state.MigrateReport) []string {
 		notes = append(notes,
 			fmt.Sprintf("%s of state in %s, %s of them in the last", Size(d.Bytes), Plural(d.Passes, "pass"), Size(d.LastBytes)),
 			fmt.Sprintf("without it %.1f s: %.1f s to stop, %.1f s to copy the last, %.1f s to be healthy there; predicted: %.1f s", d.Outage, d.Parts.Freeze, d.Parts.Copy, d.Parts.Wake, d.Parts.Predicted),
-			fmt.Sprintf("there it is container %s, generation %d; on %s container %s is kept, stopped", d.Container, d.Generation, r.From, d.Kept))
+			fmt.Sprintf("it is container %s now, generation %d; on %s container %s is kept, stopped", d.Container, d.Generation, r.From, d.Kept))
 	}
 	return told(notes, r.Warnings, r.Todo)
 }

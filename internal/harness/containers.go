@@ -9,6 +9,7 @@ import (
 	"homelab/internal/build"
 	"homelab/internal/deploy"
 	"homelab/internal/engine/dockerhost"
+	"homelab/internal/fault"
 	"homelab/internal/job"
 	"homelab/internal/plan"
 	"homelab/tools"
@@ -72,6 +73,9 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, jobs *job.Stor
 		if err := safeMounts(ctx, &spec, way); err != nil {
 			return err
 		}
+		if err := l.withState(ctx, engine, w, spec); err != nil {
+			return err
+		}
 		if result.Image, err = l.send(ctx, engine, w, a); err != nil {
 			return err
 		}
@@ -92,6 +96,28 @@ func (l *loader) run(ctx context.Context, jobID string, w wanted, jobs *job.Stor
 		return nil, err // which says what runs now
 	}
 	return result, nil
+}
+
+// withState fails when a version that nobody has previewed would start without the state of
+// the one that is there.
+func (l *loader) withState(ctx context.Context, engine deploy.Containers, w wanted, spec deploy.Spec) error {
+	if w.previewed || w.spec.State == nil {
+		return nil
+	}
+	all, err := engine.List(ctx)
+	if err != nil {
+		return err
+	}
+	there := deploy.Current(all, w.service, spec.Container)
+	if there == nil {
+		return nil
+	}
+	left := deploy.Kept(deploy.DisplacedItems(w.spec.State.Items, there.Spec.Mounts, spec.Mounts))
+	if len(left) == 0 {
+		return nil
+	}
+	return fault.Newf(fault.Precondition, "move it along: "+deploy.MoveWithin(w.service, w.host)+"; or preview it, and begin with what is there: homelab deploy "+w.service,
+		"%s would start without its state: that is %s, and is to be %s", w.service, left[0].From.Name(), left[0].Item.Name())
 }
 
 // safeMounts holds what is mounted against the rules, through the links of the

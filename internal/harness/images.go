@@ -36,6 +36,8 @@ type wanted struct {
 	built   *build.Outcome // by the job that was named; nil: what it builds to now
 	head    plan.Side      // that the job built from
 	over    *string        // ID of the container that is to be there; nil: whichever is
+	// previewed says that somebody has seen what becomes of its state.
+	previewed bool
 }
 
 func (h *Harness) dockerLoad(ctx context.Context, r deploy.LoadRequest, report tools.Report) (*deploy.LoadReport, error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"homelab/internal/build"
@@ -107,9 +108,6 @@ func (h *Harness) newMigrating(ctx context.Context, r *state.MigrateRequest) (*m
 		return nil, err
 	}
 	w.to.Host = r.ToHost
-	if w.from.Host == w.to.Host {
-		return nil, fault.Newf(fault.Precondition, "name another host", "%s is on %s already", w.name, w.to.Host)
-	}
 	if w.from.At, err = hostOf(reg, w.from.Host); err != nil {
 		return nil, err
 	}
@@ -118,6 +116,9 @@ func (h *Harness) newMigrating(ctx context.Context, r *state.MigrateRequest) (*m
 	w.request = *r
 	return w, err
 }
+
+// stays says that the service goes to another place on the host that it is on.
+func (w *migrating) stays() bool { return w.from.Host == w.to.Host }
 
 // reached does something while both hosts are reached.
 func (w *migrating) reached(ctx context.Context, do func() error) error {
@@ -190,8 +191,38 @@ func (w *migrating) preview(ctx context.Context) (*state.MigrateReport, *state.M
 	x.Target = deploy.Target{Spec: spec, Labels: ready.labels, Gate: deploy.NewGate(*w.service.Deploy)}
 	var left []registry.StateItem
 	x.Items, left = state.Captured(w.service.State, true)
+	if w.stays() {
+		still, err := w.displaced(x)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		left = append(still, left...)
+	}
 	report, err := w.describe(ctx, x, ready, left)
 	return report, x, ready, err
+}
+
+// displaced has items moved that are elsewhere than the registry has them by now, and
+// returns those that are not.
+func (w *migrating) displaced(x *state.Migrating) (still []registry.StateItem, err error) {
+	all := x.Items
+	x.Items, x.Sources = []registry.StateItem{}, []registry.StateItem{}
+	for _, d := range deploy.DisplacedItems(all, x.Container.Spec.Mounts, x.Target.Spec.Mounts) {
+		if d.Why != nil {
+			return nil, d.Why
+		}
+		x.Items, x.Sources = append(x.Items, d.Item), append(x.Sources, d.From)
+	}
+	if len(x.Items) == 0 {
+		return nil, fault.Newf(fault.Precondition, "name another host; what else the registry says anew of it comes with homelab deploy "+w.name,
+			"%s is on %s already, and its state where the registry has it", w.name, w.to.Host)
+	}
+	for _, item := range all {
+		if !slices.ContainsFunc(x.Items, func(moved registry.StateItem) bool { return moved.Name() == item.Name() }) {
+			still = append(still, item)
+		}
+	}
+	return still, nil
 }
 
 // pace is how long it took lately to stop where it is, and to be there again.
@@ -224,6 +255,9 @@ func (w *migrating) leaving(ctx context.Context) (*deploy.Container, error) {
 // arriving fails when something is in the way on the other host. IDs of engines tell
 // little, as machines are cloned with them; those of containers are random.
 func (w *migrating) arriving(ctx context.Context, leaves *deploy.Container) error {
+	if w.stays() {
+		return deploy.Foreign(ctx, w.to.Engine, w.to.Host, w.name, w.service.ContainerOf(w.name))
+	}
 	same, err := w.to.Engine.Container(ctx, leaves.ID)
 	if err != nil {
 		return err
@@ -269,10 +303,14 @@ func (w *migrating) describe(ctx context.Context, x *state.Migrating, ready *rea
 		p.Left = append(p.Left, item.Name())
 	}
 	var err error
-	if p.Items, err = state.PreviewMigration(ctx, w.name, x.Items, w.from.Place, w.to.Place); err != nil {
+	if p.Items, err = state.PreviewMigration(ctx, x, w.from.Place, w.to.Place); err != nil {
 		return nil, err
 	}
-	if report.Warnings, err = writers(ctx, w.from.Engine, c, x.Items); err != nil {
+	sources := x.Items
+	if w.stays() {
+		sources = x.Sources
+	}
+	if report.Warnings, err = writers(ctx, w.from.Engine, c, sources); err != nil {
 		return nil, err
 	}
 	used, err := w.used(ctx, x.Items)
@@ -280,7 +318,7 @@ func (w *migrating) describe(ctx context.Context, x *state.Migrating, ready *rea
 		return nil, err
 	}
 	report.Warnings = append(report.Warnings, used...)
-	for _, volume := range strays(c, x.Items) {
+	for _, volume := range strays(c, sources) {
 		report.Warnings = append(report.Warnings, fmt.Sprintf("%s does not mount volume %s: deploy what the registry says first", w.name, volume))
 	}
 	if p.Runs != p.Out {
@@ -294,6 +332,11 @@ func (w *migrating) describe(ctx context.Context, x *state.Migrating, ready *rea
 	moved := []string{}
 	for _, item := range x.Items {
 		moved = append(moved, item.Name())
+	}
+	if w.stays() {
+		for _, item := range x.Sources {
+			moved = append(moved, item.Name())
+		}
 	}
 	p.PreviewID, err = deploy.PreviewID([]any{"state_migrate 1", w.name, w.from.Host, w.to.Host, c.ID, ready.out, x.Target.Spec.Hash(), moved})
 	if err == nil && w.request.Confirm != "" {
@@ -323,7 +366,11 @@ func (w *migrating) do(ctx context.Context, run *job.Run, report tools.Report) (
 // carryOut does what was confirmed, now that nobody else of this repository can move
 // anything.
 func (w *migrating) carryOut(ctx context.Context) (*state.MigrateReport, error) {
-	for _, end := range []*state.End{&w.from, &w.to} {
+	ends := []*state.End{&w.from, &w.to}
+	if w.stays() {
+		ends = ends[:1]
+	}
+	for _, end := range ends {
 		awake, err := w.mendForMove(ctx, end.Engine, w.jobs, w.subjectOn(*end))
 		if err != nil {
 			return nil, err

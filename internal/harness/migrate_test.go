@@ -229,7 +229,11 @@ func TestStateMigrateAmongOthers(t *testing.T) {
 // breakOffMove begins a migration that is killed when it has said something.
 func (w *wandering) breakOffMove(at string) {
 	w.t.Helper()
-	r := state.MigrateRequest{Service: "web", ToHost: "pi"}
+	w.killsMove(state.MigrateRequest{Service: "web", ToHost: "pi"}, at)
+}
+
+func (w *wandering) killsMove(r state.MigrateRequest, at string) {
+	w.t.Helper()
 	m, err := w.newMigrating(w.t.Context(), &r)
 	require.NoError(w.t, err)
 	m.say = func(message string) {

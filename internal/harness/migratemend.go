@@ -41,6 +41,13 @@ func (h *Harness) furnish(jobs *job.Store, end *state.End, engine deploy.Contain
 
 // settled puts on record that a service has moved.
 func settled(jobs *job.Store, e *state.MigrateEntry, made *deploy.Container) error {
+	records := deploy.Ledger{Dir: filepath.Join(jobs.Dir, "deployed")}
+	if e.Host == e.To {
+		if made == nil {
+			return nil // what was deployed since has its own
+		}
+		return records.Write(deploy.RecordOf(e.To, made.ID, made.Labels, time.Now()))
+	}
 	away := state.Moves(moves(jobs))
 	if err := away.Remove(e.To, e.Service); err != nil {
 		return err
@@ -48,7 +55,6 @@ func settled(jobs *job.Store, e *state.MigrateEntry, made *deploy.Container) err
 	if err := away.Write(&state.Moved{Service: e.Service, Host: e.Host, To: e.To, Container: e.Container, When: time.Now().UTC()}); err != nil {
 		return err
 	}
-	records := deploy.Ledger{Dir: filepath.Join(jobs.Dir, "deployed")}
 	if made != nil {
 		if err := records.Write(deploy.RecordOf(e.To, made.ID, made.Labels, time.Now())); err != nil {
 			return err
@@ -169,7 +175,10 @@ func inTheWay(jobs *job.Store, e state.MigrateEntry, host string, err error) err
 	if unread != nil {
 		return errors.Join(err, unread)
 	}
-	if left == nil || left.Step == state.MigrateCleaning && host == left.Host || left.Step == state.MigrateRetiring && host == left.To {
+	if left == nil {
+		return nil
+	}
+	if left.Host != left.To && (left.Step == state.MigrateCleaning && host == left.Host || left.Step == state.MigrateRetiring && host == left.To) {
 		return nil
 	}
 	return err

@@ -36,6 +36,13 @@ func (k *kept) history() string {
 	return string(content)
 }
 
+func (k *kept) reads(name, want string) {
+	k.t.Helper()
+	content, err := os.ReadFile(filepath.Join(k.volumes, name))
+	require.NoError(k.t, err)
+	assert.Equal(k.t, want, string(content))
+}
+
 // bundled is a bundle of the service web, which runs; then its state changes.
 func bundled(t *testing.T) (k *kept, bundle string) {
 	t.Helper()

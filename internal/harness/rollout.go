@@ -314,7 +314,7 @@ func (d *deployment) one(ctx context.Context, s *rollout.Service, built build.Ou
 		return fault.New(fault.Conflict, "it builds to something else than the preview said: the work tree was edited meanwhile", "preview again")
 	}
 	planned := d.wanted[s.Name]
-	w := wanted{service: s.Name, host: s.Host, at: planned.Host, spec: planned.Service, built: &built, head: d.order.Plan.Head}
+	w := wanted{service: s.Name, host: s.Host, at: planned.Host, spec: planned.Service, built: &built, head: d.order.Plan.Head, previewed: true}
 	if s.BrokenOff == "" { // else that is repaired first
 		w.over = new(deploy.IDOf(planned.There))
 	}

@@ -47,6 +47,9 @@ func Preview(order *plan.Order, wanted []Wanted, needs func(string) []string) (*
 		if err != nil {
 			return nil, err
 		}
+		if s.Action != Blocked {
+			report.Warnings = append(report.Warnings, w.withoutState()...)
+		}
 		at := slices.IndexFunc(after[name], func(other string) bool { return stuck[other] })
 		if at >= 0 && s.Action != Nothing && s.Action != Blocked {
 			s.block(waitsFor(name, after[name][at]))

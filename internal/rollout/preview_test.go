@@ -312,3 +312,31 @@ func TestConfirmed(t *testing.T) {
 	back := &Report{PreviewID: preview.PreviewID} // without a plan
 	assert.Equal(t, fault.Conflict, fault.CodeOf(back.Confirmed("cccccccccccc")))
 }
+
+// A version that is to have its state elsewhere than it is would start without it.
+func TestStateElsewhere(t *testing.T) {
+	warned := func(w Wanted) []plan.Warning {
+		t.Helper()
+		r, err := Preview(order(), []Wanted{w}, func(string) []string { return nil })
+		require.NoError(t, err)
+		return r.Warnings
+	}
+	w := web(t)
+	assert.Empty(t, warned(w))
+	w.Service.Deploy.Volumes[1].Name, w.Service.State.Items[1].Volume = "cache2", "cache2"
+	assert.Empty(t, warned(w), "it can be computed again")
+	w.Service.Deploy.Host, w.Service.Deploy.Volumes[0].Name, w.Service.State.Items[0].Volume = "nas", "pages2", "pages2"
+	assert.Equal(t, []plan.Warning{{
+		Code: "stateElsewhere", Message: "web would start without its state, which stays where it is: pages, and is to be pages2",
+		Hint: "move it along: homelab state migrate web --to-host nas",
+	}}, warned(w))
+	w.Service.Deploy.Volumes[0].Target = "/srv/below"
+	found := warned(w)
+	require.Len(t, found, 1)
+	assert.Contains(t, found[0].Hint, "of which only all can be moved: stop the service, copy it by hand")
+	w.Service.Deploy.Volumes[0].Target, w.There = "/srv", nil
+	assert.Empty(t, warned(w))
+	w = web(t)
+	w.Service.Deploy.Volumes[0].Name, w.Service.State.Items[0].Volume, w.Err = "pages2", "pages2", fault.New(fault.HostUnreachable, "no route", "look")
+	assert.Empty(t, warned(w), "nothing is done to it")
+}

@@ -55,7 +55,7 @@ func (s Standing) Back(generation int) (*Report, error) {
 		}
 	}
 	report := &Report{
-		State: Previewed, Services: []Service{service}, Warnings: service.newerData(),
+		State: Previewed, Services: []Service{service}, Warnings: append(service.newerData(), s.olderState(to)...),
 		Head: plan.Side{Commit: service.To.Revision, State: plan.StateCommit, Why: fmt.Sprintf("generation %d", service.To.Generation)},
 	}
 	if service.To.WorkTree != "" {

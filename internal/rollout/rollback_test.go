@@ -197,3 +197,23 @@ func stateless() registry.Service {
 	s.State = nil
 	return s
 }
+
+// An earlier version that has the state elsewhere goes on from that of then.
+func TestBackToOlderState(t *testing.T) {
+	t.Parallel()
+	current := container(t, 3, deploy.Running, nil)
+	earlier := container(t, 2, deploy.Exited, func(c *deploy.Container) {
+		for i := range c.Spec.Mounts {
+			c.Spec.Mounts[i].Volume = "old-" + c.Spec.Mounts[i].Volume
+		}
+	})
+	report, err := standing(&current, earlier).Back(0)
+	require.NoError(t, err)
+	require.Len(t, report.Warnings, 1)
+	w := report.Warnings[0]
+	assert.Equal(t, []string{"stateElsewhere", "generation 2 has the state of then: old-data, and not data"}, []string{w.Code, w.Message})
+	assert.Contains(t, w.Hint, "homelab state migrate web --to-host nas")
+	none, err := standing(nil, earlier).Back(0)
+	require.NoError(t, err)
+	assert.Empty(t, none.Warnings)
+}

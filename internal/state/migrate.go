@@ -26,7 +26,8 @@ type End struct {
 	Down error
 }
 
-// Migrator moves services from one host to another.
+// Migrator moves services from one host to another, or their state to another place on
+// the same one: then both ends are that host.
 type Migrator struct {
 	From, To End
 	Dir      string // of the journal
@@ -44,9 +45,12 @@ type Migrating struct {
 	Service   string
 	Container *deploy.Container    // that runs where it is moved from
 	Items     []registry.StateItem // what is moved
-	Target    deploy.Target        // what is to run where it goes; its image is there
-	Budget    time.Duration        // that the service may be away
-	Known     Pace                 // how long it takes to stop, and to be there again
+	// Sources are where each of them is, on the same host; nil: where the other host is to
+	// have it.
+	Sources []registry.StateItem
+	Target  deploy.Target // what is to run where it goes; its image is there
+	Budget  time.Duration // that the service may be away
+	Known   Pace          // how long it takes to stop, and to be there again
 }
 
 // Migrated is what a migration has done.
@@ -54,7 +58,7 @@ type Migrated struct {
 	ID         string  `json:"id" jsonschema_description:"Of the migration: what was there before is kept under it, see state_restore."`
 	Container  string  `json:"container" jsonschema_description:"Name of the container there."`
 	Generation int     `json:"generation" jsonschema_description:"Its generation."`
-	Kept       string  `json:"kept" jsonschema_description:"Name of the container that is kept, stopped, where it came from."`
+	Kept       string  `json:"kept" jsonschema_description:"Name of the container that it was, which is kept, stopped."`
 	Passes     int     `json:"passes" jsonschema_description:"Passes over the state; the last of what did not run."`
 	Entries    int64   `json:"entries" jsonschema_description:"Folders, files and links that were moved."`
 	Bytes      int64   `json:"bytes" jsonschema_description:"Bytes sent, in all passes."`
@@ -66,9 +70,9 @@ type Migrated struct {
 }
 
 // Migrate moves a service: its state is copied while it runs; then it is stopped, the
-// last is copied, and it is started on the other host, where it has to be healthy.
-// Whatever fails until then, it runs where it was, and nothing is left of it on the
-// other host. From then on it is there, and stays stopped where it was.
+// last is copied, and another container of it is started where it goes, which has to be
+// healthy. Whatever fails until then, it runs as before, and nothing is left of it where
+// it was to go. From then on it is there, and stays stopped where it was.
 func (m *Migrator) Migrate(ctx context.Context, x Migrating) (*Migrated, error) {
 	unlock, err := m.lock(ctx, x.Service)
 	if err != nil {
@@ -114,6 +118,14 @@ type migration struct {
 	last    []*mirror.Report // of the last pass, by item
 	passes  []mirror.Report
 	done    *Migrated
+}
+
+// source is where an item is.
+func (t *migration) source(i int) registry.StateItem {
+	if t.Sources == nil {
+		return t.Items[i]
+	}
+	return t.Sources[i]
 }
 
 func (t *migration) close() {

@@ -105,7 +105,7 @@ func TestPreviewMigration(t *testing.T) {
 		t := j.t
 		j.pi.put("etc/web.conf", "of long ago")
 		require.NoError(t, os.Mkdir(j.pi.dir+"/srv/none", 0o755))
-		items, err := state.PreviewMigration(t.Context(), "web", j.items, j.nas, j.pi)
+		items, err := state.PreviewMigration(t.Context(), new(j.migrating("v1")), j.nas, j.pi)
 		require.NoError(t, err)
 		there := []int64{}
 		for _, item := range items {
@@ -152,7 +152,7 @@ func TestMigrateOntoAnotherKind(t *testing.T) {
 	onJourney(t, func(j *journey) {
 		t := j.t
 		j.pi.put("srv/none", "a file")
-		_, err := state.PreviewMigration(t.Context(), "web", j.items, j.nas, j.pi)
+		_, err := state.PreviewMigration(t.Context(), new(j.migrating("v1")), j.nas, j.pi)
 		require.NoError(t, err)
 		_, err = j.migrator().Migrate(t.Context(), j.migrating("v1"))
 		require.NoError(t, err)
@@ -162,9 +162,9 @@ func TestMigrateOntoAnotherKind(t *testing.T) {
 	onJourney(t, func(j *journey) {
 		t := j.t
 		require.NoError(t, os.Mkdir(j.pi.dir+"/etc/web.conf", 0o755))
-		_, err := state.PreviewMigration(t.Context(), "web", j.items, j.nas, j.pi)
+		_, err := state.PreviewMigration(t.Context(), new(j.migrating("v1")), j.nas, j.pi)
 		assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
-		assert.ErrorContains(t, err, "/etc/web.conf is a file, and on the other host")
+		assert.ErrorContains(t, err, "/etc/web.conf is a file, and where it goes")
 		started := j.nas.current().Started
 		_, err = j.migrator().Migrate(t.Context(), j.migrating("v1"))
 		require.Error(t, err)

@@ -36,8 +36,14 @@ type MigrateEntry struct {
 // Where is part of [durable.Placed].
 func (e MigrateEntry) Where() durable.Place { return durable.Place{Host: e.Host, Service: e.Service} }
 
+// stays says that it goes to another place on the host that it is on.
+func (e *MigrateEntry) stays() bool { return e.Host == e.To }
+
 // retired is what the container is called that the service has left.
 func (e *MigrateEntry) retired(generation int) string {
+	if e.stays() {
+		return deploy.KeptAs(e.Name, generation)
+	}
 	return deploy.MovedAs(e.Name, generation, e.To)
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"homelab/internal/deploy"
+	"homelab/internal/fault"
 	"homelab/internal/mirror"
 	"homelab/internal/swap"
 )
@@ -23,6 +24,9 @@ func (t *migration) prepare(ctx, streams context.Context) error {
 			return about(t.Items[i], err)
 		}
 	}
+	if err := t.apart(ctx); err != nil {
+		return err
+	}
 	late, err := t.late(ctx)
 	if err != nil {
 		return err
@@ -36,7 +40,7 @@ func (t *migration) prepare(ctx, streams context.Context) error {
 		return err
 	}
 	for i, target := range t.targets {
-		item := t.Items[i]
+		item := t.source(i)
 		item.Exclude = append([]string{swap.Prefix + "*/**"}, item.Exclude...)
 		from, err := t.From.Site.Read(streams, item)
 		if err != nil {
@@ -47,6 +51,27 @@ func (t *migration) prepare(ctx, streams context.Context) error {
 			return errors.Join(about(item, err), from.Close())
 		}
 		t.relays = append(t.relays, mirror.NewRelay(from, to))
+	}
+	return nil
+}
+
+// apart fails when an item is where it is to be, by another name: what was staged there
+// is seen from there. What is to be kept as it is would be swapped.
+func (t *migration) apart(ctx context.Context) error {
+	for _, from := range t.Sources {
+		target, err := t.To.Place.Target(ctx, t.Service, from)
+		if err != nil {
+			return about(from, err)
+		}
+		found, err := target.Look(ctx, 1)
+		if err := errors.Join(err, target.Close()); err != nil {
+			return about(from, err)
+		}
+		for i := range t.Items {
+			if slices.ContainsFunc(found.Kept, func(k swap.Kept) bool { return k.ID == t.entry.part(i) }) {
+				return fault.Newf(fault.Precondition, "name another place in the registry", "%s and %s are the same place", from.Name(), t.Items[i].Name())
+			}
+		}
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Repair ends a migration that was broken off: before its commit the service runs where
-// it was, after it on the other host. It says what it did; nothing when there was nothing
+// it was, after it where it went. It says what it did; nothing when there was nothing
 // to do.
 func (m *Migrator) Repair(ctx context.Context, service string) (string, error) {
 	unlock, err := m.lock(ctx, service)
@@ -171,6 +171,10 @@ func (m *Migrator) resume(ctx context.Context, e *MigrateEntry) (*deploy.Contain
 		switch {
 		case all[i].ID == e.Container:
 			c = &all[i]
+		case all[i].Labels[deploy.LabelSwitch] == e.ID: // on the same host, where one of the two can run
+			if err := m.From.Engine.Stop(ctx, all[i].ID, all[i].Spec.StopGrace); err != nil {
+				return nil, err
+			}
 		case all[i].Labels[deploy.LabelService] == e.Service && all[i].Runs():
 			return nil, nil
 		}
@@ -253,6 +257,11 @@ func (m *Migrator) unfinished(e *MigrateEntry, err error) error {
 
 // settle gives the new container its place, and puts that on record.
 func (m *Migrator) settle(ctx context.Context, e *MigrateEntry) error {
+	if e.stays() { // the other one has that place
+		if err := m.retire(ctx, e); err != nil {
+			return err
+		}
+	}
 	all, made, err := m.there(ctx, e)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
@@ -13,7 +14,7 @@ import (
 // MigrateRequest asks to move a service with its state.
 type MigrateRequest struct {
 	Service    string `json:"service" jsonschema:"minLength=1" jsonschema_description:"Name or alias."`
-	ToHost     string `json:"toHost" jsonschema:"minLength=1" jsonschema_description:"Host of the registry."`
+	ToHost     string `json:"toHost" jsonschema:"minLength=1" jsonschema_description:"Host of the registry; the one that it is on: its state goes to where the registry has it there by now."`
 	Confirm    string `json:"confirm,omitempty" jsonschema:"minLength=1" jsonschema_description:"previewId, or its first 12 digits. Left out: only preview."`
 	Background bool   `json:"background,omitempty" jsonschema_description:"With confirm: return at once with a jobId."`
 }
@@ -35,15 +36,16 @@ type MigratePreview struct {
 	Out       string        `json:"out" jsonschema_description:"Store path of the artifact that would run there."`
 	Budget    float64       `json:"budget" jsonschema_description:"Seconds that it may be away: when more is predicted nothing is stopped."`
 	Items     []MigrateItem `json:"items" jsonschema_description:"What would be moved."`
-	Left      []string      `json:"left" jsonschema_description:"Items that would not be: recomputable ones."`
+	Left      []string      `json:"left" jsonschema_description:"Items that would not be: recomputable ones, and on the same host those that are where they are to be."`
 }
 
 // MigrateItem is an item that would be moved.
 type MigrateItem struct {
 	Name  string      `json:"name" jsonschema_description:"Volume or path."`
-	Path  string      `json:"path" jsonschema_description:"Where it would be on the other host."`
+	From  string      `json:"from,omitempty" jsonschema_description:"Volume or path that it is now; left out when it goes to another host."`
+	Path  string      `json:"path" jsonschema_description:"Where it would be on the host that it goes to."`
 	Comes swap.Amount `json:"comes" jsonschema_description:"What is there now, where it comes from."`
-	There swap.Amount `json:"there" jsonschema_description:"What is on the other host, and would be put aside."`
+	There swap.Amount `json:"there" jsonschema_description:"What is there before, and would be put aside."`
 	Free  int64       `json:"free" jsonschema_description:"Bytes that its disk has left."`
 }
 
@@ -69,11 +71,12 @@ func (r *MigrateReport) Unconfirmed() string {
 	return r.Preview.PreviewID
 }
 
-// PreviewMigration looks at the state on both hosts; from is that of the host that the
+// PreviewMigration looks at the state of both ends; from is that of the host that the
 // service leaves.
-func PreviewMigration(ctx context.Context, service string, items []registry.StateItem, from, to Place) ([]MigrateItem, error) {
-	all := []MigrateItem{}
-	for _, item := range items {
+func PreviewMigration(ctx context.Context, x *Migrating, from, to Place) ([]MigrateItem, error) {
+	service, all := x.Service, []MigrateItem{}
+	for i, item := range x.Items {
+		source := (&migration{Migrating: *x}).source(i)
 		there, path, err := lookAt(ctx, to, service, item)
 		if err != nil {
 			return nil, err
@@ -81,17 +84,21 @@ func PreviewMigration(ctx context.Context, service string, items []registry.Stat
 		if len(there.Mounts) > 0 {
 			return nil, fault.Newf(fault.Precondition, "unmount it, or have the registry name what is in it one by one", "%s is mounted in %s, which is to be swapped", there.Mounts[0], path)
 		}
-		here, _, err := lookAt(ctx, from, service, item)
+		here, _, err := lookAt(ctx, from, service, source)
 		if err != nil {
 			return nil, err
 		}
 		if there.Folder && !here.Folder && here.There.Entries > 0 {
-			return nil, fault.Newf(fault.Precondition, "move the folder away on that host", "%s is a file, and on the other host %s is a folder", item.Name(), path)
+			return nil, fault.Newf(fault.Precondition, "move the folder away on that host", "%s is a file, and where it goes %s is a folder", source.Name(), path)
 		}
 		if there.Folder {
 			there.There.Entries-- // it stays
 		}
-		all = append(all, MigrateItem{Name: item.Name(), Path: path, Comes: here.There, There: there.There, Free: there.Free})
+		m := MigrateItem{Name: item.Name(), Path: path, Comes: here.There, There: there.There, Free: there.Free}
+		if x.Sources != nil {
+			m.From = source.Name()
+		}
+		all = append(all, m)
 	}
 	return all, nil
 }
@@ -111,6 +118,31 @@ func (r *MigrateReport) TellMoved(home string, s *registry.State) {
 	if home != r.To {
 		r.Todo = append(r.Todo, fmt.Sprintf("set services.%s.deploy.host = %q in the registry: until then nothing can be deployed", r.Service, r.To))
 	}
+	if r.From != r.To {
+		r.tellElsewhere(s)
+	}
+	if r.Done == nil {
+		return
+	}
+	if r.From == r.To {
+		was := []string{}
+		for _, i := range r.Preview.Items {
+			was = append(was, i.From)
+		}
+		r.Todo = append(r.Todo, fmt.Sprintf("%s is kept, stopped, and the state as it was then in %s: when nothing needs that any more, remove it", r.Done.Kept, strings.Join(was, ", ")))
+	} else {
+		r.Todo = append(r.Todo, fmt.Sprintf("%s is kept, stopped, on %s, with its state as it was: homelab state migrate %s --to-host %s moves it back with what came since", r.Done.Kept, r.From, r.Service, r.From))
+	}
+	for _, i := range r.Preview.Items {
+		if i.There.Entries > 0 {
+			r.Todo = append(r.Todo, fmt.Sprintf("what was on %s before is kept aside: homelab state restore --service %s --host %s --commit %s removes it", r.To, r.Service, r.To, r.Done.ID))
+			return
+		}
+	}
+}
+
+// tellElsewhere says what another host asks of a person.
+func (r *MigrateReport) tellElsewhere(s *registry.State) {
 	for _, a := range s.Reauth {
 		if a.Policy == "reissue" {
 			r.Todo = append(r.Todo, fmt.Sprintf("%s has to be issued anew: %s", a.Name, a.Instructions))
@@ -118,15 +150,5 @@ func (r *MigrateReport) TellMoved(home string, s *registry.State) {
 	}
 	if s.Restore != "" {
 		r.Todo = append(r.Todo, s.Restore)
-	}
-	if r.Done == nil {
-		return
-	}
-	r.Todo = append(r.Todo, fmt.Sprintf("%s is kept, stopped, on %s, with its state as it was: homelab state migrate %s --to-host %s moves it back with what came since", r.Done.Kept, r.From, r.Service, r.From))
-	for _, i := range r.Preview.Items {
-		if i.There.Entries > 0 {
-			r.Todo = append(r.Todo, fmt.Sprintf("what was on %s before is kept aside: homelab state restore --service %s --host %s --commit %s removes it", r.To, r.Service, r.To, r.Done.ID))
-			return
-		}
 	}
 }

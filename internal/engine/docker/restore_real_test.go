@@ -63,9 +63,14 @@ func newHome(t *testing.T, l lab, e *docker.Engine, place state.Place) *home {
 // leave makes room for the next one.
 func (h *home) leave() {
 	h.t.Helper()
+	h.leaveContainer()
+	assert.NoError(h.t, h.api.VolumeRemove(h.t.Context(), "web-data", true))
+}
+
+func (h *home) leaveContainer() {
+	h.t.Helper()
 	assert.NoError(h.t, h.engine.Stop(h.t.Context(), h.container, 0))
 	assert.NoError(h.t, h.engine.Remove(h.t.Context(), h.container))
-	assert.NoError(h.t, h.api.VolumeRemove(h.t.Context(), "web-data", true))
 }
 
 // put has what there is say something.
