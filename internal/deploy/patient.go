@@ -8,7 +8,7 @@ import (
 // How long an engine may take for a call that changes or looks at one thing, and
 // to kill what does not end by itself.
 const (
-	callPatience = 60 * time.Second
+	CallPatience = 60 * time.Second
 	killPatience = 30 * time.Second
 )
 
@@ -18,7 +18,7 @@ const (
 type patient struct{ Containers }
 
 func bounded[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
-	ctx, stop := context.WithTimeout(ctx, callPatience)
+	ctx, stop := context.WithTimeout(ctx, CallPatience)
 	defer stop()
 	return call(ctx)
 }
@@ -38,7 +38,7 @@ func (p patient) Image(ctx context.Context, ref string) (*HostImage, error) {
 }
 
 func (p patient) Tag(ctx context.Context, ref, name string) error {
-	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.Tag(ctx, ref, name) })
+	return done(ctx, CallPatience, func(ctx context.Context) error { return p.Containers.Tag(ctx, ref, name) })
 }
 
 func (p patient) Untag(ctx context.Context, name string) (bool, error) {
@@ -62,7 +62,7 @@ func (p patient) EnvDiffers(ctx context.Context, id string, spec Spec) ([]string
 }
 
 func (p patient) Start(ctx context.Context, id string) error {
-	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.Start(ctx, id) })
+	return done(ctx, CallPatience, func(ctx context.Context) error { return p.Containers.Start(ctx, id) })
 }
 
 func (p patient) Stop(ctx context.Context, id string, grace time.Duration) error {
@@ -70,25 +70,25 @@ func (p patient) Stop(ctx context.Context, id string, grace time.Duration) error
 }
 
 func (p patient) Pause(ctx context.Context, id string) error {
-	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.Pause(ctx, id) })
+	return done(ctx, CallPatience, func(ctx context.Context) error { return p.Containers.Pause(ctx, id) })
 }
 
 func (p patient) Unpause(ctx context.Context, id string) error {
-	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.Unpause(ctx, id) })
+	return done(ctx, CallPatience, func(ctx context.Context) error { return p.Containers.Unpause(ctx, id) })
 }
 
 func (p patient) Remove(ctx context.Context, id string) error {
-	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.Remove(ctx, id) })
+	return done(ctx, CallPatience, func(ctx context.Context) error { return p.Containers.Remove(ctx, id) })
 }
 
 func (p patient) Rename(ctx context.Context, id, name string) error {
-	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.Rename(ctx, id, name) })
+	return done(ctx, CallPatience, func(ctx context.Context) error { return p.Containers.Rename(ctx, id, name) })
 }
 
 func (p patient) SetRestart(ctx context.Context, id, policy string) error {
-	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.SetRestart(ctx, id, policy) })
+	return done(ctx, CallPatience, func(ctx context.Context) error { return p.Containers.SetRestart(ctx, id, policy) })
 }
 
 func (p patient) EnsureNetwork(ctx context.Context, name string) error {
-	return done(ctx, callPatience, func(ctx context.Context) error { return p.Containers.EnsureNetwork(ctx, name) })
+	return done(ctx, CallPatience, func(ctx context.Context) error { return p.Containers.EnsureNetwork(ctx, name) })
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"time"
 
 	"homelab/internal/fault"
 )
@@ -59,9 +60,30 @@ func (j Journal[E]) Remove(host, service string) error { return Place{host, serv
 
 // Lock is held by whoever changes the entry of a service, where several may.
 func (j Journal[E]) Lock(ctx context.Context, host, service string) (unlock func(), err error) {
-	path := filepath.Join(j.Dir, host, service+".lock")
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, Explain(err)
+	path, err := j.lockFile(host, service)
+	if err != nil {
+		return nil, err
 	}
 	return Lock(ctx, path)
+}
+
+// Hold is [Journal.Lock] by one that says who it is, and how long it takes at most; 0: it
+// does not know. When another one has it, that one is told.
+func (j Journal[E]) Hold(ctx context.Context, host, service, by string, atMost time.Duration) (unlock func(), other *Holder, err error) {
+	path, err := j.lockFile(host, service)
+	if err != nil {
+		return nil, nil, err
+	}
+	if unlock, err = Hold(ctx, path, by, atMost); err != nil {
+		return nil, HeldBy(path), err
+	}
+	return unlock, nil, nil
+}
+
+func (j Journal[E]) lockFile(host, service string) (string, error) {
+	path := filepath.Join(j.Dir, host, service+".lock")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", Explain(err)
+	}
+	return path, nil
 }

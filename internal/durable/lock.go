@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -45,4 +46,44 @@ func Flock(file *os.File, how int) error {
 			return err
 		}
 	}
+}
+
+// Holder is who holds a lock, as it says itself.
+type Holder struct {
+	By    string    `json:"by"`
+	PID   int       `json:"pid"`
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until"` // when it lets go of it at the latest; zero: it does not know
+}
+
+// Hold is [Lock], and says in the file who holds it.
+func Hold(ctx context.Context, path, by string, atMost time.Duration) (unlock func(), err error) {
+	unlock, err = Lock(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	h := Holder{By: by, PID: os.Getpid(), Since: time.Now().UTC()}
+	if atMost > 0 {
+		h.Until = h.Since.Add(atMost)
+	}
+	content, err := json.Marshal(h)
+	if err == nil {
+		err = os.WriteFile(path, content, 0o600) // in its place: the lock is on this file
+	}
+	if err != nil {
+		unlock()
+		return nil, Explain(err)
+	}
+	return unlock, nil
+}
+
+// HeldBy is who holds a lock; nil when nobody is known to: a process that has ended says
+// nothing any more.
+func HeldBy(path string) *Holder {
+	content, err := os.ReadFile(path)
+	h := &Holder{}
+	if err != nil || json.Unmarshal(content, h) != nil || h.PID <= 0 || errors.Is(unix.Kill(h.PID, 0), unix.ESRCH) {
+		return nil
+	}
+	return h
 }

@@ -388,7 +388,7 @@ func (w *migrating) carryOut(ctx context.Context) (*state.MigrateReport, error) 
 		return nil, err
 	}
 	x.Target.ImageID = report.Image.ID
-	if report.Done, err = w.migrator(w.jobs, w.from, w.to, w.say).Migrate(ctx, *x); err != nil {
+	if report.Done, err = w.migrator(w.jobs, "homelab state migrate", w.from, w.to, w.say).Migrate(ctx, *x); err != nil {
 		return nil, err
 	}
 	if err := paces(w.jobs).Note(w.to.Host, w.name, quiesce.Stop, report.Done.Parts); err != nil {

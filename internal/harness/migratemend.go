@@ -21,9 +21,9 @@ import (
 func moves(jobs *job.Store) string { return filepath.Join(jobs.Dir, "migrate") }
 
 // migrator moves services from one host to another.
-func (h *Harness) migrator(jobs *job.Store, from, to state.End, say func(string)) *state.Migrator {
+func (h *Harness) migrator(jobs *job.Store, by string, from, to state.End, say func(string)) *state.Migrator {
 	return &state.Migrator{
-		From: from, To: to, Dir: moves(jobs), Report: say,
+		From: from, To: to, Dir: moves(jobs), By: by, Report: say,
 		Watch:  func(e *state.MigrateEntry) (func(), error) { return watchdog(jobs.Dir, e.Host, e.Service, e.ID) },
 		Settle: func(e *state.MigrateEntry, made *deploy.Container) error { return settled(jobs, e, made) },
 	}
@@ -112,7 +112,7 @@ func halfMoved(jobs *job.Store, host, service string) []state.MigrateEntry {
 func (h *Harness) repairMigrations(ctx context.Context, jobs *job.Store, reg *registry.Registry, host, service string, say func(string)) (string, error) {
 	all, failed := []string{}, []error{}
 	for _, e := range halfMoved(jobs, host, service) {
-		what, err := h.repairMigration(ctx, jobs, e, reg.AllHosts(), say)
+		what, err := h.repairMigration(ctx, jobs, "homelab deploy repair", e, reg.AllHosts(), say)
 		if err != nil && e.Host != host {
 			err = inTheWay(jobs, e, host, err)
 		}
@@ -126,11 +126,11 @@ func (h *Harness) repairMigrations(ctx context.Context, jobs *job.Store, reg *re
 }
 
 // repairMigration ends one; now is where the registry has hosts, as far as that is known.
-func (h *Harness) repairMigration(ctx context.Context, jobs *job.Store, e state.MigrateEntry, now map[string]registry.Host, say func(string)) (what string, err error) {
+func (h *Harness) repairMigration(ctx context.Context, jobs *job.Store, by string, e state.MigrateEntry, now map[string]registry.Host, say func(string)) (what string, err error) {
 	from, to := state.End{Host: e.Host, At: e.At}, state.End{Host: e.To, At: e.ToAt}
 	defer h.reach(ctx, jobs, &from, e.Engine, now)()
 	defer h.reach(ctx, jobs, &to, e.ToEngine, now)()
-	return h.migrator(jobs, from, to, say).Repair(ctx, e.Service)
+	return h.migrator(jobs, by, from, to, say).Repair(ctx, e.Service)
 }
 
 // reach reaches a host of a migration where it was; when nobody, or another engine, answers
@@ -157,7 +157,7 @@ func (h *Harness) reach(ctx context.Context, jobs *job.Store, end *state.End, en
 // unmoved ends what was broken off of a migration, as far as it is in the way on a host.
 func (h *Harness) unmoved(ctx context.Context, jobs *job.Store, s subject) error {
 	for _, e := range halfMoved(jobs, s.host, s.name) {
-		_, err := h.repairMigration(ctx, jobs, e, map[string]registry.Host{s.host: s.at}, func(string) {})
+		_, err := h.repairMigration(ctx, jobs, "what is next for the service", e, map[string]registry.Host{s.host: s.at}, func(string) {})
 		if err == nil {
 			continue
 		}
@@ -211,7 +211,7 @@ func (h *Harness) watchedMove(jobs *job.Store, host, service, token string) (*wa
 	return &watched{
 		pending: func() (bool, error) { e, err := half(); return e != nil, err },
 		mend: func(ctx context.Context, _ deploy.Containers) error {
-			_, err := h.repairMigration(ctx, jobs, *e, nil, func(string) {})
+			_, err := h.repairMigration(ctx, jobs, "its watchdog", *e, nil, func(string) {})
 			return err
 		},
 		both: true,

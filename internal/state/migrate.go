@@ -31,6 +31,7 @@ type End struct {
 type Migrator struct {
 	From, To End
 	Dir      string // of the journal
+	By       string // who this is, as others are told who wait for it
 	// Watch starts a process that outlives this one: when this one ends, or closes
 	// done, it calls [Migrator.Repair]. Nil: nobody watches.
 	Watch func(e *MigrateEntry) (done func(), err error)
@@ -74,7 +75,7 @@ type Migrated struct {
 // healthy. Whatever fails until then, it runs as before, and nothing is left of it where
 // it was to go. From then on it is there, and stays stopped where it was.
 func (m *Migrator) Migrate(ctx context.Context, x Migrating) (*Migrated, error) {
-	unlock, err := m.lock(ctx, x.Service)
+	unlock, err := m.lock(ctx, x.Service, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -263,4 +264,28 @@ func TestMigrateIsCanceled(t *testing.T) {
 			j.stayed(call)
 		})
 	}
+}
+
+// Who comes while somebody ends a migration is told who that is, and when to come again.
+func TestMigrateIsRepairedByAnother(t *testing.T) {
+	onJourney(t, func(j *journey) {
+		t := j.t
+		x := j.migrating("v1")
+		j.on("pi start", func() { panic(dead{}) })
+		require.PanicsWithValue(t, dead{}, func() { _, _ = j.migrator().Migrate(t.Context(), x) })
+		watchdog := j.migrator()
+		watchdog.By = "its watchdog"
+		began := time.Now()
+		j.on("nas start", func() {
+			_, err := j.migrator().Repair(t.Context(), "web")
+			assert.Equal(t, fault.Locked, fault.CodeOf(err), "%v", err)
+			assert.ErrorContains(t, err, fmt.Sprintf("its watchdog (process %d) works on the migration of web since %s", os.Getpid(), began.UTC().Format(time.RFC3339)))
+			until := began.Add(4*time.Minute + 15*time.Second + x.Container.Spec.StopGrace).UTC().Format(time.RFC3339)
+			assert.Contains(t, fault.Of(err).Hint, "call again after "+until)
+		})
+		_, err := watchdog.Repair(t.Context(), "web")
+		require.NoError(t, err)
+		assert.Nil(t, j.meddle, "it came")
+		j.stayed()
+	})
 }

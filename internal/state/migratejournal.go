@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -90,13 +91,26 @@ func (m *Migrator) read(service string) (*MigrateEntry, error) {
 	return m.journal().Read(m.From.Host, service)
 }
 
-// lock is held by who migrates a service, as long as it takes.
-func (m *Migrator) lock(ctx context.Context, service string) (unlock func(), err error) {
+// lock is held by who migrates a service, or ends a migration, as long as it takes; atMost
+// is 0 when nobody knows.
+func (m *Migrator) lock(ctx context.Context, service string, atMost time.Duration) (unlock func(), err error) {
 	brief, stop := context.WithTimeout(ctx, lockPatience)
 	defer stop()
-	unlock, err = m.journal().Lock(brief, m.From.Host, service)
+	unlock, other, err := m.journal().Hold(brief, m.From.Host, service, m.By, atMost)
 	if err != nil && brief.Err() != nil && ctx.Err() == nil {
-		return nil, fault.Newf(fault.Locked, "wait for it", "%s is being migrated by another process", service)
+		return nil, held(service, other)
 	}
 	return unlock, err
+}
+
+// held says who works on the migration of a service, and until when to wait for that.
+func held(service string, by *durable.Holder) error {
+	if by == nil {
+		return fault.Newf(fault.Locked, "wait for it", "%s is being migrated by another process", service)
+	}
+	hint := "wait for it"
+	if !by.Until.IsZero() {
+		hint = fmt.Sprintf("call again after %s: by then it has ended, or given up for a while", by.Until.Format(time.RFC3339))
+	}
+	return fault.Newf(fault.Locked, hint, "%s (process %d) works on the migration of %s since %s", by.By, by.PID, service, by.Since.Format(time.RFC3339))
 }

@@ -16,13 +16,16 @@ import (
 // it was, after it where it went. It says what it did; nothing when there was nothing
 // to do.
 func (m *Migrator) Repair(ctx context.Context, service string) (string, error) {
-	unlock, err := m.lock(ctx, service)
+	e, err := m.read(service)
+	if e == nil || err != nil {
+		return "", err
+	}
+	unlock, err := m.lock(ctx, service, e.endsWithin())
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	e, err := m.read(service)
-	if e == nil || err != nil {
+	if e, err = m.read(service); e == nil || err != nil { // again, now that nobody else changes it
 		return "", err
 	}
 	switch e.Step {
@@ -62,6 +65,12 @@ const (
 	fencedWithin  = 15 * time.Second
 	againEvery    = time.Second
 )
+
+// endsWithin is how long one try to end a migration takes at most, when a host is silent:
+// as long as it is tried, and the call that is under way then.
+func (e *MigrateEntry) endsWithin() time.Duration {
+	return 2*(returnsWithin+deploy.CallPatience) + e.Grace + fencedWithin
+}
 
 // patiently does again what an engine did not answer: it may be on its way back.
 func patiently(ctx context.Context, within time.Duration, do func(context.Context) error) error {
