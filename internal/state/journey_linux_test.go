@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +45,9 @@ type journey struct {
 	nas, pi *side
 	items   []registry.StateItem
 	settled []string
+	flush   time.Duration     // that a disk takes for the last
+	full    atomic.Bool       // it takes as long for all that comes
+	filling atomic.Int64      // how many such disks are written to
 	kill    func()            // at every call and every change of a disk; nil: nobody is killed
 	meddle  func(call string) // before every call
 }
@@ -208,11 +212,38 @@ func (f *frail) Stage(ctx context.Context, id string) (*os.Root, string, error) 
 }
 func (f *frail) Fill(ctx context.Context, id string) (io.ReadWriteCloser, error) {
 	f.j.chance("fill")
-	return f.InPlace.Fill(ctx, id)
+	stream, err := f.InPlace.Fill(ctx, id)
+	if err == nil && f.j.flush > 0 {
+		f.j.filling.Add(1)
+		stream = &lazy{stream, f.j, f.j.flush}
+	}
+	return stream, err
 }
+
+// lazy is a stream to a disk that takes its time for the last.
+type lazy struct {
+	io.ReadWriteCloser
+	j     *journey
+	flush time.Duration
+}
+
+func (l *lazy) Write(p []byte) (int, error) {
+	if l.j.full.Load() {
+		time.Sleep(l.flush)
+	}
+	return l.ReadWriteCloser.Write(p)
+}
+
+func (l *lazy) Close() error {
+	time.Sleep(l.flush)
+	defer l.j.filling.Add(-1)
+	return l.ReadWriteCloser.Close()
+}
+
 func (f *frail) Swap(ctx context.Context, id string) error { return f.do(ctx, f.Target.Swap, id) }
 func (f *frail) Back(ctx context.Context, id string) error { return f.do(ctx, f.Target.Back, id) }
 func (f *frail) Discard(ctx context.Context, id string) error {
+	assert.LessOrEqual(f.j.t, f.j.filling.Load(), int64(0), "it is filled still")
 	return f.do(ctx, f.Target.Discard, id)
 }
 func (f *frail) Commit(ctx context.Context, id string) error { return f.do(ctx, f.Target.Commit, id) }

@@ -103,7 +103,7 @@ func (m *Migrator) Migrate(ctx context.Context, x Migrating) (*Migrated, error) 
 	}
 	defer unwatch()
 	if err := t.move(ctx); err != nil {
-		return nil, t.undone(err, m.undo(context.WithoutCancel(ctx), t.entry))
+		return nil, t.undone(err, m.undo(context.WithoutCancel(ctx), t.entry, t.idle))
 	}
 	t.done.Unfinished = m.finish(context.WithoutCancel(ctx), t.entry)
 	return t.done, nil
@@ -117,6 +117,7 @@ type migration struct {
 	targets []Target
 	relays  []*mirror.Relay
 	last    []*mirror.Report // of the last pass, by item
+	ended   chan error       // what came of the last pass; nil: it has not begun
 	passes  []mirror.Report
 	done    *Migrated
 }
@@ -129,8 +130,16 @@ func (t *migration) source(i int) registry.StateItem {
 	return t.Sources[i]
 }
 
-func (t *migration) close() {
+// idle ends what is copied, and waits for that.
+func (t *migration) idle() {
+	if t.ended != nil {
+		<-t.ended
+	}
 	t.hangUp()
+}
+
+func (t *migration) close() {
+	t.idle()
 	for _, target := range t.targets {
 		_ = target.Close() // nothing is written through it
 	}
@@ -312,7 +321,7 @@ func (t *migration) finalPass(ctx context.Context, began time.Time) error {
 	defer stop()
 	resting := time.Now()
 	t.done.Parts.Freeze = resting.Sub(began).Seconds()
-	err := t.pass(limited, true)
+	err := t.lastly(limited)
 	if err != nil && context.Cause(limited) == errBudget {
 		return fault.Newf(fault.Timeout, "set state.downtimeBudget to more, or have less change meanwhile",
 			"the last of %s was not copied within %s", t.Service, t.Budget)
@@ -320,14 +329,37 @@ func (t *migration) finalPass(ctx context.Context, began time.Time) error {
 	if err != nil {
 		return err
 	}
-	for i, relay := range t.relays {
-		if err := relay.Close(); err != nil {
-			return about(t.Items[i], err)
-		}
-	}
-	t.relays = nil
 	t.done.Parts.Copy = time.Since(resting).Seconds()
 	return t.verify(ctx)
+}
+
+// lastly does the last pass, and waits until what came is on the disk, as long as ctx
+// lasts: a disk cannot be told to give up, but the service need not wait for it.
+func (t *migration) lastly(ctx context.Context) error {
+	t.ended = make(chan error, 1)
+	go func() {
+		defer close(t.ended)
+		t.ended <- t.complete(ctx)
+	}()
+	select {
+	case err := <-t.ended:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t *migration) complete(ctx context.Context) error {
+	if err := t.pass(ctx, true); err != nil {
+		return err
+	}
+	relays := t.relays
+	t.relays = nil
+	var failed error
+	for i, relay := range relays {
+		failed = errors.Join(failed, about(t.Items[i], relay.Close()))
+	}
+	return failed
 }
 
 // verify holds what is staged against what was sent.

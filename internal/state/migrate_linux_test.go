@@ -289,3 +289,40 @@ func TestMigrateIsRepairedByAnother(t *testing.T) {
 		j.stayed()
 	})
 }
+
+// A disk that takes longer for the last than the service may be away keeps nobody waiting:
+// it runs where it was as soon as the budget is over.
+func TestMigrateToASlowDisk(t *testing.T) {
+	for name, row := range map[string]struct{ full, cancel bool }{
+		"the budget is over": {}, "somebody cancels": {cancel: true}, "in the last pass": {full: true}, "canceled in the last pass": {true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onJourney(t, func(j *journey) {
+				t := j.t
+				j.flush = 5 * time.Minute
+				x := j.migrating("v1")
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				var began time.Time
+				j.on("nas stop", func() {
+					began = time.Now()
+					j.full.Store(row.full)
+					if row.cancel {
+						time.AfterFunc(time.Minute, stop)
+					}
+				})
+				_, err := j.migrator().Migrate(ctx, x)
+				if row.cancel {
+					assert.ErrorIs(t, err, context.Canceled)
+				} else {
+					assert.Equal(t, fault.Timeout, fault.CodeOf(err), "%v", err)
+				}
+				assert.ErrorContains(t, err, "web runs on nas as before")
+				require.NotNil(t, j.nas.current(), "it is where it was")
+				assert.LessOrEqual(t, j.nas.current().Started.Sub(began), x.Budget+x.Container.Spec.StopGrace)
+				j.flush = 0
+				j.stayed()
+			})
+		})
+	}
+}

@@ -35,7 +35,7 @@ func (m *Migrator) Repair(ctx context.Context, service string) (string, error) {
 		}
 		return fmt.Sprintf("the migration %s is finished: it runs on %s", e.ID, e.To), nil
 	}
-	if err := m.undo(ctx, e); err != nil {
+	if err := m.undo(ctx, e, func() {}); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("the migration %s was undone: it runs on %s as before", e.ID, e.Host), nil
@@ -90,8 +90,9 @@ func patiently(ctx context.Context, within time.Duration, do func(context.Contex
 }
 
 // undo has the service run where it was, and then removes what is left on the other
-// host. With [fault.RollbackFailed] it does not run.
-func (m *Migrator) undo(ctx context.Context, e *MigrateEntry) error {
+// host, when idle has seen to it that nothing comes there any more. With
+// [fault.RollbackFailed] it does not run.
+func (m *Migrator) undo(ctx context.Context, e *MigrateEntry, idle func()) error {
 	var unwell error
 	if e.Step != MigratePreparing && e.Step != MigrateCleaning {
 		again, err := m.wayBack(ctx, e)
@@ -111,6 +112,7 @@ func (m *Migrator) undo(ctx context.Context, e *MigrateEntry) error {
 			return errors.Join(unwell, err)
 		}
 	}
+	idle()
 	if err := m.clean(ctx, e); err != nil {
 		return errors.Join(unwell, fmt.Errorf("what was brought to %s cannot be removed yet, homelab deploy repair tries again: %w", e.To, err))
 	}
