@@ -74,6 +74,10 @@ func TestPrunable(t *testing.T) {
 			containers: []deploy.Container{held("web", 1, current), held("web", 2, func(c *deploy.Container) { c.State, c.Started = deploy.Created, time.Time{} })},
 			goes:       []string{"web.g2"},
 		},
+		"what never ran, where nothing else is": {
+			containers: []deploy.Container{held("web", 4, func(c *deploy.Container) { c.State, c.Started = deploy.Created, time.Time{} })},
+			goes:       []string{"web.g4"},
+		},
 		"nothing that runs": {
 			containers: []deploy.Container{
 				held("web", 9, current), held("web", 8), held("web", 7), held("web", 3, func(c *deploy.Container) { c.State = deploy.Running }),

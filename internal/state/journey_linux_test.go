@@ -36,6 +36,8 @@ type side struct {
 	silent bool
 	// impatient gives up the next stop, which goes on.
 	impatient bool
+	// late has the next create come when nobody waits for it any more.
+	late bool
 }
 
 // journey is the service web, which runs on the host nas, and the host pi.
@@ -289,7 +291,18 @@ func (e fragile) Container(ctx context.Context, ref string) (c *deploy.Container
 	return c, e.call("container", func() error { c, err = e.Containers.Container(ctx, ref); return err })
 }
 func (e fragile) Create(ctx context.Context, name string, spec deploy.Spec, labels map[string]string) (id string, err error) {
-	return id, e.call("create", func() error { id, err = e.Containers.Create(ctx, name, spec, labels); return err })
+	return id, e.call("create", func() error {
+		if e.s.late {
+			e.s.late = false
+			time.AfterFunc(time.Hour, func() {
+				_, err := e.Containers.Create(context.Background(), name, spec, labels)
+				assert.NoError(e.s.j.t, err)
+			})
+			return context.DeadlineExceeded
+		}
+		id, err = e.Containers.Create(ctx, name, spec, labels)
+		return err
+	})
 }
 func (e fragile) Start(ctx context.Context, id string) error {
 	return e.call("start", func() error { return e.Containers.Start(ctx, id) })

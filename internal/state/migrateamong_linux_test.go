@@ -1,9 +1,11 @@
 package state_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -170,5 +172,24 @@ func TestMigrateOntoAnotherKind(t *testing.T) {
 		require.Error(t, err)
 		assert.Equal(t, started, j.nas.current().Started, "it is not stopped for that")
 		j.stayed()
+	})
+}
+
+// A container that comes when nobody waits for it any more goes with the next migration;
+// what somebody else has made stays.
+func TestMigrateAfterOneThatCameLate(t *testing.T) {
+	onJourney(t, func(j *journey) {
+		t := j.t
+		j.pi.late = true
+		_, err := j.migrator().Migrate(t.Context(), j.migrating("v1"))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		j.stayed()
+		time.Sleep(2 * time.Hour)
+		require.Equal(t, []string{"web.g4 created no"}, j.pi.is())
+		j.pi.another("web.g2", "no")
+		done, err := j.migrator().Migrate(t.Context(), j.migrating("v1"))
+		require.NoError(t, err)
+		require.NoError(t, done.Unfinished)
+		assert.Equal(t, []string{"web running unless-stopped", "web.g2 created no"}, j.pi.is())
 	})
 }

@@ -15,6 +15,9 @@ import (
 // prepare makes the container, which is not started, and opens the way of each item.
 // What cannot be there is told before anything is stopped.
 func (t *migration) prepare(ctx, streams context.Context) error {
+	if err := t.sweep(ctx); err != nil {
+		return err
+	}
 	for i, target := range t.targets {
 		root, _, err := target.Stage(ctx, t.entry.part(i))
 		if err != nil {
@@ -51,6 +54,25 @@ func (t *migration) prepare(ctx, streams context.Context) error {
 			return errors.Join(about(item, err), from.Close())
 		}
 		t.relays = append(t.relays, mirror.NewRelay(from, to))
+	}
+	return nil
+}
+
+// sweep removes what earlier migrations have asked for in vain: a container that came when
+// nobody waited for it any more, and was never started.
+func (t *migration) sweep(ctx context.Context) error {
+	all, err := t.To.Engine.List(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		c := &all[i]
+		if _, ofMigration := Created(c.Labels[deploy.LabelSwitch]); c.Labels[deploy.LabelService] != t.Service || !ofMigration || c.Runs() || !c.Started.IsZero() {
+			continue
+		}
+		if err := t.To.Engine.Remove(ctx, c.ID); err != nil {
+			t.say("%s, which an earlier migration has made, cannot be removed: %v", c.Name, err) // it is in nobody's way
+		}
 	}
 	return nil
 }
