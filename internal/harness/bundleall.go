@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -66,7 +67,7 @@ func (h *Harness) eachBundle(ctx context.Context, r state.BundleRequest, report 
 	done := 0
 	for i := range services {
 		if s := &services[i]; waiting(*s) && ctx.Err() == nil {
-			h.oneOfAll(ctx, jobs, s, func(p tools.Progress) {
+			h.oneOfAll(ctx, jobs, reg.Services[s.Service].HostOf(), s, func(p tools.Progress) {
 				report(tools.Progress{Done: done, Total: total, Message: s.Service + ": " + p.Message})
 			})
 			done++
@@ -150,9 +151,18 @@ func (h *Harness) keptIn(ctx context.Context, jobs *job.Store, address string) (
 	return byService, err
 }
 
-// oneOfAll makes the bundle of one service, as a job of its own.
-func (h *Harness) oneOfAll(ctx context.Context, jobs *job.Store, s *state.ServiceBundle, report tools.Report) {
+// oneOfAll makes the bundle of one service, as a job of its own, where the service is: its
+// bundles go on while the registry still names the host that it was moved away from.
+func (h *Harness) oneOfAll(ctx context.Context, jobs *job.Store, home string, s *state.ServiceBundle, report tools.Report) {
+	host, err := whereabouts(jobs, s.Service, home)
+	if err != nil {
+		s.Fail(err)
+		return
+	}
 	r := state.BundleRequest{Service: s.Service, Store: s.Store}
+	if host != home {
+		r.Host = host
+	}
 	b, err := h.newBundling(ctx, &r)
 	if err != nil {
 		s.Fail(err)
@@ -174,4 +184,7 @@ func (h *Harness) oneOfAll(ctx context.Context, jobs *job.Store, s *state.Servic
 		return
 	}
 	s.Tell(made)
+	if host != home {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("captured on %s, where it was moved to: set services.%s.deploy.host in the registry, which says %s", host, s.Service, home))
+	}
 }

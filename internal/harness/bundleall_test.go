@@ -168,3 +168,27 @@ func TestBundleOfAllInTheBackground(t *testing.T) {
 	assert.Equal(t, "mail made, photo made, shelf noStore, void failed, web made", outcomes(&report))
 	assert.Equal(t, run.ID, report.JobID)
 }
+
+// A service that was moved is captured where it is, though the registry does not say so yet.
+func TestBundleOfAllOfWhatWasMoved(t *testing.T) {
+	w := newWandering(t)
+	w.moved("pi")
+	w.engines["nas"].Fail = func(string) error { return fault.New(fault.EngineUnavailable, "gone", "") }
+	report, err := w.core.StateBundle(t.Context(), state.BundleRequest{All: true, Due: true}, quiet)
+	require.NoError(t, err)
+	require.Equal(t, "web made", outcomes(report), "%+v", report.All.Services[0].Problem)
+	require.NotEmpty(t, report.All.Services[0].Warnings)
+	warnings := report.All.Services[0].Warnings
+	assert.Equal(t, "captured on pi, where it was moved to: set services.web.deploy.host in the registry, which says nas", warnings[len(warnings)-1])
+	again, err := w.core.StateBundle(t.Context(), state.BundleRequest{All: true, Due: true}, quiet)
+	require.NoError(t, err)
+	assert.Equal(t, "web notDue", outcomes(again))
+	list, err := w.core.StateList(t.Context(), state.ListRequest{Service: "web"})
+	require.NoError(t, err)
+	require.Len(t, list.Bundles, 1)
+	w.names("pi")
+	followed, err := w.core.StateBundle(t.Context(), state.BundleRequest{All: true}, quiet)
+	require.NoError(t, err)
+	assert.Equal(t, "web made", outcomes(followed))
+	assert.NotContains(t, strings.Join(followed.All.Services[0].Warnings, " "), "captured on")
+}
