@@ -18,12 +18,15 @@ import (
 type Request struct {
 	Do   string `json:"do"`
 	ID   string `json:"id,omitempty"`
-	Most int64  `json:"most,omitempty"` // of look
+	Most int64  `json:"most,omitempty"` // of look and measure
+	// Without is what is not measured.
+	Without []string `json:"without,omitempty"`
 }
 
 // What a target can be asked for.
 const (
 	Look    = "look"
+	Measure = "measure"
 	Stage   = "stage"
 	Swap    = "swap"
 	Back    = "back"
@@ -35,6 +38,7 @@ const (
 type Answer struct {
 	Name   string      `json:"name,omitempty"`  // of stage
 	Found  *swap.Found `json:"found,omitempty"` // of look
+	Amount swap.Amount `json:"amount,omitzero"` // of measure
 	Failed *told       `json:"failed,omitempty"`
 }
 
@@ -132,6 +136,8 @@ func (r Request) of(ctx context.Context, t *swap.Target) (a Answer) {
 	switch r.Do {
 	case Look:
 		a.Found, err = t.Look(ctx, r.Most)
+	case Measure:
+		a.Amount, err = t.Measure(ctx, r.Most, r.Without)
 	case Stage:
 		var root *os.Root
 		if root, a.Name, err = t.Stage(ctx, r.ID); err == nil {

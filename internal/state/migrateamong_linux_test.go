@@ -114,6 +114,11 @@ func TestPreviewMigration(t *testing.T) {
 			there = append(there, item.There.Entries)
 		}
 		assert.Equal(t, []int64{1, 1, 0}, there)
+		assert.EqualValues(t, []int64{4, 23}, []int64{items[0].Comes.Entries, items[0].Comes.Bytes})
+		j.items[0].Exclude = []string{"sub"}
+		left, err := state.PreviewMigration(t.Context(), new(j.migrating("v1")), j.nas, j.pi)
+		require.NoError(t, err)
+		assert.Equal(t, []int64{2, 13, 1}, []int64{left[0].Comes.Entries, left[0].Comes.Bytes, left[0].There.Entries}, "what is excluded does not come")
 		report := state.MigrateReport{To: "pi", Preview: &state.MigratePreview{Items: items[1:2]}, Done: &state.Migrated{ID: "ID"}}
 		report.TellMoved("pi", &registry.State{})
 		assert.Contains(t, report.Todo[len(report.Todo)-1], "--commit ID removes it")

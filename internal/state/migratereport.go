@@ -44,7 +44,7 @@ type MigrateItem struct {
 	Name  string      `json:"name" jsonschema_description:"Volume or path."`
 	From  string      `json:"from,omitempty" jsonschema_description:"Volume or path that it is now; left out when it goes to another host."`
 	Path  string      `json:"path" jsonschema_description:"Where it would be on the host that it goes to."`
-	Comes swap.Amount `json:"comes" jsonschema_description:"What is there now, where it comes from."`
+	Comes swap.Amount `json:"comes" jsonschema_description:"What is there now, where it comes from, but for what the registry excludes."`
 	There swap.Amount `json:"there" jsonschema_description:"What is there before, and would be put aside."`
 	Free  int64       `json:"free" jsonschema_description:"Bytes that its disk has left."`
 }
@@ -84,17 +84,17 @@ func PreviewMigration(ctx context.Context, x *Migrating, from, to Place) ([]Migr
 		if len(there.Mounts) > 0 {
 			return nil, fault.Newf(fault.Precondition, "unmount it, or have the registry name what is in it one by one", "%s is mounted in %s, which is to be swapped", there.Mounts[0], path)
 		}
-		here, _, err := lookAt(ctx, from, service, source)
+		comes, folder, err := measure(ctx, from, service, source)
 		if err != nil {
 			return nil, err
 		}
-		if there.Folder && !here.Folder && here.There.Entries > 0 {
+		if there.Folder && !folder && comes.Entries > 0 {
 			return nil, fault.Newf(fault.Precondition, "move the folder away on that host", "%s is a file, and where it goes %s is a folder", source.Name(), path)
 		}
 		if there.Folder {
 			there.There.Entries-- // it stays
 		}
-		m := MigrateItem{Name: item.Name(), Path: path, Comes: here.There, There: there.There, Free: there.Free}
+		m := MigrateItem{Name: item.Name(), Path: path, Comes: comes, There: there.There, Free: there.Free}
 		if x.Sources != nil {
 			m.From = source.Name()
 		}
@@ -111,6 +111,21 @@ func lookAt(ctx context.Context, place Place, service string, item registry.Stat
 	defer target.Close()
 	found, err := target.Look(ctx, mostCounted)
 	return found, target.Path(), about(item, err)
+}
+
+// measure says how much an item is that is to come, and whether it is a folder.
+func measure(ctx context.Context, place Place, service string, item registry.StateItem) (amount swap.Amount, folder bool, err error) {
+	target, err := place.Target(ctx, service, item)
+	if err != nil {
+		return amount, false, about(item, err)
+	}
+	defer target.Close()
+	found, err := target.Look(ctx, 0)
+	if err != nil {
+		return amount, false, about(item, err)
+	}
+	amount, err = target.Measure(ctx, mostCounted, item.Exclude)
+	return amount, found.Folder, about(item, err)
 }
 
 // TellMoved says what a person still has to do, now that a service is on another host.

@@ -34,6 +34,7 @@ type Target interface {
 	// delivered; empty: it is extracted where it is swapped from.
 	Work() string
 	Look(ctx context.Context, most int64) (*swap.Found, error)
+	Measure(ctx context.Context, most int64, without []string) (swap.Amount, error)
 	Stage(ctx context.Context, id string) (root *os.Root, name string, err error)
 	// Deliver brings what was extracted, as Stage said, to where it is swapped from. When
 	// it returns it is on the disk there, and nothing of it in Work.

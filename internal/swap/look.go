@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"homelab/internal/fault"
+	"homelab/internal/hint"
 	"homelab/internal/tree"
 )
 
@@ -55,6 +57,33 @@ func (t *Target) Look(ctx context.Context, most int64) (*Found, error) {
 	return found, nil
 }
 
+// Measure counts what is there, with the folder or file itself, but for what is left out:
+// spelled like hints. It counts no more than so many entries.
+func (t *Target) Measure(ctx context.Context, most int64, without []string) (Amount, error) {
+	var found Amount
+	count := counting{ctx: ctx, most: most, to: &found}
+	if len(without) > 0 {
+		set, err := hint.Compile(without)
+		if err != nil {
+			return found, fault.Newf(fault.InvalidArgument, "correct it in the registry", "exclude: %w", err)
+		}
+		count.without = set.Matcher()
+	}
+	s := t.spots[0]
+	top, err := s.root.Open(".")
+	if err != nil {
+		return found, failed(t.path, err)
+	}
+	defer top.Close()
+	if s.name == "." {
+		found.Entries++
+		err = count.folder(top, "", 0)
+	} else {
+		err = count.entry(top, s.name, "", 0)
+	}
+	return found, failed(t.path, err)
+}
+
 func (s spot) look(ctx context.Context, found *Found, most int64, first bool) error {
 	top, err := s.root.Open(".")
 	if err != nil {
@@ -93,10 +122,10 @@ func (s spot) look(ctx context.Context, found *Found, most int64, first bool) er
 	}
 	count := counting{ctx: ctx, most: most, to: &found.There}
 	if s.name != "." {
-		return count.entry(top, s.name, 0)
+		return count.entry(top, s.name, "", 0)
 	}
 	found.There.Entries++
-	return count.folder(top, 0)
+	return count.folder(top, "", 0)
 }
 
 // mayHave says whether a swap is one of this target, or cannot be read.
@@ -130,7 +159,7 @@ func (s spot) kept(ctx context.Context, id string, most int64) (*Kept, error) {
 			if err != nil {
 				return nil, err
 			}
-			err = (&counting{ctx: ctx, most: most, to: &k.Amount}).folder(aside, 0)
+			err = (&counting{ctx: ctx, most: most, to: &k.Amount}).folder(aside, "", 0)
 			_ = aside.Close()
 			if err != nil {
 				return nil, err
@@ -145,9 +174,12 @@ type counting struct {
 	ctx  context.Context
 	most int64
 	to   *Amount
+	// without is what is left out, by its path; nil: nothing.
+	without *hint.Matcher
 }
 
-func (c *counting) folder(in *os.File, depth int) error {
+// folder counts what is in a folder; path is that of the folder, below what is counted.
+func (c *counting) folder(in *os.File, path string, depth int) error {
 	names, err := namesOf(in)
 	if err != nil {
 		return err
@@ -156,7 +188,14 @@ func (c *counting) folder(in *os.File, depth int) error {
 		if depth == 0 && isOurs(name) {
 			continue
 		}
-		if err := c.entry(in, name, depth); err != nil || c.to.More {
+		at := name
+		if path != "" {
+			at = path + "/" + name
+		}
+		if c.without != nil && len(c.without.Match(at)) > 0 {
+			continue
+		}
+		if err := c.entry(in, name, at, depth); err != nil || c.to.More {
 			return err
 		}
 	}
@@ -164,7 +203,7 @@ func (c *counting) folder(in *os.File, depth int) error {
 }
 
 // entry counts an entry with all that is below it. It may go away meanwhile.
-func (c *counting) entry(in *os.File, name string, depth int) error {
+func (c *counting) entry(in *os.File, name, path string, depth int) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
@@ -192,7 +231,7 @@ func (c *counting) entry(in *os.File, name string, depth int) error {
 			return err
 		}
 		defer below.Close()
-		return c.folder(below, depth+1)
+		return c.folder(below, path, depth+1)
 	}
 	return nil
 }

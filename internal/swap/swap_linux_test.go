@@ -402,6 +402,45 @@ func TestLook(t *testing.T) {
 	})
 }
 
+// What is left out is not counted, nor what is below it.
+func TestMeasure(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{"page": "123", "log/a": "12345", "log/b": "1", "sub/log/a": "12", "sub/x.tmp": "1234567", swap.Prefix + "1/old/page": "1"} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
+	}
+	target, err := swap.OpenFolder(dir)
+	require.NoError(t, err)
+	defer target.Close()
+	for name, row := range map[string]struct {
+		without []string
+		most    int64
+		want    swap.Amount
+	}{
+		"all":                   {nil, 100, swap.Amount{Entries: 9, Bytes: 18}},
+		"a folder":              {[]string{"log"}, 100, swap.Amount{Entries: 6, Bytes: 12}},
+		"what is in a folder":   {[]string{"log/**"}, 100, swap.Amount{Entries: 6, Bytes: 12}},
+		"wherever":              {[]string{"**/*.tmp", "**/log/**"}, 100, swap.Amount{Entries: 3, Bytes: 3}},
+		"no more than so many":  {nil, 4, swap.Amount{Entries: 4, More: true}},
+		"so many that are left": {[]string{"log", "sub"}, 2, swap.Amount{Entries: 2, Bytes: 3}},
+	} {
+		got, err := target.Measure(t.Context(), row.most, row.without)
+		require.NoError(t, err, name)
+		if row.want.More {
+			got.Bytes = 0
+		}
+		assert.Equal(t, row.want, got, name)
+	}
+	_, err = target.Measure(t.Context(), 100, []string{"[" + "a"})
+	assert.Equal(t, fault.InvalidArgument, fault.CodeOf(err), "%v", err)
+	file, err := swap.Open(filepath.Join(dir, "page"))
+	require.NoError(t, err)
+	defer file.Close()
+	got, err := file.Measure(t.Context(), 100, []string{"page"})
+	require.NoError(t, err)
+	assert.Equal(t, swap.Amount{Entries: 1, Bytes: 3}, got, "it is the item")
+}
+
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Symlink(dir, dir+"/link"))

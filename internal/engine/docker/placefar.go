@@ -125,7 +125,7 @@ func (t *far) hangUp() error {
 func (t *far) ask(ctx context.Context, r sidecar.Request) (*sidecar.Answer, error) {
 	var answer *sidecar.Answer
 	for again := false; ; again = true {
-		err := t.connect(ctx, r.Do != sidecar.Look)
+		err := t.connect(ctx, r.Do != sidecar.Look && r.Do != sidecar.Measure)
 		if err == nil {
 			answer, err = t.call.Ask(ctx, r)
 		}
@@ -160,6 +160,15 @@ func (t *far) look(ctx context.Context, most int64) (*swap.Found, error) {
 		}
 	}
 	return answer.Found, nil
+}
+
+// Measure is part of [state.Target].
+func (t *far) Measure(ctx context.Context, most int64, without []string) (swap.Amount, error) {
+	answer, err := t.ask(ctx, sidecar.Request{Do: sidecar.Measure, Most: most, Without: without})
+	if err != nil {
+		return swap.Amount{}, err
+	}
+	return answer.Amount, nil
 }
 
 // Stage is part of [state.Target].

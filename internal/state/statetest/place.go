@@ -231,6 +231,14 @@ func (s *scene) committed() {
 	assert.Equal(t, swap.Staging, found.Kept[0].Step)
 	assert.Positive(t, found.Free)
 	assert.EqualValues(t, len(s.before), found.There.Entries)
+	amount, err := target.Measure(t.Context(), 1000, nil)
+	require.NoError(t, err)
+	assert.Equal(t, found.There, amount)
+	if found.Folder {
+		amount, err = target.Measure(t.Context(), 1000, []string{"**"})
+		require.NoError(t, err)
+		assert.Equal(t, swap.Amount{Entries: 1}, amount)
+	}
 	require.NoError(t, target.Swap(t.Context(), swapID))
 	assert.Equal(t, s.after, s.is())
 	require.NoError(t, target.Swap(t.Context(), swapID), "it is swapped already")
