@@ -6,6 +6,8 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+
+	"homelab/internal/fault"
 )
 
 // Patient bounds calls of an engine in time: what talks to a container or sends an image
@@ -71,4 +73,22 @@ func Rename(ctx context.Context, e Containers, c *Container, name string) error 
 // SetPolicy gives a container a restart policy: see [Runner].
 func SetPolicy(ctx context.Context, e Containers, id, policy string) error {
 	return (&Runner{Engine: e}).policy(ctx, id, policy)
+}
+
+// NotMoved fails when the last that ran of a service on a host has the name of one that was
+// moved away, and nothing is current: the record of the move may be that of another
+// machine, or of another name of the host.
+func NotMoved(host, service string, current *Container, others []Container) error {
+	var last *Container
+	for i := range others {
+		if c := &others[i]; !c.Started.IsZero() && (last == nil || c.Started.After(last.Started)) {
+			last = c
+		}
+	}
+	if current != nil || last == nil || !last.IsMoved() {
+		return nil
+	}
+	_, to, _ := strings.Cut(last.Name, movedTo)
+	return fault.Newf(fault.Precondition, "set services."+service+".deploy.host to the host that it is on; or, to begin there with the state of then: docker rm "+last.Name+", on that host",
+		"container %s of host %s says that %s was moved to %s", last.Name, host, service, to)
 }

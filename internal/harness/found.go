@@ -117,6 +117,8 @@ func (d *deployment) look(ctx context.Context, reg *registry.Registry, services 
 			f.see(name, current)
 			if f.brokenOff[name] == "" { // else that is repaired first
 				f.fail(name, err)
+				current, others := deploy.Generations(all, name, reg.Services[name].ContainerOf(name))
+				f.fail(name, deploy.NotMoved(h.name, name, current, others))
 			}
 		}
 		return nil

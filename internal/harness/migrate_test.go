@@ -337,22 +337,25 @@ func TestMovedOn(t *testing.T) {
 	assert.NoError(t, here(w.jobs, "pi", "web"))
 }
 
+// deployable is what is in the way of a deployment of web.
+func (w *wandering) deployable() error {
+	w.t.Helper()
+	_, planner, err := w.Harness.jobs(w.t.Context())
+	require.NoError(w.t, err)
+	loaded, err := planner.Load(w.t.Context())
+	require.NoError(w.t, err)
+	d := &deployment{Harness: w.Harness, jobs: w.jobs}
+	found, err := d.look(w.t.Context(), loaded.Registry, []plan.Service{{Name: "web"}, {Name: "db"}})
+	require.NoError(w.t, err)
+	assert.NoError(w.t, found.failed["db"])
+	return found.failed["web"]
+}
+
 // Nothing of what was moved away is deployed, and a preview says so, until the registry
 // follows or the service is back.
 func TestDeployOfWhatWasMoved(t *testing.T) {
 	w := newWandering(t)
-	inTheWay := func() error {
-		t.Helper()
-		_, planner, err := w.Harness.jobs(t.Context())
-		require.NoError(t, err)
-		loaded, err := planner.Load(t.Context())
-		require.NoError(t, err)
-		d := &deployment{Harness: w.Harness, jobs: w.jobs}
-		found, err := d.look(t.Context(), loaded.Registry, []plan.Service{{Name: "web"}, {Name: "db"}})
-		require.NoError(t, err)
-		assert.NoError(t, found.failed["db"])
-		return found.failed["web"]
-	}
+	inTheWay := w.deployable
 	require.NoError(t, inTheWay())
 	w.moved("pi")
 	err := inTheWay()

@@ -88,7 +88,7 @@ func here(jobs *job.Store, host, service string) error {
 	to, err := whereabouts(jobs, service, away.To) // it may have gone on from there
 	if err == nil {
 		err = fault.Newf(fault.Precondition, "set services."+service+".deploy.host to "+to+" in the registry; or move it back: homelab state migrate "+service+" --to-host "+host+
-			"; or, to begin there with the state of then, remove "+away.Where().File(journal.Dir),
+			"; or, to begin there with the state of then, remove "+away.Where().File(journal.Dir)+", and on that host the container that is named as moved",
 			"%s was moved from host %s to %s at %s", service, host, to, away.When.Format(time.RFC3339))
 	}
 	return err

@@ -135,3 +135,43 @@ func (w *wandering) mounted() string {
 	assert.Equal(w.t, 1, running)
 	return c.Spec.Mounts[0].Volume
 }
+
+// Who has no record of a move, or has the host by another name, goes by the container that
+// is kept there.
+func TestMovedByTheNameOfItsContainer(t *testing.T) {
+	for name, forget := range map[string]func(w *wandering){
+		"another machine": func(w *wandering) { require.NoError(w.t, state.Moves(moves(w.jobs)).Remove("nas", "web")) },
+		"another name": func(w *wandering) {
+			w.edit(`"nas": {"docker"`, `"box": {"docker"`)
+			w.edit(`"deploy": {"host": "nas"}`, `"deploy": {"host": "box"}`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWandering(t)
+			w.moved("pi")
+			forget(w)
+			host := w.loadedOf().HostOf()
+			refused := func(err error) {
+				t.Helper()
+				assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
+				assert.ErrorContains(t, err, "container web.g1-moved-to-pi of host "+host+" says that web was moved to pi")
+			}
+			refused(w.bundles())
+			refused(w.deployable())
+			_, err := w.core.Rollback(t.Context(), rollout.RollbackRequest{Service: "web"}, quiet)
+			refused(err)
+			_, err = w.mendFirst(t.Context(), told{w.engines["nas"], "nas"}, w.jobs, subject{name: "web", host: host})
+			refused(err)
+			assert.Equal(t, []string{"web.g1-moved-to-pi v1 exited"}, w.is("nas"))
+			w.names("pi")
+			if name == "another name" {
+				w.edit(`"deploy": {"host": "box"}`, `"deploy": {"host": "pi"}`)
+			}
+			require.NoError(t, w.bundles())
+			w.moved(host)
+			assert.Equal(t, []string{"web v1 running", "web.g1 v1 exited"}, w.is("nas"))
+			w.edit(`"hints": ["web"], "deploy": {"host": "pi"}`, `"hints": ["web"], "deploy": {"host": "`+host+`"}`)
+			require.NoError(t, w.deployable())
+		})
+	}
+}

@@ -303,6 +303,14 @@ func (h *Harness) unrestored(ctx context.Context, engine deploy.Containers, jobs
 	if err := here(jobs, s.host, s.name); err != nil {
 		return err
 	}
+	all, err := engine.List(ctx)
+	if err != nil {
+		return err
+	}
+	current, others := deploy.Generations(all, s.name, s.service.ContainerOf(s.name))
+	if err := deploy.NotMoved(s.host, s.name, current, others); err != nil {
+		return err
+	}
 	return h.unrestoredHere(ctx, engine, jobs, s)
 }
 

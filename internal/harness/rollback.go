@@ -69,6 +69,9 @@ func (b *backward) preview(ctx context.Context, r rollout.RollbackRequest) (*rol
 	if err := cmp.Or(here(b.jobs, b.standing.Host, b.standing.Name), unswitched(b.jobs, b.standing.Host, b.standing.Name)); err != nil {
 		return nil, err
 	}
+	if err := deploy.NotMoved(b.standing.Host, b.standing.Name, b.standing.Current, b.standing.Kept); err != nil {
+		return nil, err
+	}
 	preview, err := b.standing.Back(r.Generation)
 	if err == nil && r.Confirm != "" {
 		err = preview.Confirmed(r.Confirm)
