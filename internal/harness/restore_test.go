@@ -29,6 +29,15 @@ func (k *kept) Target(_ context.Context, _ string, item registry.StateItem) (sta
 	return state.InPlace{Target: target}, err
 }
 
+// View is part of [state.Place].
+func (k *kept) View(ctx context.Context, service string, item registry.StateItem) (state.Target, error) {
+	if _, err := os.Stat(filepath.Join(k.volumes, item.Volume)); err != nil {
+		empty, err := swap.OpenFolder(k.t.TempDir())
+		return state.InPlace{Target: empty}, err
+	}
+	return k.Target(ctx, service, item)
+}
+
 func (k *kept) history() string {
 	k.t.Helper()
 	content, err := os.ReadFile(filepath.Join(k.volumes, "data", "history"))
@@ -107,6 +116,25 @@ func TestStateRestore(t *testing.T) {
 	assert.NoDirExists(t, left)
 	assert.Empty(t, committed.Todo)
 	assert.Equal(t, "what came later", k.history())
+}
+
+// Who only looks makes nothing: a volume that is not there comes with what is confirmed.
+func TestPreviewsMakeNoVolume(t *testing.T) {
+	k, bundle := bundled(t)
+	done := k.confirmed(state.RestoreRequest{Bundle: bundle})
+	volume := filepath.Join(k.volumes, "data")
+	require.NoError(t, os.RemoveAll(volume))
+	preview, err := k.restored(state.RestoreRequest{Bundle: bundle})
+	require.NoError(t, err)
+	assert.Equal(t, swap.Amount{Entries: 1}, preview.Preview.Items[0].There)
+	for _, r := range []state.RestoreRequest{{Service: "web", Undo: done.Done.ID}, {Service: "web", Commit: done.Done.ID}} {
+		_, err = k.restored(r)
+		assert.Equal(t, fault.NotFound, fault.CodeOf(err), "%v", err)
+	}
+	assert.NoDirExists(t, volume)
+	assert.NoDirExists(t, filepath.Join(k.volumes, "cache"), "nor others of the service")
+	k.confirmed(state.RestoreRequest{Bundle: bundle})
+	assert.Equal(t, "what happened", k.history())
 }
 
 // What is wrong with a request is told before anything is touched.

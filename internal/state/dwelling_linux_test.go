@@ -157,6 +157,11 @@ func (d *dwelling) Target(_ context.Context, _ string, item registry.StateItem) 
 	return m, nil
 }
 
+// View has nothing to make.
+func (d *dwelling) View(ctx context.Context, service string, item registry.StateItem) (state.Target, error) {
+	return d.Target(ctx, service, item)
+}
+
 func (d *dwelling) restorer() *state.Restorer {
 	return &state.Restorer{
 		Quiescer: &quiesce.Quiescer{Engine: &doomed{d.engine, d}, Host: "nas", Journal: quiesce.Journal{Dir: filepath.Join(d.dir, "state", "quiesce")}},

@@ -186,6 +186,17 @@ func (s *side) Target(_ context.Context, _ string, item registry.StateItem) (sta
 	return &frail{state.InPlace{Target: target}, s.j}, nil
 }
 
+// View is part of [state.Place].
+func (s *side) View(ctx context.Context, service string, item registry.StateItem) (state.Target, error) {
+	if item.Volume != "" {
+		if _, err := os.Stat(s.pathOf(item)); err != nil {
+			empty, err := swap.OpenFolder(s.j.t.TempDir())
+			return state.InPlace{Target: empty}, err
+		}
+	}
+	return s.Target(ctx, service, item)
+}
+
 // frail is a target that can be killed at every change of the disk, and after the last.
 type frail struct {
 	state.InPlace

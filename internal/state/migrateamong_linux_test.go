@@ -122,6 +122,12 @@ func TestPreviewMigration(t *testing.T) {
 		report := state.MigrateReport{To: "pi", Preview: &state.MigratePreview{Items: items[1:2]}, Done: &state.Migrated{ID: "ID"}}
 		report.TellMoved("pi", &registry.State{})
 		assert.Contains(t, report.Todo[len(report.Todo)-1], "--commit ID removes it")
+
+		require.NoError(t, os.RemoveAll(j.pi.pathOf(j.items[0])))
+		items, err = state.PreviewMigration(t.Context(), "web", j.items, j.nas, j.pi)
+		require.NoError(t, err)
+		assert.Zero(t, items[0].There)
+		assert.NoDirExists(t, j.pi.pathOf(j.items[0]), "it is only looked")
 	})
 }
 

@@ -104,7 +104,7 @@ func PreviewMigration(ctx context.Context, x *Migrating, from, to Place) ([]Migr
 }
 
 func lookAt(ctx context.Context, place Place, service string, item registry.StateItem) (*swap.Found, string, error) {
-	target, err := place.Target(ctx, service, item)
+	target, err := place.View(ctx, service, item)
 	if err != nil {
 		return nil, "", about(item, err)
 	}

@@ -23,6 +23,9 @@ type Place interface {
 	// Target opens the place of an item of a service, and makes a volume that is not
 	// there. It is the same place every time, also when nothing was there at first.
 	Target(ctx context.Context, service string, item registry.StateItem) (Target, error)
+	// View is Target, and makes nothing. A volume that is not there looks as an empty one
+	// would, and nothing else can be done with it.
+	View(ctx context.Context, service string, item registry.StateItem) (Target, error)
 }
 
 // Target is the place of one item; [swap.Target] tells what each method does. It may be
@@ -110,7 +113,7 @@ func (r *Restorer) Restore(ctx context.Context, x Restoring) (*Restored, error) 
 	if err := t.choose(); err != nil {
 		return nil, err
 	}
-	if err := t.open(ctx); err != nil {
+	if err := t.open(ctx, t.Place.Target); err != nil {
 		return nil, err
 	}
 	if err := t.check(ctx); err != nil {
@@ -174,9 +177,9 @@ func (t *restoring) close() {
 }
 
 // open opens the places of all that is chosen.
-func (t *restoring) open(ctx context.Context) error {
+func (t *restoring) open(ctx context.Context, by func(context.Context, string, registry.StateItem) (Target, error)) error {
 	for _, c := range t.chosen {
-		target, err := t.Place.Target(ctx, t.Service, c.to)
+		target, err := by(ctx, t.Service, c.to)
 		if err != nil {
 			return about(c.to, err)
 		}
@@ -340,7 +343,7 @@ func (r *Restorer) Commit(ctx context.Context, service string, items []registry.
 }
 
 func (r *Restorer) commit(ctx context.Context, service string, item registry.StateItem, id string) error {
-	target, err := r.Place.Target(ctx, service, item)
+	target, err := r.Place.View(ctx, service, item)
 	if fault.CodeOf(err) == fault.NotFound {
 		return nil // where nothing can be, nothing is
 	}

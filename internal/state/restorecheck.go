@@ -157,7 +157,7 @@ func (r *Restorer) Preview(ctx context.Context, x Restoring) (*RestorePreview, e
 	if err := t.choose(); err != nil {
 		return nil, err
 	}
-	if err := t.open(ctx); err != nil {
+	if err := t.open(ctx, t.Place.View); err != nil {
 		return nil, err
 	}
 	found, err := t.look(ctx, mostCounted)

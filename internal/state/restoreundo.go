@@ -62,7 +62,7 @@ func (t *restoring) aside(ctx context.Context, id string, most int64) ([]swap.Ke
 	}
 	parts := []part{}
 	for _, item := range t.Items {
-		target, err := t.Place.Target(ctx, t.Service, item)
+		target, err := t.Place.View(ctx, t.Service, item)
 		if fault.CodeOf(err) == fault.NotFound {
 			continue // where nothing can be, nothing is
 		}

@@ -33,11 +33,36 @@ func (p *place) Target(ctx context.Context, service string, item registry.StateI
 		return nil, err
 	}
 	if item.Volume != "" {
-		needed := deploy.Spec{Service: service, Mounts: []deploy.Mount{{Volume: item.Volume}}}
-		if err := p.engine.volumesThere(ctx, needed); err != nil {
+		if err := p.engine.volumesThere(ctx, volumeFor(service, item)); err != nil {
 			return nil, err
 		}
 	}
+	return p.open(ctx, item)
+}
+
+// View is part of [state.Place].
+func (p *place) View(ctx context.Context, service string, item registry.StateItem) (state.Target, error) {
+	if err := sensible(item); err != nil {
+		return nil, err
+	}
+	if item.Volume != "" {
+		missing, err := p.engine.volumesMissing(ctx, volumeFor(service, item))
+		if err != nil {
+			return nil, err
+		}
+		if len(missing) > 0 {
+			return p.nothing(ctx, item.Volume)
+		}
+	}
+	return p.open(ctx, item)
+}
+
+func volumeFor(service string, item registry.StateItem) deploy.Spec {
+	return deploy.Spec{Service: service, Mounts: []deploy.Mount{{Volume: item.Volume}}}
+}
+
+// open opens what is there, or a path that nothing is at.
+func (p *place) open(ctx context.Context, item registry.StateItem) (state.Target, error) {
 	if err := p.engine.sweep(ctx, sidecarAge); err != nil {
 		return nil, err
 	}

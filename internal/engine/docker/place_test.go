@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/volume"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -29,6 +30,14 @@ func (l lab) host(place state.Place) statetest.Host {
 			v, err := l.api.VolumeInspect(t.Context(), name)
 			require.NoError(t, err)
 			return v.Mountpoint
+		},
+		Has: func(t *testing.T) (names []string) {
+			all, err := l.api.VolumeList(t.Context(), volume.ListOptions{})
+			require.NoError(t, err)
+			for _, v := range all.Volumes {
+				names = append(names, v.Name)
+			}
+			return names
 		},
 		Folder: func(t *testing.T) string { return t.TempDir() },
 	}

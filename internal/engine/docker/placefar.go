@@ -151,13 +151,22 @@ func (t *far) look(ctx context.Context, most int64) (*swap.Found, error) {
 	if err != nil {
 		return nil, err
 	}
+	found, err := foundBy(answer)
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range found.Mounts {
+		if below, is := strings.CutPrefix(m, sidecar.Item); is {
+			found.Mounts[i] = filepath.Join(t.at.path, below)
+		}
+	}
+	return found, nil
+}
+
+// foundBy is what a sidecar found that was asked to look.
+func foundBy(answer *sidecar.Answer) (*swap.Found, error) {
 	if answer.Found == nil {
 		return nil, fault.New(fault.HostUnreachable, "the sidecar does not say what it found", "use the same version of homelab at both ends")
-	}
-	for i, m := range answer.Found.Mounts {
-		if below, is := strings.CutPrefix(m, sidecar.Item); is {
-			answer.Found.Mounts[i] = filepath.Join(t.at.path, below)
-		}
 	}
 	return answer.Found, nil
 }

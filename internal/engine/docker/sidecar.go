@@ -192,7 +192,7 @@ func notWritten(why string) error {
 func (e *Engine) drop(ctx context.Context, id string) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer stop()
-	err := e.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true})
+	err := e.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) { // it goes by itself
 		return nil
 	}
@@ -274,7 +274,7 @@ func (e *Engine) sweep(ctx context.Context, young time.Duration) error {
 	for _, c := range containers {
 		if c.State != container.StateRunning && time.Unix(c.Created, 0).Before(old) {
 			// What cannot go now goes the next time: it is in nobody's way.
-			_ = e.api.ContainerRemove(ctx, c.ID, container.RemoveOptions{})
+			_ = e.api.ContainerRemove(ctx, c.ID, container.RemoveOptions{RemoveVolumes: true})
 		}
 	}
 	for _, v := range volumes.Volumes {

@@ -12,7 +12,22 @@ import (
 // volumesThere sees to the volumes of a spec, when all of those that there are may be
 // mounted: those that there are not are made, with our label.
 func (e *Engine) volumesThere(ctx context.Context, spec deploy.Spec) error {
-	missing := []string{}
+	missing, err := e.volumesMissing(ctx, spec)
+	if err != nil {
+		return err
+	}
+	for _, name := range missing {
+		_, err := e.api.VolumeCreate(ctx, volume.CreateOptions{Name: name, Labels: map[string]string{deploy.LabelService: spec.Service}})
+		if err != nil {
+			return e.explain(ctx, "docker volume create", err)
+		}
+	}
+	return nil
+}
+
+// volumesMissing are the volumes of a spec that there are not. One that there is and may
+// not be mounted is an error.
+func (e *Engine) volumesMissing(ctx context.Context, spec deploy.Spec) (missing []string, err error) {
 	for _, m := range spec.Mounts {
 		if m.Volume == "" {
 			continue
@@ -23,17 +38,11 @@ func (e *Engine) volumesThere(ctx context.Context, spec deploy.Spec) error {
 			continue
 		}
 		if err != nil {
-			return e.explain(ctx, "docker volume inspect", err)
+			return nil, e.explain(ctx, "docker volume inspect", err)
 		}
 		if err := (deploy.Volume{Name: v.Name, Driver: v.Driver, Options: v.Options}).Safe(spec.Service); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	for _, name := range missing {
-		_, err := e.api.VolumeCreate(ctx, volume.CreateOptions{Name: name, Labels: map[string]string{deploy.LabelService: spec.Service}})
-		if err != nil {
-			return e.explain(ctx, "docker volume create", err)
-		}
-	}
-	return nil
+	return missing, nil
 }

@@ -26,6 +26,7 @@ type Host struct {
 	Place  state.Place
 	Volume func(t *testing.T) string           // makes one
 	Files  func(t *testing.T, v string) string // the folder of its files
+	Has    func(t *testing.T) []string         // the names of its volumes
 	Folder func(t *testing.T) string           // makes one
 	Mount  func(t *testing.T, at string)       // mounts something at a folder
 }
@@ -84,12 +85,32 @@ func Places(t *testing.T, host Host) {
 			t.Run("is discarded", func(t *testing.T) { make(t).discarded() })
 		})
 	}
-	t.Run("a volume that is not there is made", func(t *testing.T) {
-		name := "made-" + strings.ToLower(state.NewID(time.Now()))
-		target, err := host.Place.Target(t.Context(), "wiki", registry.StateItem{Volume: name})
+	t.Run("a volume that is not there is made, and not by who looks", func(t *testing.T) {
+		item, before := registry.StateItem{Volume: "made-" + strings.ToLower(state.NewID(time.Now()))}, host.Has(t)
+		view, err := host.Place.View(t.Context(), "wiki", item)
+		require.NoError(t, err)
+		seen, err := view.Look(t.Context(), 10)
+		require.NoError(t, err)
+		_, _, err = view.Stage(t.Context(), swapID)
+		assert.Equal(t, fault.NotFound, fault.CodeOf(err), "%v", err)
+		require.NoError(t, view.Close())
+		assert.ElementsMatch(t, before, host.Has(t))
+
+		target, err := host.Place.Target(t.Context(), "wiki", item)
+		require.NoError(t, err)
+		found, err := target.Look(t.Context(), 10)
 		require.NoError(t, err)
 		require.NoError(t, target.Close())
-		assert.DirExists(t, host.Files(t, name))
+		assert.DirExists(t, host.Files(t, item.Volume))
+		assert.Equal(t, []any{target.Path(), target.Work()}, []any{view.Path(), view.Work()})
+		assert.Positive(t, seen.Free)
+		seen.Free, seen.Entries = found.Free, found.Entries // others use that disk, too
+		assert.Equal(t, found, seen)
+
+		there, err := host.Place.View(t.Context(), "wiki", item)
+		require.NoError(t, err)
+		require.NoError(t, there.Discard(t.Context(), swapID), "what is there can be worked with")
+		require.NoError(t, there.Close())
 	})
 	t.Run("what is no place", func(t *testing.T) {
 		folder := host.Folder(t)
