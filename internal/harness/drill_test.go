@@ -20,6 +20,7 @@ import (
 	"homelab/internal/job"
 	"homelab/internal/mirror"
 	"homelab/internal/state"
+	"homelab/internal/swap"
 	"homelab/registry"
 	"homelab/tools"
 )
@@ -43,6 +44,16 @@ func (k *kept) Fill(ctx context.Context, item registry.StateItem, privileged boo
 		_ = root.Close()
 	}()
 	return here, nil
+}
+
+// Room is part of [state.FillableSite].
+func (k *kept) Room(ctx context.Context, _ registry.StateItem) (*swap.Found, error) {
+	folder, err := swap.OpenFolder(k.volumes)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	return folder.Look(ctx, 0)
 }
 
 // edit edits the registry.

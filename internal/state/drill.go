@@ -14,6 +14,7 @@ import (
 	"homelab/internal/deploy"
 	"homelab/internal/fault"
 	"homelab/internal/mirror"
+	"homelab/internal/swap"
 	"homelab/registry"
 )
 
@@ -80,6 +81,10 @@ func roomFor(ctx context.Context, place string, need bundle.Totals) error {
 	if err != nil {
 		return err
 	}
+	return enoughToDrill(need, disk, place)
+}
+
+func enoughToDrill(need bundle.Totals, disk *swap.Found, place string) error {
 	return enough(need, disk, place, "the drill", "make room on that disk; a drill gives back what it takes")
 }
 
@@ -150,10 +155,14 @@ func (t *drilling) make(ctx context.Context) (id string, err error) {
 		if err != nil {
 			return "", err
 		}
-		if _, err := os.Stat(place); err != nil || i > 0 {
-			continue // it is not here, or was looked at
+		if i > 0 {
+			continue // all are on one disk
 		}
-		if err := roomFor(ctx, place, need); err != nil {
+		disk, err := t.Site.Room(ctx, registry.StateItem{Volume: v.name})
+		if err != nil {
+			return "", err
+		}
+		if err := enoughToDrill(need, disk, place); err != nil {
 			return "", err
 		}
 	}

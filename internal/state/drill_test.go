@@ -21,6 +21,7 @@ import (
 	"homelab/internal/fault"
 	"homelab/internal/mirror"
 	"homelab/internal/state"
+	"homelab/internal/swap"
 	"homelab/registry"
 )
 
@@ -55,6 +56,15 @@ func (y *drillYard) Fresh(ctx context.Context, drill, name string) (string, erro
 
 func (y *drillYard) Read(context.Context, registry.StateItem) (io.ReadWriteCloser, error) {
 	panic("a drill reads nothing of a host")
+}
+
+func (y *drillYard) Room(ctx context.Context, item registry.StateItem) (*swap.Found, error) {
+	folder, err := swap.OpenFolder(filepath.Join(y.dir, item.Volume))
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	return folder.Look(ctx, 0)
 }
 
 func (y *drillYard) Fill(ctx context.Context, item registry.StateItem, privileged bool) (io.ReadWriteCloser, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"homelab/internal/swap"
 	"homelab/registry"
 )
 
@@ -16,4 +17,6 @@ type FillableSite interface {
 	// then. An item that is not there is [fault.NotFound], one that is not empty
 	// [fault.Conflict].
 	Fill(ctx context.Context, item registry.StateItem, privileged bool) (io.ReadWriteCloser, error)
+	// Room looks at the folder that an item is, and tells what its disk has left.
+	Room(ctx context.Context, item registry.StateItem) (*swap.Found, error)
 }

@@ -333,6 +333,22 @@ func (s *startWatch) Start(ctx context.Context, id string) error {
 	return s.Drills.Start(ctx, id)
 }
 
+// A disk of the host that has no room for the volumes of a drill is told as such before
+// anything is written to them, also where only a sidecar sees it.
+func TestDrillWithoutRoomThere(t *testing.T) {
+	l, folders := newDrillLab(t), sidecars(t)
+	volumes := filepath.Dir(filepath.Dir(l.volume))
+	l.onHost(t, "mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", volumes)
+	said := []string{}
+	order := drillOrder{Store: l.store, Bundle: l.good, Copies: t.TempDir(), ID: "full", Spec: l.spec}
+	_, err := order.do(t.Context(), l.e, l.e.Site(folders), func(message string) { said = append(said, message) })
+	assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
+	assert.ErrorContains(t, err, "the disk of "+filepath.Join(volumes, deploy.DrillVolume("full", "0"), "_data")+" has ")
+	assert.Equal(t, []string{"removing the copy"}, said)
+	l.onHost(t, "umount", "-l", volumes)
+	l.untouched()
+}
+
 // A process that is killed after any call, or while it fills a volume, leaves what the
 // next one removes by the name of the drill, and nothing of the service is touched.
 func TestDrillIsKilled(t *testing.T) {

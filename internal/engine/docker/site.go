@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"io"
 	"path"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"homelab/internal/fault"
 	"homelab/internal/sidecar"
 	"homelab/internal/state"
+	"homelab/internal/swap"
 	"homelab/registry"
 )
 
@@ -36,6 +38,26 @@ func (s *site) Read(ctx context.Context, item registry.StateItem) (io.ReadWriteC
 // Fill is part of [state.FillableSite].
 func (s *site) Fill(ctx context.Context, item registry.StateItem, privileged bool) (io.ReadWriteCloser, error) {
 	return s.open(ctx, item, sidecar.Order{Write: true, Privileged: privileged})
+}
+
+// Room is part of [state.FillableSite].
+func (s *site) Room(ctx context.Context, item registry.StateItem) (*swap.Found, error) {
+	if err := s.allowed(ctx, item); err != nil {
+		return nil, err
+	}
+	near, err := s.near(ctx, item)
+	if err != nil {
+		return nil, err
+	}
+	if near == "" {
+		return s.lookBy(ctx, stateOf(item, sidecar.Order{}))
+	}
+	folder, err := swap.OpenFolder(near)
+	if err != nil {
+		return nil, err
+	}
+	found, err := folder.Look(ctx, 0)
+	return found, errors.Join(err, folder.Close())
 }
 
 func (s *site) open(ctx context.Context, item registry.StateItem, order sidecar.Order) (io.ReadWriteCloser, error) {
