@@ -124,10 +124,14 @@ func TestPreviewMigration(t *testing.T) {
 		assert.Contains(t, report.Todo[len(report.Todo)-1], "--commit ID removes it")
 
 		require.NoError(t, os.RemoveAll(j.pi.pathOf(j.items[0])))
-		items, err = state.PreviewMigration(t.Context(), "web", j.items, j.nas, j.pi)
+		items, err = state.PreviewMigration(t.Context(), new(j.migrating("v1")), j.nas, j.pi)
 		require.NoError(t, err)
 		assert.Zero(t, items[0].There)
 		assert.NoDirExists(t, j.pi.pathOf(j.items[0]), "it is only looked")
+		require.NoError(t, os.RemoveAll(j.nas.pathOf(j.items[0])))
+		_, err = state.PreviewMigration(t.Context(), new(j.migrating("v1")), j.nas, j.pi)
+		require.NoError(t, err)
+		assert.NoDirExists(t, j.nas.pathOf(j.items[0]), "nor here")
 	})
 }
 

@@ -81,7 +81,7 @@ func (t *migration) sweep(ctx context.Context) error {
 // is seen from there. What is to be kept as it is would be swapped.
 func (t *migration) apart(ctx context.Context) error {
 	for _, from := range t.Sources {
-		target, err := t.To.Place.Target(ctx, t.Service, from)
+		target, err := t.To.Place.View(ctx, t.Service, from)
 		if err != nil {
 			return about(from, err)
 		}

@@ -115,7 +115,7 @@ func lookAt(ctx context.Context, place Place, service string, item registry.Stat
 
 // measure says how much an item is that is to come, and whether it is a folder.
 func measure(ctx context.Context, place Place, service string, item registry.StateItem) (amount swap.Amount, folder bool, err error) {
-	target, err := place.Target(ctx, service, item)
+	target, err := place.View(ctx, service, item)
 	if err != nil {
 		return amount, false, about(item, err)
 	}
