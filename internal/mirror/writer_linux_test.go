@@ -2,107 +2,37 @@ package mirror_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"homelab/internal/fault"
 	"homelab/internal/mirror"
+	"homelab/internal/tree/treetest"
 )
 
 // TestMain lets this binary play a program that writes, or one that may not read.
 func TestMain(m *testing.M) {
 	if tree := os.Getenv("MIRROR_TEST_WRITER"); tree != "" {
-		panic(write(tree))
+		panic(treetest.Write(tree, func(n uint64) error {
+			_, err := fmt.Println(n)
+			return err
+		}))
 	}
 	if tree := os.Getenv("MIRROR_TEST_NOBODY"); tree != "" {
 		fmt.Println(nobody(tree))
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
-}
-
-const (
-	page  = 4096
-	pages = 512
-)
-
-// write goes on for ever: a record into the log, then into a page of a mapped file,
-// then its number into the first page, and now and then a new file in place of
-// another.
-func write(tree string) error {
-	log, err := os.OpenFile(tree+"/log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	mapped, err := os.OpenFile(tree+"/mapped", os.O_CREATE|os.O_RDWR, 0o600)
-	if err == nil {
-		err = mapped.Truncate(page * pages)
-	}
-	if err != nil {
-		return err
-	}
-	data, err := unix.Mmap(int(mapped.Fd()), 0, page*pages, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return err
-	}
-	for n := uint64(1); ; n++ {
-		if _, err := fmt.Fprintf(log, "%016d %08x\n", n, checksum(n)); err != nil {
-			return err
-		}
-		at := data[page*(1+n%(pages-1)):]
-		binary.BigEndian.PutUint64(at, n)
-		binary.BigEndian.PutUint32(at[page-4:], checksum(n))
-		binary.BigEndian.PutUint64(data, n)
-		if n%64 == 0 {
-			fresh := fmt.Sprint(tree, "/fresh", n%5)
-			if err := os.WriteFile(fresh, fmt.Append(nil, n), 0o600); err != nil {
-				return err
-			}
-			if err := os.Rename(fresh, tree+"/replaced"); err != nil {
-				return err
-			}
-			_, _ = fmt.Fprintln(os.Stdout, n)
-		}
-	}
-}
-
-func checksum(n uint64) uint32 { return crc32.ChecksumIEEE(binary.BigEndian.AppendUint64(nil, n)) }
-
-// check holds what was written against its own records, and returns the last one.
-func check(t *testing.T, tree string) uint64 {
-	t.Helper()
-	log, err := os.ReadFile(tree + "/log")
-	require.NoError(t, err)
-	var last uint64
-	for line := range bytes.Lines(log) {
-		last++
-		require.Equal(t, fmt.Sprintf("%016d %08x\n", last, checksum(last)), string(line))
-	}
-	data, err := os.ReadFile(tree + "/mapped")
-	require.NoError(t, err)
-	n := binary.BigEndian.Uint64(data)
-	require.Contains(t, []uint64{last - 1, last}, n, "the map is as far as the log")
-	for i := n; i > 0 && i > n-(pages-2); i-- { // the page after these may be half written
-		at := data[page*(1+i%(pages-1)):]
-		require.Equal(t, i, binary.BigEndian.Uint64(at))
-		require.Equal(t, checksum(i), binary.BigEndian.Uint32(at[page-4:]))
-	}
-	return last
 }
 
 // begin starts a command that ends with the test.
@@ -121,23 +51,6 @@ func begin(t *testing.T, c *exec.Cmd) (in io.Writer, out *bufio.Reader) {
 	return stdin, bufio.NewReader(stdout)
 }
 
-// freeze stops a process, and returns when all of its threads have stopped.
-func freeze(t *testing.T, pid int) {
-	t.Helper()
-	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
-	tasks := fmt.Sprintf("/proc/%d/task", pid)
-	for stopped := false; !stopped; {
-		threads, err := os.ReadDir(tasks)
-		require.NoError(t, err)
-		stopped = true
-		for _, thread := range threads {
-			stat, err := os.ReadFile(filepath.Join(tasks, thread.Name(), "stat"))
-			require.NoError(t, err)
-			stopped = stopped && strings.HasPrefix(string(stat[bytes.LastIndexByte(stat, ')'):]), ") T ")
-		}
-	}
-}
-
 // What a writer wrote is in the copy, up to the last byte before it was frozen.
 func TestAWriterThatChecksItself(t *testing.T) {
 	for name, tree := range places(t) {
@@ -154,11 +67,11 @@ func TestAWriterThatChecksItself(t *testing.T) {
 				}
 				p.live(t)
 				p.live(t)
-				freeze(t, c.Process.Pid)
+				treetest.Freeze(t, c.Process.Pid)
 				report := p.final(t)
 				assert.Zero(t, report.Unsettled)
 				same(t, tree, p.place)
-				assert.GreaterOrEqual(t, check(t, p.place), before)
+				assert.GreaterOrEqual(t, treetest.Written(t, p.place), before)
 				require.NoError(t, syscall.Kill(c.Process.Pid, syscall.SIGCONT))
 			}
 		})
@@ -198,7 +111,7 @@ func TestADatabaseThatIsWrittenTo(t *testing.T) {
 				}
 				p.live(t)
 				p.live(t)
-				freeze(t, c.Process.Pid)
+				treetest.Freeze(t, c.Process.Pid)
 				p.final(t)
 				same(t, tree, p.place)
 				require.NoError(t, syscall.Kill(c.Process.Pid, syscall.SIGCONT))

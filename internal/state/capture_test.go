@@ -61,6 +61,9 @@ type flat struct {
 	site    folders
 	id      string
 	ctx     context.Context
+	writer  *writer // what the service is; nil: it writes nothing
+	http    string  // where that listens
+	last    uint64  // record that was captured
 }
 
 func newFlat(t *testing.T) *flat {
@@ -70,6 +73,14 @@ func newFlat(t *testing.T) *flat {
 	require.NoError(t, f.engine.Load(t.Context(), bytes.NewReader(deploytest.Archive("web:v1", "v1", "files"))))
 	f.id = f.another("web")
 	f.write("data/config", "one")
+	return f
+}
+
+// busy has the service write all the while.
+func busy(t *testing.T) *flat {
+	t.Helper()
+	f := newFlat(t)
+	f.writer = newWriter(t, filepath.Join(f.site.dir, "data", "records"))
 	return f
 }
 
@@ -113,12 +124,26 @@ func (f *flat) take(m quiesce.Method, budget time.Duration, change func(*state.C
 		change(&c)
 	}
 	q := &quiesce.Quiescer{Engine: f.engine, Host: "nas", Journal: f.journal}
+	if f.writer != nil {
+		q.Engine = written{f.engine, f.writer, f.http}
+	}
 	capture, err := state.Take(f.ctx, q, f.site, c)
+	if f.writer != nil {
+		f.writer.goesOn()
+		if err == nil && capture.Level != quiesce.None && capture.Level != quiesce.Dump {
+			last := checkRecords(f.t, filepath.Join(restored(f.t, c.Copies.Name()), "records"))
+			assert.Greater(f.t, last, f.last, "it is not what was captured before")
+			f.last = last
+		}
+	}
 	entries, failed := f.journal.Entries()
 	require.Empty(f.t, failed)
 	require.Empty(f.t, entries, "nothing is left at rest")
 	found := map[string]string{}
 	require.NoError(f.t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Name() == "records" {
+			return filepath.SkipDir
+		}
 		if err == nil && d.Type().IsRegular() {
 			content, err := os.ReadFile(path)
 			found[strings.TrimPrefix(path, dir+"/")] = string(content)
@@ -157,23 +182,34 @@ func TestTakeIntoAKeptCopy(t *testing.T) {
 	assert.Equal(t, "two", string(content))
 }
 
+// A copy that is kept has, every time, what was there when the service came to rest.
+func TestTakeIntoAKeptCopyOfWhatWrites(t *testing.T) {
+	f, copies := busy(t), t.TempDir()
+	for _, kind := range []quiesce.Kind{quiesce.Pause, quiesce.Stop, quiesce.Pause} {
+		_, _, err := f.take(quiesce.Method{Kind: kind}, time.Minute, func(c *state.Capturing) {
+			root, err := os.OpenRoot(copies)
+			require.NoError(t, err)
+			t.Cleanup(func() { root.Close() })
+			c.Copies, c.Keep = root, true
+		})
+		require.NoError(t, err)
+	}
+}
+
 // What is captured is what was there when the service came to rest, however it does.
 func TestTake(t *testing.T) {
-	for _, m := range []quiesce.Method{{Kind: quiesce.Stop}, {Kind: quiesce.Pause}, {Kind: quiesce.Snapshot}, {Kind: quiesce.Exec, Freeze: []string{"freeze"}, Thaw: []string{"thaw"}}} {
+	for _, m := range []quiesce.Method{
+		{Kind: quiesce.Stop}, {Kind: quiesce.Pause}, {Kind: quiesce.Snapshot}, {Kind: quiesce.Exec, Freeze: []string{"freeze"}, Thaw: []string{"thaw"}},
+		{Kind: quiesce.HTTP, Freeze: []string{"POST", "http://localhost/freeze"}, Thaw: []string{"POST", "http://localhost/thaw"}},
+	} {
 		t.Run(string(m.Kind), func(t *testing.T) {
-			f := newFlat(t)
+			f := busy(t)
 			f.write("data/.homelab-kept/old", "not of the service")
-			atRest := 0
-			f.engine.Command = func(_ deploy.Container, command []string) (int, string) {
-				if command[0] == "freeze" {
-					f.write("data/late", "flushed")
-				}
-				return 0, ""
-			}
+			late := func() { f.write("data/late", "flushed") }
+			f.hooks(late)
 			f.engine.Fail = func(call string) error {
 				if call == "stop" || call == "pause" {
-					atRest++
-					f.write("data/late", "flushed")
+					late()
 				}
 				return nil
 			}
@@ -238,7 +274,7 @@ func (s slow) Read(p []byte) (int, error) {
 
 // A service is not put to rest when that would last too long, and woken when it does.
 func TestBudget(t *testing.T) {
-	f := newFlat(t)
+	f := busy(t)
 	f.write("data/config", strings.Repeat("x", 1<<20))
 	_, _, err := f.take(quiesce.Method{Kind: quiesce.Stop}, time.Microsecond, nil)
 	assert.Equal(t, fault.Precondition, fault.CodeOf(err), "%v", err)
@@ -331,7 +367,7 @@ func TestPaces(t *testing.T) {
 
 // Whatever is wrong, the service goes on.
 func TestTakeFails(t *testing.T) {
-	f := newFlat(t)
+	f := busy(t)
 	_, _, err := f.take(quiesce.Method{}, time.Minute, func(c *state.Capturing) {
 		c.Items = append(c.Items, registry.StateItem{Volume: "nothing"})
 	})
@@ -373,7 +409,7 @@ func TestTakeFails(t *testing.T) {
 func TestTakeWhileSomebodyDeploys(t *testing.T) {
 	for _, m := range []quiesce.Method{{Kind: quiesce.Stop}, {Kind: quiesce.Pause}, {Kind: quiesce.None}} {
 		for _, late := range []bool{false, true} {
-			f := newFlat(t)
+			f := busy(t)
 			deployed := false
 			f.site.each = func(s io.ReadWriteCloser) io.ReadWriteCloser {
 				return &cut{s, func() bool {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,6 +20,7 @@ import (
 
 	"homelab/internal/quiesce"
 	"homelab/internal/state"
+	"homelab/internal/tree/treetest"
 	"homelab/registry"
 )
 
@@ -172,56 +172,6 @@ func (s *server) end(by syscall.Signal) {
 	_ = s.cmd.Wait()
 }
 
-// family is a process with its children and theirs, each after its parent.
-func family(t *testing.T, pid int) []int {
-	t.Helper()
-	all := []int{pid}
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	require.NoError(t, err)
-	for _, name := range stats {
-		stat, err := os.ReadFile(name)
-		if err != nil {
-			continue // it has ended
-		}
-		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-		child, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		if string(fields[0]) != "Z" && string(fields[1]) == fmt.Sprint(pid) {
-			all = append(all, family(t, child)...)
-		}
-	}
-	return all
-}
-
-// freeze stops a process, then its children, as the freezer that a pause uses: it
-// returns when no thread of theirs runs. Who is stopped has no more children.
-func freeze(t *testing.T, pid int) {
-	t.Helper()
-	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
-	for stopped := false; !stopped; {
-		stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-		require.NoError(t, err)
-		stopped = true
-		for _, name := range stats {
-			stat, err := os.ReadFile(name)
-			if err != nil {
-				continue
-			}
-			state := stat[bytes.LastIndexByte(stat, ')')+2]
-			stopped = stopped && (state == 'T' || state == 'Z')
-		}
-	}
-	for _, child := range family(t, pid)[1:] {
-		freeze(t, child)
-	}
-}
-
-func thaw(t *testing.T, pid int) {
-	t.Helper()
-	for _, each := range family(t, pid) {
-		_ = syscall.Kill(each, syscall.SIGCONT) // one that was about to end has
-	}
-}
-
 // newSubject is a flat whose service writes into a folder of the volume: dir.
 func newSubject(t *testing.T, preset string) (s *subject, dir string) {
 	s = &subject{flat: newFlat(t), preset: preset}
@@ -240,19 +190,19 @@ func (s *subject) capture() (copy string, sure, beyond []int) {
 	copies, err := os.OpenRoot(place)
 	require.NoError(s.t, err)
 	defer copies.Close()
-	defer thaw(s.t, s.pid)
+	defer treetest.Thaw(s.t, s.pid)
 	s.engine.Fail = func(call string) error {
 		switch call {
 		case "pause":
 			for _, r := range s.rows {
 				sure = append(sure, r.last())
 			}
-			freeze(s.t, s.pid)
+			treetest.Freeze(s.t, s.pid)
 		case "unpause":
 			for _, r := range s.rows {
 				beyond = append(beyond, r.last()+2)
 			}
-			thaw(s.t, s.pid)
+			treetest.Thaw(s.t, s.pid)
 		}
 		return nil
 	}
