@@ -82,6 +82,11 @@ func (t *none) Look(context.Context, int64) (*swap.Found, error) {
 	return &found, nil
 }
 
+// Measure is part of [state.Target]: an empty folder, whatever is left out.
+func (t *none) Measure(context.Context, int64, []string) (swap.Amount, error) {
+	return t.found.There, nil
+}
+
 func (t *none) gone() error {
 	return fault.Newf(fault.NotFound, "restore a bundle, or deploy the service: that makes it", "there is no volume %s", t.name)
 }
