@@ -43,7 +43,7 @@ test: export NIX_CONFIG := $(NIX_CONFIG)
 test: ## Run everything: lint, and all tests with the race detector, real Nix, Docker and ssh
 	@.ci/setup test
 	@$(MAKE) --no-print-directory lint
-	CGO_ENABLED=1 go run ./.ci/gotest -race -count=1 ./... ./.ci/gotest
+	CGO_ENABLED=1 go run ./.ci/gotest -race -count=1 -timeout 30m ./... ./.ci/gotest
 
 test-nix: export NIX_CONFIG := $(NIX_CONFIG)
 test-nix: ## Run what uses real Nix with newer versions of it, from newer Debian releases (root; 5 minutes)
