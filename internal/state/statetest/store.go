@@ -31,6 +31,7 @@ type Ground struct {
 	// their first bytes matter.
 	Data  func(t *testing.T) map[string]int64
 	Flips int // how many of their bits are tried
+	Cuts  int // how many cuts are tried in all: restic tries for a minute to get what is missing
 }
 
 func (g Ground) open(t *testing.T) state.Store {
@@ -223,13 +224,14 @@ func damage(t *testing.T, g Ground) {
 	require.NoError(t, verify())
 	data := g.Data(t)
 	require.NotEmpty(t, data)
-	cut := false // one is enough: restic tries for a minute to get what is missing
+	cuts := g.Cuts
 	for path, size := range data {
 		whole, err := os.ReadFile(path)
 		require.NoError(t, err)
 		broken := map[string][]byte{}
-		if !cut {
-			cut, broken["cut"] = true, whole[:rand.Int64N(size)]
+		for ; cuts > 0; cuts-- {
+			at := rand.Int64N(size)
+			broken[fmt.Sprintf("cut at %d of %d", at, size)] = whole[:at]
 		}
 		for range g.Flips {
 			at := rand.Int64N(size)

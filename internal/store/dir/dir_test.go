@@ -138,9 +138,29 @@ func TestStore(t *testing.T) {
 				return state.NewStore(files), err
 			},
 			Flips: 30,
+			Cuts:  30,
 			Data:  func(t *testing.T) map[string]int64 { return statetest.FilesBelow(t, folder) },
 		}
 	})
+}
+
+// A folder that is gone in the midst, with all that is in it, is an error, and is not
+// made again: it may have been a disk.
+func TestFolderVanishes(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "nas")
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	files := open(t, folder)
+	gone := func() { require.NoError(t, os.RemoveAll(folder)) }
+	err := files.Put(t.Context(), "a/x", io.MultiReader(bytes.NewReader(statetest.Noise(1<<20)), then(gone)))
+	require.Error(t, err)
+	assert.NotEqual(t, fault.Internal, fault.CodeOf(err), "%v", err)
+	assert.NoDirExists(t, folder)
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	again := open(t, folder)
+	found, err := again.List(t.Context(), "")
+	require.NoError(t, err)
+	assert.Empty(t, found)
+	require.NoError(t, again.Put(t.Context(), "a/x", strings.NewReader("x")))
 }
 
 // A bundle that was renamed is not the one that is asked for.

@@ -81,21 +81,24 @@ func tags(service, id string) string {
 	return all
 }
 
-// snapshots lists those with all of the tags, oldest first.
-func (r *Repository) snapshots(ctx context.Context, tags string) ([]snapshot, error) {
-	out, err := r.run(ctx, "snapshots", "--no-lock", "--json", "--tag", tags)
+// snapshots lists those with all of the tags, oldest first. One that is damaged restic
+// leaves out, whosever it was, and says so: that is told as well.
+func (r *Repository) snapshots(ctx context.Context, tags string) (found []snapshot, damaged string, err error) {
+	result, err := r.runIn(ctx, "", []string{"snapshots", "--no-lock", "--json", "--tag", tags})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	var found []snapshot
-	if err := json.Unmarshal(out, &found); err != nil {
-		return nil, fault.Newf(fault.Precondition, "use restic 0.14 or newer", "restic lists its snapshots in a way that homelab does not know: %w", err)
+	if at := bytes.Index(result.Stderr, []byte("could not load snapshot")); at >= 0 {
+		damaged, _, _ = strings.Cut(string(result.Stderr[at:]), "\n")
 	}
-	return found, nil
+	if err := json.Unmarshal(result.Stdout, &found); err != nil {
+		return nil, "", fault.Newf(fault.Precondition, "use restic 0.14 or newer", "restic lists its snapshots in a way that homelab does not know: %w", err)
+	}
+	return found, damaged, nil
 }
 
 func (r *Repository) List(ctx context.Context, service string) ([]state.Kept, error) {
-	found, err := r.snapshots(ctx, tags(service, ""))
+	found, _, err := r.snapshots(ctx, tags(service, ""))
 	if err != nil {
 		return nil, err
 	}
@@ -118,9 +121,12 @@ func (r *Repository) find(ctx context.Context, service, id string) (*snapshot, e
 	if err := state.CheckBundle(service, id); err != nil {
 		return nil, err
 	}
-	found, err := r.snapshots(ctx, tags(service, id))
+	found, damaged, err := r.snapshots(ctx, tags(service, id))
 	if err != nil {
 		return nil, err
+	}
+	if len(found) == 0 && damaged != "" {
+		return nil, fault.Newf(fault.BundleCorrupt, "use another bundle; restic check tells what else is damaged", "%s has a snapshot that cannot be read, and no other of bundle %s of %s: %s", r.Name(), id, service, damaged)
 	}
 	if len(found) == 0 {
 		return nil, fault.Newf(fault.NotFound, "see what is there with state_list", "%s has no bundle %s of %s", r.Name(), id, service)
@@ -210,7 +216,7 @@ func (r *Repository) explain(result command.Result) error {
 		return of(fault.Precondition, "make one: restic init, with RESTIC_REPOSITORY="+r.at.Path, "is no restic repository")
 	case says("permission denied"):
 		return of(fault.Denied, "give yourself the right to write there, or run it as somebody who may", "cannot be used")
-	case says("ciphertext verification failed", "invalid data returned", "does not match", "hash is different", "EOF", "not found in index", "not found in repository", "does not exist", "invalid header", "unpacking"):
+	case says("ciphertext verification failed", "invalid data returned", "does not match", "hash is different", "EOF", "not found in index", "not found in repository", "does not exist", "Unmarshal: ", "invalid header", "unpacking"):
 		return of(fault.BundleCorrupt, "use another bundle; restic check tells what else is damaged", "is damaged")
 	}
 	return of(fault.Precondition, "try it by hand: restic check", "failed")

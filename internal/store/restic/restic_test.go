@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,6 +33,7 @@ func TestStore(t *testing.T) {
 		work := t.TempDir()
 		return statetest.Ground{
 			Open:  func(context.Context) (state.Store, error) { return restic.New(at, work) },
+			Cuts:  1,
 			Flips: 1, // it is slow, and has checksums of its own
 			// Behind the data of a pack is a list of it, which restic has in its index too:
 			// restoring does not read it.
@@ -189,6 +192,111 @@ func TestFullRepository(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.Verify(t.Context())
 	require.NoError(t, err)
+}
+
+// A repository that is gone in the midst of a bundle, or a restic that is killed then,
+// leaves nothing that is listed, and the same can be done again.
+func TestBackupIsCut(t *testing.T) {
+	for how, cut := range map[string]func(repository string, pid int, stop func()){
+		"killed": func(_ string, pid int, _ func()) { assert.NoError(t, syscall.Kill(pid, syscall.SIGKILL)) },
+		"gone": func(repository string, _ int, stop func()) {
+			assert.NoError(t, os.Rename(repository, repository+"-away"))
+			stop() // restic would wait for a quarter of an hour
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			at := newRepository(t)
+			store, err := restic.New(at, t.TempDir())
+			require.NoError(t, err)
+			order := statetest.Save(t, store, "wiki")
+			order.ID = state.NewID(order.Created)
+			require.NoError(t, os.WriteFile(filepath.Join(order.Sources[0].Root.Name(), "data", "large"), statetest.Noise(120<<20), 0o600))
+			packs := func() int { return len(statetest.FilesBelow(t, filepath.Join(at.Path, "data"))) }
+			before := packs()
+			pid := wrap(t)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			done := make(chan error)
+			go func() {
+				_, err := store.Save(ctx, "wiki", order)
+				done <- err
+			}()
+			require.Eventually(t, func() bool { return packs() > before }, time.Minute, time.Millisecond, "some of it is there")
+			cut(at.Path, pid(), stop)
+			err = <-done
+			require.Error(t, err)
+			assert.Contains(t, []fault.Code{fault.Canceled, fault.Precondition}, fault.CodeOf(err), "%v", err)
+			if how == "gone" {
+				require.NoError(t, os.Rename(at.Path+"-away", at.Path))
+			}
+			kept, err := store.List(t.Context(), "")
+			require.NoError(t, err)
+			assert.Len(t, kept, 1)
+			_, err = store.Save(t.Context(), "wiki", order)
+			require.NoError(t, err)
+			b, err := store.Open(t.Context(), "wiki", order.ID, bundle.Trust{})
+			require.NoError(t, err)
+			_, err = b.Verify(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, b.Close())
+		})
+	}
+}
+
+// wrap has each restic that makes a backup say who it is.
+func wrap(t *testing.T) (pid func() int) {
+	t.Helper()
+	folder, real := t.TempDir(), command.Look("restic")
+	said := filepath.Join(folder, "pid")
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "restic"), []byte("#!/bin/sh\ncase $1 in backup) echo $$ >'"+said+"' ;; esac\nexec '"+real+"' \"$@\"\n"), 0o755))
+	t.Setenv("PATH", folder+":"+os.Getenv("PATH"))
+	return func() int {
+		text, err := os.ReadFile(said)
+		require.NoError(t, err)
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		require.NoError(t, err)
+		return pid
+	}
+}
+
+// Whatever of a repository is damaged, besides the data, nothing is verified with it.
+func TestDamagedRepository(t *testing.T) {
+	at := newRepository(t)
+	store, err := restic.New(at, t.TempDir())
+	require.NoError(t, err)
+	order := statetest.Save(t, store, "wiki")
+	verify := func() error {
+		t.Setenv("RESTIC_CACHE_DIR", t.TempDir()) // another machine
+		b, err := store.Open(t.Context(), "wiki", order.ID, bundle.Trust{})
+		if err != nil {
+			return err
+		}
+		_, err = b.Verify(t.Context())
+		require.NoError(t, b.Close())
+		return err
+	}
+	require.NoError(t, verify())
+	for _, folder := range []string{"snapshots", "index", "keys", "config"} {
+		found := statetest.FilesBelow(t, filepath.Join(at.Path, folder))
+		require.NotEmpty(t, found, folder)
+		for path, size := range found {
+			whole, err := os.ReadFile(path)
+			require.NoError(t, err)
+			broken := map[string][]byte{"cut": whole[:rand.Int64N(size)]}
+			if folder != "keys" { // in which restic also notes who made it, unprotected
+				broken["flipped"] = bytes.Clone(whole)
+				broken["flipped"][rand.Int64N(size)] ^= 1 << rand.IntN(8)
+			}
+			for how, content := range broken {
+				require.NoError(t, os.Chmod(path, 0o600))
+				require.NoError(t, os.WriteFile(path, content, 0o600))
+				err := verify()
+				assert.Equal(t, fault.BundleCorrupt, fault.CodeOf(err), "%s %s: %v", folder, how, err)
+			}
+			require.NoError(t, os.WriteFile(path, whole, 0o600))
+		}
+	}
+	require.NoError(t, verify())
 }
 
 // A restic that was killed leaves its lock, and it must not stay.

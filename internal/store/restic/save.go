@@ -49,7 +49,7 @@ func (r *Repository) Save(ctx context.Context, service string, order bundle.Orde
 	var taken []snapshot
 	group, working := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		taken, err = r.snapshots(working, tags(service, order.ID))
+		taken, _, err = r.snapshots(working, tags(service, order.ID))
 		return err
 	})
 	group.Go(func() (err error) {

@@ -46,6 +46,7 @@ func TestStore(t *testing.T) {
 			},
 			Data:  func(t *testing.T) map[string]int64 { return statetest.FilesBelow(t, server.place().Folder) },
 			Flips: 10,
+			Cuts:  10,
 		}
 	})
 }

@@ -35,6 +35,7 @@ func TestStore(t *testing.T) {
 			Open:  func(context.Context) (state.Store, error) { return state.NewStore(sftp.New(at)), nil },
 			Data:  func(t *testing.T) map[string]int64 { return statetest.FilesBelow(t, folder) },
 			Flips: 10,
+			Cuts:  10,
 		}
 	})
 }
