@@ -1,6 +1,8 @@
 package state_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -67,7 +69,12 @@ func (p *postgres) check(copy string) (last []int, err error) {
 	if _, err := asked(p.command("pg_amcheck", "-h", p.sockets, "-p", "5433", "-d", "postgres", "--install-missing", "--heapallindexed", "--parent-check")); err != nil {
 		return nil, err
 	}
-	answer, err := asked(p.psql("5433", "-c", `SELECT max(n), bool_and(md5(text) = sum) AND count(*) = max(n) AND count(*) = max(made) FROM rows JOIN writers USING (who) GROUP BY who ORDER BY who`))
+	return p.rows("5433", "postgres")
+}
+
+// rows are the last of each writer: all before it are there and whole.
+func (p *postgres) rows(port, database string) (last []int, err error) {
+	answer, err := asked(p.psql(port, "-d", database, "-c", `SELECT max(n), bool_and(md5(text) = sum) AND count(*) = max(n) AND count(*) = max(made) FROM rows JOIN writers USING (who) GROUP BY who ORDER BY who`))
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +111,26 @@ func TestPresetOfPostgreSQL(t *testing.T) {
 				UPDATE writers SET made = %[2]d WHERE who = %[1]d; COMMIT; SELECT %[2]d;`, who+1, n), fmt.Sprint(n))
 		}))
 	}
+	s.dump(func(into string) error {
+		_, err := asked(p.command("pg_dump", "-h", p.sockets, "-p", "5432", "-d", "postgres", "-Fc", "-f", filepath.Join(into, "dump")))
+		return err
+	}, func(dumped string) ([]int, error) {
+		dump, err := os.ReadFile(filepath.Join(dumped, "dump"))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := asked(p.psql("5432", "-c", "CREATE DATABASE restored")); err != nil {
+			return nil, err
+		}
+		into := p.command("pg_restore", "-h", p.sockets, "-p", "5432", "-d", "restored", "--exit-on-error")
+		into.Stdin = bytes.NewReader(dump)
+		if _, err := asked(into); err != nil {
+			return nil, err
+		}
+		last, err := p.rows("5432", "restored")
+		_, dropped := asked(p.psql("5432", "-c", "DROP DATABASE restored"))
+		return last, errors.Join(err, dropped)
+	})
 	last, copy := s.rounds(3, 300)
 	s.without("pg_wal", last, copy)
 }

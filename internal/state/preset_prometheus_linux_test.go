@@ -30,7 +30,7 @@ func prometheus(t *testing.T, dir string) (*server, string, error) {
 	t.Helper()
 	config := filepath.Join(t.TempDir(), "prometheus.yml")
 	require.NoError(t, os.WriteFile(config, nil, 0o600))
-	s, err := serve(exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+dir, "--web.listen-address=127.0.0.1:0", "--web.enable-remote-write-receiver",
+	s, err := serve(exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+dir, "--web.listen-address=127.0.0.1:0", "--web.enable-remote-write-receiver", "--web.enable-admin-api",
 		"--storage.tsdb.min-block-duration=20s", "--storage.tsdb.max-block-duration=180s"), "Listening on", "Server is ready")
 	if err != nil {
 		return nil, "", err
@@ -117,6 +117,18 @@ func TestPresetOfPrometheus(t *testing.T) {
 	s.pid = running.cmd.Process.Pid
 	s.check = func(copy string) ([]int, error) { return everySample(t, begun, copy) }
 	s.rows = []*rows{feed(t, func(n int) error { return write(address, samples(begun, n)) })}
+	s.dump(func(into string) error {
+		answer, err := http.Post(address+"/api/v1/admin/tsdb/snapshot", "", nil)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		var made struct{ Data struct{ Name string } }
+		if err := json.NewDecoder(answer.Body).Decode(&made); err != nil {
+			return err
+		}
+		return os.Rename(filepath.Join(dir, "snapshots", made.Data.Name), filepath.Join(into, "snapshot"))
+	}, func(dumped string) ([]int, error) { return everySample(t, begun, filepath.Join(dumped, "snapshot")) })
 	last, copy := s.rounds(3, 800)
 	s.without("wal", last, copy)
 }

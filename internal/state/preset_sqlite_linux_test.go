@@ -3,6 +3,7 @@ package state_test
 import (
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -73,5 +74,21 @@ func TestPresetsOfSQLiteWithTheirJournal(t *testing.T) {
 			require.Equal(t, []int{100}, last)
 			s.without(log, last, copy)
 		})
+	}
+}
+
+// A dump of a database that is written to is the database as it was at one moment.
+func TestDumpsOfSQLite(t *testing.T) {
+	for journal, setup := range map[string]string{"wal": "PRAGMA journal_mode=wal; ", "delete": "PRAGMA journal_mode=delete; PRAGMA busy_timeout=60000; "} {
+		for name, script := range map[string]string{"vacuum": "VACUUM INTO '%s'", "backup": ".backup '%s'"} {
+			t.Run(journal+" "+name, func(t *testing.T) {
+				s, shell := sqlite(t, "sqlite", setup)
+				s.rows = []*rows{feed(t, func(n int) error { return shell.do(insert(n), fmt.Sprint(n)) })}
+				s.dump(func(into string) error {
+					_, err := asked(exec.Command("sqlite3", "-bail", "-cmd", ".timeout 60000", filepath.Join(s.site.dir, "data", "of the program", "db"), fmt.Sprintf(script, filepath.Join(into, "db"))))
+					return err
+				}, checkSQLite)
+			})
+		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"homelab/internal/deploy"
 	"homelab/internal/quiesce"
 	"homelab/internal/state"
 	"homelab/internal/tree/treetest"
@@ -215,6 +216,52 @@ func (s *subject) capture() (copy string, sure, beyond []int) {
 	require.NoError(s.t, err)
 	require.Equal(s.t, quiesce.Pause, taken.Level)
 	return filepath.Join(place, "0", "of the program"), sure, beyond
+}
+
+// dump captures what a command dumps into a folder of the volume, and nothing else, while
+// the program goes on: all that was acknowledged before has to be in it, by this check.
+func (s *subject) dump(run func(into string) error, check func(dumped string) ([]int, error)) {
+	s.t.Helper()
+	for _, r := range s.rows {
+		r.hold(false)
+		r.wait(s.t, 50)
+	}
+	place := s.t.TempDir()
+	copies, err := os.OpenRoot(place)
+	require.NoError(s.t, err)
+	defer copies.Close()
+	dumps, sure := filepath.Join(s.site.dir, "data", "dumps"), []int{}
+	s.engine.Command = func(_ deploy.Container, command []string) (int, string) {
+		if command[0] == "clean" {
+			err = os.RemoveAll(dumps)
+		} else {
+			for _, r := range s.rows {
+				sure = append(sure, r.last())
+			}
+			if err = os.MkdirAll(dumps, 0o777); err == nil {
+				err = errors.Join(os.Chmod(dumps, 0o777), run(dumps))
+			}
+		}
+		if err != nil {
+			return 1, err.Error()
+		}
+		return 0, ""
+	}
+	items, _ := state.Captured(&registry.State{Items: []registry.StateItem{{Volume: "data", Exclude: []string{"of the program"}}}}, false)
+	q := &quiesce.Quiescer{Engine: s.engine, Host: "nas", Journal: s.journal}
+	taken, err := state.Take(s.ctx, q, s.site, state.Capturing{
+		Service: "web", Container: s.is(), Items: items, Method: quiesce.Method{Kind: quiesce.Dump, Freeze: []string{"dump"}, Thaw: []string{"clean"}, Timeout: time.Minute}, Budget: time.Millisecond, Copies: copies,
+	})
+	require.NoError(s.t, err)
+	assert.Equal(s.t, []any{quiesce.Dump, 0.0, int64(0)}, []any{taken.Level, taken.Outage, taken.Unsettled})
+	assert.NoDirExists(s.t, dumps)
+	assert.NoDirExists(s.t, filepath.Join(place, "0", "of the program"))
+	last, err := check(filepath.Join(place, "0", "dumps"))
+	require.NoError(s.t, err)
+	require.Len(s.t, last, len(sure))
+	for i := range sure {
+		assert.GreaterOrEqual(s.t, last[i], sure[i])
+	}
 }
 
 // rounds captures the state again and again: all that was acknowledged is in it, and
