@@ -75,8 +75,8 @@ in
         labels."org.example.tier" = "metrics";
       };
       state = {
-        items = [{ volume = "homelab-prometheus"; exclude = [ "wal/**" ]; class = "durable"; }];
-        quiesce = { kind = "pause"; timeout = "10s"; };
+        items = [{ volume = "homelab-prometheus"; class = "durable"; }];
+        quiesce = { preset = "prometheus"; timeout = "10s"; };
         downtimeBudget = "5m";
         retention = { last = 2; weekly = 4; };
       };
@@ -104,7 +104,7 @@ in
         items = [
           { volume = "homelab-grafana"; exclude = [ "png/**" ]; class = "durable"; }
         ];
-        quiesce = { kind = "exec"; freeze = [ "sync" ]; thaw = [ "true" ]; timeout = "10s"; };
+        quiesce = { preset = "grafana"; timeout = "10s"; };
         reauth = [
           {
             name = "Admin password";
