@@ -52,6 +52,14 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if text := os.Getenv(bundleVariable); text != "" {
+		var o bundleOrder
+		if err := errors.Join(json.Unmarshal([]byte(text), &o), o.obey(context.Background())); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	text := os.Getenv(orderVariable)
 	if text == "" {
 		os.Exit(m.Run())

@@ -87,7 +87,9 @@ func Written(t testing.TB, tree string) uint64 {
 	var last uint64
 	for found := range bytes.Lines(log) {
 		last++
-		require.Equal(t, line(last), string(found))
+		if want := line(last); string(found) != want { // there are many
+			require.Equal(t, want, string(found))
+		}
 	}
 	data, err := os.ReadFile(filepath.Join(tree, "mapped"))
 	require.NoError(t, err)

@@ -10,7 +10,7 @@ import (
 
 func main() {
 	panic(treetest.Write(os.Args[1], func(uint64) error {
-		time.Sleep(time.Millisecond) // else the log grows by tens of megabytes a second
+		time.Sleep(10 * time.Millisecond) // else the log grows by tens of megabytes a second
 		return nil
 	}))
 }
