@@ -41,7 +41,7 @@ func RunContainers(t *testing.T, open func(t *testing.T) deploy.Containers, lab 
 	s := &containerSuite{Containers: open(t), Lab: lab}
 	for name, b := range map[string]Behaviour{
 		"runs": {}, "tells": {Tells: []string{"TOKEN", "PIN", "PLAIN"}}, "talks": {Says: []string{"one", "two", "three"}, Warns: "careful"}, "serves": {Page: "hello\n"},
-		"ends": {Ends: true, Exit: 7}, "deaf": {Deaf: true}, "foreign": {Foreign: true},
+		"ends": {Ends: true, Exit: 7}, "deaf": {Deaf: true, Says: []string{"what?"}}, "foreign": {Foreign: true},
 		"well": {Health: "healthy"}, "ill": {Health: "unhealthy"}, "slow": {Health: "starting"},
 	} {
 		require.NoError(t, s.Load(t.Context(), bytes.NewReader(BehaviourArchive(t, "suite/"+name+":v1", b))))

@@ -51,6 +51,8 @@ func (s *containerSuite) life(t *testing.T) {
 
 func (s *containerSuite) deaf(t *testing.T) {
 	c := s.started(t, s.spec("suite-deaf", "deaf"))
+	// Until it says something it is not deaf yet: it is what starts it that hears.
+	require.Eventually(t, func() bool { return s.printed(t, c.ID, deploy.Tail{Lines: 1}) != "" }, patience, 20*time.Millisecond)
 	require.NoError(t, s.Stop(t.Context(), c.ID, 10*time.Millisecond))
 	c = s.found(t, c.ID)
 	assert.Equal(t, deploy.Exited, c.State)

@@ -216,7 +216,8 @@ func (r *Repository) explain(result command.Result) error {
 		return of(fault.Precondition, "make one: restic init, with RESTIC_REPOSITORY="+r.at.Path, "is no restic repository")
 	case says("permission denied"):
 		return of(fault.Denied, "give yourself the right to write there, or run it as somebody who may", "cannot be used")
-	case says("ciphertext verification failed", "invalid data returned", "does not match", "hash is different", "EOF", "not found in index", "not found in repository", "does not exist", "Unmarshal: ", "invalid header", "unpacking"):
+	case says("ciphertext verification failed", "invalid data returned", "does not match", "hash is different", "EOF", "not found in index", "not found in repository", "does not exist", "Unmarshal: ", "invalid header", "unpacking",
+		"zero size", "ciphertext too small", "slice bounds out of range"): // the last: restic does not look how long its config is
 		return of(fault.BundleCorrupt, "use another bundle; restic check tells what else is damaged", "is damaged")
 	}
 	return of(fault.Precondition, "try it by hand: restic check", "failed")

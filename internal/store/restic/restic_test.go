@@ -282,7 +282,7 @@ func TestDamagedRepository(t *testing.T) {
 		for path, size := range found {
 			whole, err := os.ReadFile(path)
 			require.NoError(t, err)
-			broken := map[string][]byte{"cut": whole[:rand.Int64N(size)]}
+			broken := map[string][]byte{"cut": whole[:rand.Int64N(size)], "empty": {}, "cut in the nonce": whole[:15], "cut behind it": whole[:31]}
 			if folder != "keys" { // in which restic also notes who made it, unprotected
 				broken["flipped"] = bytes.Clone(whole)
 				broken["flipped"][rand.Int64N(size)] ^= 1 << rand.IntN(8)
