@@ -81,6 +81,9 @@ func TestPresetsOfSQLiteWithTheirJournal(t *testing.T) {
 func TestDumpsOfSQLite(t *testing.T) {
 	for journal, setup := range map[string]string{"wal": "PRAGMA journal_mode=wal; ", "delete": "PRAGMA journal_mode=delete; PRAGMA busy_timeout=60000; "} {
 		for name, script := range map[string]string{"vacuum": "VACUUM INTO '%s'", "backup": ".backup '%s'"} {
+			if journal == "delete" && name == "backup" {
+				continue // it begins anew whenever somebody else writes, and need not come to an end
+			}
 			t.Run(journal+" "+name, func(t *testing.T) {
 				s, shell := sqlite(t, "sqlite", setup)
 				s.rows = []*rows{feed(t, func(n int) error { return shell.do(insert(n), fmt.Sprint(n)) })}
