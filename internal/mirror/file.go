@@ -37,7 +37,12 @@ func (e *entry) file() (*node, error) {
 		f.node, f.fresh = &node{name: e.source, file: &content{names: 1}}, true
 	}
 	e.place(id, f.node.file)
-	f.send()
+	f.node.stamp = f.before
+	if e.held {
+		f.clone()
+	} else {
+		f.send()
+	}
 	return f.node, nil
 }
 
@@ -52,6 +57,8 @@ func (e *entry) place(id inode, c *content) {
 type filing struct {
 	*entry
 	fd      int
+	cloned  bool  // the descriptor is that of clones,
+	base    int64 // and it is there
 	before  stamp
 	head    []byte
 	extents []tree.Extent
@@ -132,7 +139,14 @@ func (f *filing) send() {
 	for _, b := range had {
 		f.hole(b.index)
 	}
-	f.put(&step{emit: f.finish, drop: func() { _ = unix.Close(f.fd) }})
+	f.put(&step{emit: f.finish, drop: f.close})
+}
+
+// close closes what is the file's own; nothing was written.
+func (f *filing) close() {
+	if !f.cloned {
+		_ = unix.Close(f.fd)
+	}
 }
 
 // hole makes a block a hole that held data; what is behind the end is cut off
@@ -165,12 +179,15 @@ func (f *filing) begin() error {
 
 // finish compares what is open with what was opened, and ends the file.
 func (f *filing) finish() error {
-	stat, err := tree.StatOpen(f.fd)
-	_ = unix.Close(f.fd) // nothing was written
-	if err != nil {
-		return readFailed(shown(f.path), err)
+	defer f.close()
+	same := true
+	if !f.cloned {
+		stat, err := tree.StatOpen(f.fd)
+		if err != nil {
+			return readFailed(shown(f.path), err)
+		}
+		same = stampOf(stat) == f.before
 	}
-	same := stampOf(stat) == f.before
 	if !same && f.final {
 		return changed(shown(f.path))
 	}
@@ -193,6 +210,7 @@ func (f *filing) finish() error {
 	}
 	if n.sure == 0 {
 		f.emitted.suspect += f.bytes
+		f.rehearse()
 	}
 	f.emitted.files++
 	f.emitted.read += f.bytes
@@ -222,7 +240,7 @@ func (b *reading) read() {
 	at := int64(0)
 	for i := range b.parts {
 		part := &b.parts[i]
-		n, err := readFull(b.fd, b.into[at:at+part.Length], part.Offset)
+		n, err := readFull(b.fd, b.into[at:at+part.Length], b.base+part.Offset)
 		if err != nil {
 			b.err = err
 			return

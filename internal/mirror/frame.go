@@ -12,7 +12,7 @@ import (
 )
 
 // hello begins what a source sends.
-const hello = "homelab-mirror 2"
+const hello = "homelab-mirror 3"
 
 // frame is a type of message. Those of a source act on the folder that was
 // entered last; a name is one of an entry of that folder.
@@ -39,6 +39,7 @@ const (
 	frameRecalled       // whether it holds
 	frameRemember       // from the sink: for what the source remembers
 	frameMemory         // a part of it; empty: that was all
+	frameHeld           // begins a last pass that needs nothing of the tree any more
 )
 
 // maxFrame bounds what is read before it is looked at.

@@ -138,7 +138,7 @@ func (s *Source) answer(ctx context.Context, kind frame, payload []byte) error {
 		if json.Unmarshal(payload, &a) != nil {
 			break
 		}
-		_, err := s.Pass(ctx, a.Final)
+		_, err := s.do(ctx, a)
 		return err
 	case frameRecall:
 		if len(payload) > 0 {

@@ -53,6 +53,13 @@ type Report struct {
 	Look    float64 `json:"look"`
 	Compare float64 `json:"compare"`
 	Send    float64 `json:"send"`
+
+	// Where clones were asked for: whether all that a last pass had to read was cloned,
+	// or all that a live pass leaves to the next one can be, and how long that took. Else
+	// Uncloned says what could not be, and why: it is read while the writer is held up.
+	Cloned   bool    `json:"cloned,omitempty"`
+	Clone    float64 `json:"clone,omitempty"`
+	Uncloned string  `json:"uncloned,omitempty"`
 }
 
 // Skipped is an entry that is noted and not copied.
@@ -64,6 +71,9 @@ type Skipped struct {
 // ask is how a sink asks for a pass.
 type ask struct {
 	Final bool `json:"final"`
+	// Clones has what a last pass reads be cloned first: see [Sink.Hold]. A live pass
+	// tries it.
+	Clones bool `json:"clones,omitempty"`
 }
 
 // applied is how a sink says that it has all of a pass.

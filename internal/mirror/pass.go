@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"sync"
@@ -34,7 +35,18 @@ type pass struct {
 	work    chan *step
 	waited  time.Duration // of the walk for the steps
 	working atomic.Int64  // nanoseconds of all workers
-	emitted struct{ files, read, unsettled, suspect int64 }
+	emitted struct {
+		files, read, unsettled, suspect int64
+		cloning                         time.Duration
+		uncloned                        string
+	}
+
+	asked   bool          // for clones
+	clones  *clones       // nil: none are made
+	cloning time.Duration // of the walk
+	held    bool          // nothing is sent before all of the tree was looked at
+	queue   []func()      // of the walk, while it is held
+	told    bool          // that the tree is needed no more
 }
 
 // inode identifies a file that has several names, and placed is where its first
@@ -65,6 +77,9 @@ func (p *pass) run() error {
 	if p.without != nil {
 		p.matcher = p.without.Matcher()
 	}
+	if p.clones != nil {
+		defer p.clones.close()
+	}
 	p.steps, p.work = make(chan *step, inFlight), make(chan *step, inFlight)
 	var all sync.WaitGroup
 	for range workers() {
@@ -74,6 +89,9 @@ func (p *pass) run() error {
 	go func() {
 		begun := time.Now()
 		err := p.walk()
+		if err == nil && p.held {
+			err = p.letGo()
+		}
 		close(p.work)
 		close(p.steps)
 		p.report.Look = (time.Since(begun) - p.waited).Seconds()
@@ -82,7 +100,7 @@ func (p *pass) run() error {
 	err := p.emit(walked)
 	all.Wait()
 	if err == nil && p.final {
-		if err = p.out.to.Flush(); err == nil {
+		if err = p.out.to.Flush(); err == nil && !p.told {
 			err = p.sweep()
 		}
 		err = cut(err)
@@ -90,6 +108,8 @@ func (p *pass) run() error {
 	r, e := &p.report, &p.emitted
 	r.Files, r.Read, r.Suspect = e.files, e.read, r.Suspect+e.suspect
 	r.Unsettled += e.unsettled
+	r.Clone, r.Uncloned = (p.cloning + e.cloning).Seconds(), cmp.Or(r.Uncloned, e.uncloned)
+	r.Cloned = p.asked && r.Uncloned == ""
 	r.Compare = time.Duration(p.working.Load()).Seconds() / float64(workers())
 	return err
 }
@@ -142,6 +162,10 @@ func (p *pass) emit(walked <-chan error) (err error) {
 
 // put hands a step on.
 func (p *pass) put(s *step) {
+	if p.held {
+		p.queue = append(p.queue, func() { p.put(s) })
+		return
+	}
 	begun := time.Now()
 	if s.work != nil {
 		s.ready = make(chan struct{})

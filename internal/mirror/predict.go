@@ -7,7 +7,8 @@ import "time"
 //
 // The last pass looks at every entry twice. It reads what the last live pass left
 // unproven, and sends what was written meanwhile: as much as that pass did, or more
-// if that pass took longer than the one before.
+// if that pass took longer than the one before. With clones nothing is read before the
+// writer goes on, but what that pass left unproven is cloned.
 func Predict(passes []Report) time.Duration {
 	last := passes[len(passes)-1]
 	unproven, growth := 0.0, 1.0
@@ -19,8 +20,12 @@ func Predict(passes []Report) time.Duration {
 		growth = max(1, last.Seconds/max(passes[before].Seconds, 0.001))
 		send = last.Send
 	}
+	copying := last.Compare*unproven + send
+	if last.Cloned {
+		copying = last.Clone
+	}
 	const reserve, start = 1.5, 0.02
-	seconds := start + 2*last.Look + growth*(last.Compare*unproven+send)
+	seconds := start + 2*last.Look + growth*copying
 	return time.Duration(reserve * seconds * float64(time.Second))
 }
 

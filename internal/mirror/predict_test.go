@@ -15,6 +15,8 @@ func TestPrediction(t *testing.T) {
 	second := mirror.Report{Read: 1 << 30, Suspect: 256 << 20, Look: 0.1, Compare: 0.5, Send: 1, Seconds: 1.5}
 	third := mirror.Report{Read: 256 << 20, Suspect: 128 << 20, Look: 0.1, Compare: 0.12, Send: 0.05, Seconds: 0.4}
 	slow := mirror.Report{Read: 256 << 20, Suspect: 256 << 20, Look: 0.1, Compare: 0.12, Send: 1, Seconds: 3, Sync: 2}
+	cloned := first
+	cloned.Cloned, cloned.Clone = true, 0.3
 	idle := mirror.Report{Look: 0.1, Seconds: 0.1}
 	for _, c := range []struct {
 		passes  []mirror.Report
@@ -27,6 +29,7 @@ func TestPrediction(t *testing.T) {
 		{[]mirror.Report{first, second, slow}, 0.02 + 0.2 + 2*(0.12+1), false},
 		{[]mirror.Report{first, idle}, 0.02 + 0.2, false},
 		{[]mirror.Report{idle}, 0.02 + 0.2, false},
+		{[]mirror.Report{cloned}, 0.02 + 0.2 + 0.3, false},
 	} {
 		got := mirror.Predict(c.passes)
 		assert.InDelta(t, 1.5*c.seconds, got.Seconds(), 0.001)

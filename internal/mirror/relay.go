@@ -51,7 +51,7 @@ func (r *Relay) Pass(ctx context.Context, final bool) (*Report, error) {
 func (r *Relay) pass(ctx context.Context, final bool) (*Report, error) {
 	defer context.AfterFunc(ctx, r.hangUp)()
 	begun := time.Now()
-	if err := r.asks.say(frameAsk, ask{final}); err != nil {
+	if err := r.asks.say(frameAsk, ask{Final: final}); err != nil {
 		r.hangUp()
 		return nil, cmp.Or(ctx.Err(), err)
 	}

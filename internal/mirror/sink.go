@@ -44,6 +44,8 @@ type Sink struct {
 	tally  applied // of the pass
 	serves bool
 	failed error
+	clones bool // are asked for
+	holds  bool // is about to hear that it is
 }
 
 // opened is a folder that was entered.
@@ -82,6 +84,12 @@ func (s *Sink) Sync() error {
 
 // Pass asks the source for a pass and applies it: see [Source.Pass].
 func (s *Sink) Pass(ctx context.Context, final bool) (*Report, error) {
+	return s.ask(ctx, &ask{Final: final, Clones: s.clones && !final})
+}
+
+// ask asks for something, unless that is nil, and applies what comes. The report is nil
+// when the pass is held.
+func (s *Sink) ask(ctx context.Context, what *ask) (*Report, error) {
 	if s.failed != nil {
 		return nil, s.failed
 	}
@@ -90,8 +98,8 @@ func (s *Sink) Pass(ctx context.Context, final bool) (*Report, error) {
 	if s.place.Memory != "" && !s.begun {
 		err = s.resume()
 	}
-	if err == nil {
-		err = s.out.say(frameAsk, ask{final})
+	if err == nil && what != nil {
+		err = s.out.say(frameAsk, what)
 	}
 	var report *Report
 	if err == nil {
@@ -102,7 +110,9 @@ func (s *Sink) Pass(ctx context.Context, final bool) (*Report, error) {
 		_ = s.conn.Close() // the failure says more
 		return nil, s.failed
 	}
-	report.Stripped, report.Unowned = s.tally.Stripped, s.tally.Unowned
+	if report != nil {
+		report.Stripped, report.Unowned = s.tally.Stripped, s.tally.Unowned
+	}
 	return report, nil
 }
 
@@ -132,6 +142,9 @@ func (s *Sink) Serve(ctx context.Context) error {
 func (s *Sink) pass() (*Report, error) {
 	s.tally = applied{}
 	report, err := s.apply()
+	if err == nil && report == nil {
+		return nil, nil
+	}
 	if err == nil && s.serves && !report.Final {
 		err = s.Sync()
 	}
@@ -174,6 +187,8 @@ func (s *Sink) apply() (*Report, error) {
 		switch {
 		case kind == frameFailed:
 			return nil, retell(payload)
+		case kind == frameHeld && s.holds && len(s.open) == 0 && s.file == nil:
+			return nil, nil
 		case kind == frameDone:
 			report := &Report{}
 			if len(s.open) > 0 || s.file != nil || json.Unmarshal(payload, report) != nil {

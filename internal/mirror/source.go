@@ -70,10 +70,14 @@ func (s *Source) Close() error { return errors.Join(s.conn.Close(), s.parent.Clo
 //
 // With final, whatever changes meanwhile is a [fault.Conflict].
 func (s *Source) Pass(ctx context.Context, final bool) (*Report, error) {
+	return s.do(ctx, ask{Final: final})
+}
+
+func (s *Source) do(ctx context.Context, a ask) (*Report, error) {
 	if s.failed != nil {
 		return nil, s.failed
 	}
-	report, err := s.pass(ctx, final)
+	report, err := s.pass(ctx, a)
 	s.failed = err
 	return report, err
 }
@@ -98,7 +102,7 @@ func (s *Source) Serve(ctx context.Context) error {
 	}
 }
 
-func (s *Source) pass(ctx context.Context, final bool) (*Report, error) {
+func (s *Source) pass(ctx context.Context, a ask) (*Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// Whoever cancels, and a sink that fails, ends a write that waits.
@@ -113,10 +117,13 @@ func (s *Source) pass(ctx context.Context, final bool) (*Report, error) {
 		answer <- err
 	}()
 	begun, sent, busy := time.Now(), s.out.sent, s.meter.busy
-	p := &pass{Source: s, final: final, placed: map[inode]placed{}}
+	p := &pass{Source: s, final: a.Final, placed: map[inode]placed{}}
 	p.ctx, p.stop = context.WithCancel(ctx)
 	defer p.stop()
-	p.report = Report{Final: final, Noted: []Skipped{}}
+	p.report = Report{Final: a.Final, Noted: []Skipped{}}
+	if p.asked = a.Clones; p.asked {
+		p.prepare()
+	}
 	err := p.run()
 	if err == nil {
 		err = context.Cause(ctx)

@@ -2,7 +2,6 @@ package tree
 
 import (
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,11 +13,7 @@ import (
 // to its page since the last sync. It is known of these; tmpfs does not do it, NFS
 // and FUSE hear late of what others write, overlayfs depends on what is below.
 func Stamps(fd int) bool {
-	var stat unix.Statfs_t
-	if err := Retry(func() error { return unix.Fstatfs(fd, &stat) }); err != nil {
-		return false
-	}
-	return slices.Contains([]int64{unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC}, int64(stat.Type))
+	return isOn(fd, unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC)
 }
 
 // Punch makes a part of a file a hole; what is behind its end stays as it is.

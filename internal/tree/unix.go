@@ -126,3 +126,6 @@ func Extents(fd int, stat *unix.Stat_t) (extents []Extent, sparse bool, err erro
 	}
 	return extents, true, nil
 }
+
+// CloneUnit is a multiple of the blocks of any file system, which clones begin at.
+const CloneUnit = 64 << 10
