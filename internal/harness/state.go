@@ -195,6 +195,9 @@ func (b *bundling) capture(ctx context.Context, copies *os.Root, report *state.B
 	if taken.Problem != nil {
 		report.Problem = build.ProblemOf(taken.Problem)
 	}
+	if taken.Uncloned != "" {
+		report.Warnings = append(report.Warnings, fmt.Sprintf("there was no snapshot, and %s stood still until the last was copied: %s", b.name, taken.Uncloned))
+	}
 	report.Warnings = append(report.Warnings, warningsOf(about)...)
 	return taken, &about, nil
 }

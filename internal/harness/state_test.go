@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -83,6 +84,7 @@ func TestWatchdogIsThere(t *testing.T) {
 type kept struct {
 	*estate
 	volumes, store string
+	reading        sync.WaitGroup // that are under way
 }
 
 func newKept(t *testing.T, quiesce string) *kept {
@@ -124,10 +126,11 @@ func (k *kept) Read(ctx context.Context, item registry.StateItem) (io.ReadWriteC
 	if err != nil {
 		return nil, err
 	}
-	go func() {
+	k.reading.Go(func() {
 		_ = source.Serve(ctx)
+		_ = source.Close()
 		_ = root.Close()
-	}()
+	})
 	return here, nil
 }
 

@@ -17,8 +17,7 @@ const (
 	None  Kind = "none"  // it is not
 	Stop  Kind = "stop"  // its container is stopped
 	Pause Kind = "pause" // its container stands still: what it has written is there, as after a power failure
-	// Snapshot is Pause: what is copied while it stands still is copied as fast as the
-	// file system can.
+	// Snapshot is Pause, but it goes on as soon as what is to be copied was cloned.
 	Snapshot Kind = "snapshot"
 	Exec     Kind = "exec" // a command in the container
 	HTTP     Kind = "http" // a call of the container

@@ -22,7 +22,7 @@ type About struct {
 	Out         string            `json:"out,omitempty" jsonschema_description:"Store path of its artifact."`
 	Image       string            `json:"image,omitempty" jsonschema_description:"ID of its image on that host."`
 	Spec        string            `json:"spec,omitempty" jsonschema_description:"Hash of its settings."`
-	Consistency quiesce.Kind      `json:"consistency" jsonschema:"enum=stop,enum=pause,enum=snapshot,enum=exec,enum=http,enum=dump,enum=none" jsonschema_description:"How it was at rest meanwhile: stop (it did not run), pause or snapshot (it stood still: as after a power failure), exec or http (it was asked to be), dump (what it dumped is), none (it was not)."`
+	Consistency quiesce.Kind      `json:"consistency" jsonschema:"enum=stop,enum=pause,enum=snapshot,enum=exec,enum=http,enum=dump,enum=none" jsonschema_description:"How it was at rest meanwhile: stop (it did not run), pause (it stood still: as after a power failure), snapshot (the same, until what had changed was cloned), exec or http (it was asked to be), dump (what it dumped is), none (it was not)."`
 	Unsettled   int64             `json:"changing,omitempty" jsonschema_description:"Entries that changed while they were copied: they may be as they were at no time."`
 	Skipped     int64             `json:"skipped,omitempty" jsonschema_description:"FIFOs, sockets and devices of its state: they are not in it."`
 	Noted       []string          `json:"noted,omitempty" jsonschema_description:"The first of them, with the name of the item before it and the type behind."`

@@ -32,8 +32,9 @@ type Capture struct {
 	Items  []registry.StateItem
 	Copies *os.Root // with a copy of each, named by its number
 	// Level is how the service was at rest; none: it was not, and Unsettled entries
-	// may be as they were at no time.
+	// may be as they were at no time. Snapshot: only until what was left was cloned.
 	Level     quiesce.Kind
+	Uncloned  string // why it was at rest longer, where a snapshot was asked for
 	Unsettled int64
 	Problem   error   // why it could not be put to rest, where that is tolerated
 	Outage    float64 // seconds from the request to rest until it was healthy again; 0: it was at rest, or went on
@@ -89,7 +90,10 @@ func Take(ctx context.Context, q *quiesce.Quiescer, site Site, c Capturing) (tak
 		if err != nil {
 			return nil, about(item, err)
 		}
-		t.sinks = append(t.sinks, sink)
+		if c.Method.Kind == quiesce.Snapshot {
+			sink.AskForClones()
+		}
+		t.sinks, t.live = append(t.sinks, sink), append(t.live, &mirror.Report{})
 	}
 	if err := t.take(ctx); err != nil {
 		return nil, err
@@ -122,6 +126,7 @@ type taking struct {
 	Capturing
 	quiescer *quiesce.Quiescer
 	sinks    []*mirror.Sink
+	live     []*mirror.Report // the last of each, while it runs
 	capture  *Capture
 }
 
@@ -141,6 +146,9 @@ func (t *taking) take(ctx context.Context) error {
 			return tooLong(t.Service, t.Budget, t.Known, copying)
 		}
 		t.capture.Parts.Predicted = predicted.Seconds()
+		if last := t.capture.Passes[len(t.capture.Passes)-1]; last.Uncloned != "" {
+			t.say("%s stands still until the last is copied: %s", t.Service, last.Uncloned)
+		}
 	}
 	return t.last(ctx)
 }
@@ -196,7 +204,8 @@ func tooLong(service string, budget time.Duration, known Pace, copying time.Dura
 		"%s would not be there for %.1f s (%s), and may be away for %s: nothing was stopped", service, predicted.Seconds(), of, budget)
 }
 
-// last copies what is left while the service is at rest.
+// last copies what is left while the service is at rest, or clones it then, and copies
+// the clones.
 func (t *taking) last(ctx context.Context) error {
 	rest, err := t.quiescer.Begin(ctx, t.Service, t.Container, t.Method, t.Budget)
 	if err != nil {
@@ -212,7 +221,12 @@ func (t *taking) last(ctx context.Context) error {
 		limited, stop = context.WithTimeoutCause(ctx, left, errBudget)
 	}
 	defer stop()
-	pass, err := t.pass(limited, rest.Reached != quiesce.None)
+	reports, err := t.each(func(i int) (*mirror.Report, error) {
+		if rest.Reached == quiesce.Snapshot && t.live[i].Cloned {
+			return t.sinks[i].Hold(limited)
+		}
+		return t.sinks[i].Pass(limited, rest.Reached != quiesce.None)
+	})
 	if err == nil {
 		err = rest.Still(limited)
 	}
@@ -234,20 +248,64 @@ func (t *taking) last(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
+	reports, err = t.each(func(i int) (*mirror.Report, error) {
+		if reports[i] != nil {
+			return reports[i], nil
+		}
+		return t.sinks[i].Finish(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	pass, err := t.sum(reports, rest.Reached != quiesce.None)
+	if err != nil {
+		return err
+	}
 	t.capture.keep(pass)
+	if rest.Reached == quiesce.Snapshot && !pass.Cloned {
+		t.capture.Level, t.capture.Uncloned = quiesce.Pause, t.uncloned(reports)
+	}
 	return nil
+}
+
+// uncloned says what was not cloned in the last pass.
+func (t *taking) uncloned(last []*mirror.Report) string {
+	for i, item := range t.Items {
+		if why := cmp.Or(last[i].Uncloned, t.live[i].Uncloned); why != "" {
+			return item.Name() + ": " + why
+		}
+	}
+	return ""
 }
 
 var errBudget = fault.New(fault.Timeout, "", "the budget is over")
 
 // pass does one pass of all items.
 func (t *taking) pass(ctx context.Context, final bool) (*mirror.Report, error) {
-	all := &mirror.Report{Final: final, Noted: []mirror.Skipped{}}
-	for i, sink := range t.sinks {
-		r, err := sink.Pass(ctx, final)
-		if err != nil {
-			return nil, about(t.Items[i], err)
+	reports, err := t.each(func(i int) (*mirror.Report, error) { return t.sinks[i].Pass(ctx, final) })
+	if err != nil {
+		return nil, err
+	}
+	t.live = reports
+	return t.sum(reports, final)
+}
+
+// each has something done for each item.
+func (t *taking) each(do func(i int) (*mirror.Report, error)) ([]*mirror.Report, error) {
+	reports := make([]*mirror.Report, len(t.Items))
+	for i, item := range t.Items {
+		var err error
+		if reports[i], err = do(i); err != nil {
+			return nil, about(item, err)
 		}
+	}
+	return reports, nil
+}
+
+// sum is a pass of all items.
+func (t *taking) sum(reports []*mirror.Report, final bool) (*mirror.Report, error) {
+	all := &mirror.Report{Final: final, Noted: []mirror.Skipped{}, Cloned: true}
+	for i, r := range reports {
 		add(all, t.Items[i].Name(), r)
 	}
 	if all.Unowned > 0 {
@@ -275,6 +333,11 @@ func add(all *mirror.Report, item string, r *mirror.Report) {
 	all.Send += r.Send
 	all.Stripped += r.Stripped
 	all.Unowned += r.Unowned
+	all.Cloned = all.Cloned && r.Cloned
+	all.Clone += r.Clone
+	if all.Uncloned == "" && r.Uncloned != "" {
+		all.Uncloned = item + ": " + r.Uncloned
+	}
 	for _, noted := range r.Noted[:min(len(r.Noted), maxNoted-len(all.Noted))] {
 		noted.Path = path.Join(item, noted.Path)
 		all.Noted = append(all.Noted, noted)

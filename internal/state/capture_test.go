@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,8 +27,9 @@ import (
 
 // folders is a site whose volumes are folders.
 type folders struct {
-	dir  string
-	each func(io.ReadWriteCloser) io.ReadWriteCloser // put into each stream; may be nil
+	dir   string
+	each  func(io.ReadWriteCloser) io.ReadWriteCloser // put into each stream; may be nil
+	reads *sync.WaitGroup                             // all that are under way
 }
 
 func (f folders) Read(ctx context.Context, item registry.StateItem) (io.ReadWriteCloser, error) {
@@ -43,10 +45,11 @@ func (f folders) Read(ctx context.Context, item registry.StateItem) (io.ReadWrit
 	if err != nil {
 		return nil, err
 	}
-	go func() {
+	f.reads.Go(func() {
 		_ = source.Serve(ctx)
+		_ = source.Close()
 		_ = root.Close()
-	}()
+	})
 	if f.each != nil {
 		return f.each(here), nil
 	}
@@ -68,7 +71,7 @@ type flat struct {
 
 func newFlat(t *testing.T) *flat {
 	t.Helper()
-	f := &flat{t: t, engine: &deploytest.Memory{}, journal: quiesce.Journal{Dir: t.TempDir()}, site: folders{dir: t.TempDir()}, ctx: t.Context()}
+	f := &flat{t: t, engine: &deploytest.Memory{}, journal: quiesce.Journal{Dir: t.TempDir()}, site: folders{dir: t.TempDir(), reads: &sync.WaitGroup{}}, ctx: t.Context()}
 	f.engine.Behave = map[string]deploytest.Behaviour{"web:v1": {Health: "healthy"}}
 	require.NoError(t, f.engine.Load(t.Context(), bytes.NewReader(deploytest.Archive("web:v1", "v1", "files"))))
 	f.id = f.another("web")
@@ -199,7 +202,7 @@ func TestTakeIntoAKeptCopyOfWhatWrites(t *testing.T) {
 // What is captured is what was there when the service came to rest, however it does.
 func TestTake(t *testing.T) {
 	for _, m := range []quiesce.Method{
-		{Kind: quiesce.Stop}, {Kind: quiesce.Pause}, {Kind: quiesce.Snapshot}, {Kind: quiesce.Exec, Freeze: []string{"freeze"}, Thaw: []string{"thaw"}},
+		{Kind: quiesce.Stop}, {Kind: quiesce.Pause}, {Kind: quiesce.Exec, Freeze: []string{"freeze"}, Thaw: []string{"thaw"}},
 		{Kind: quiesce.HTTP, Freeze: []string{"POST", "http://localhost/freeze"}, Thaw: []string{"POST", "http://localhost/thaw"}},
 	} {
 		t.Run(string(m.Kind), func(t *testing.T) {
@@ -363,6 +366,9 @@ func TestPaces(t *testing.T) {
 	assert.Zero(t, p.Of("nas", "web", quiesce.Stop))
 	require.NoError(t, p.Note("nas", "web", quiesce.Pause, state.Outage{Freeze: 3, Wake: 9}))
 	assert.NotZero(t, p.Of("nas", "web", quiesce.Pause))
+	require.NoError(t, p.Note("nas", "web", quiesce.Snapshot, state.Outage{Freeze: 1, Wake: 1}))
+	assert.Equal(t, state.Pace{Freeze: time.Second, Wake: time.Second}, p.Of("nas", "web", quiesce.Snapshot))
+	assert.Equal(t, p.Of("nas", "web", quiesce.Snapshot), p.Of("nas", "web", quiesce.Pause), "it rests the same way")
 }
 
 // Whatever is wrong, the service goes on.

@@ -47,6 +47,9 @@ func (p Paces) Of(host, service string, kind quiesce.Kind) Pace {
 }
 
 func (p Paces) read(host, service string, kind quiesce.Kind) paced {
+	if kind == quiesce.Snapshot {
+		kind = quiesce.Pause // it rests and wakes the same way
+	}
 	was := paced{Kind: kind}
 	content, err := durable.Place{Host: host, Service: service}.Read(p.Dir)
 	if err == nil && content != nil && json.Unmarshal(content, &was) == nil && was.Kind == kind {

@@ -13,11 +13,17 @@ import (
 func sqlite(t *testing.T, preset, setup string) (*subject, client) {
 	t.Helper()
 	s, dir := newSubject(t, preset)
+	return s, s.sqlite(dir, setup)
+}
+
+func (s *subject) sqlite(dir, setup string) client {
+	t := s.t
+	t.Helper()
 	c := exec.Command("sqlite3", "-bail", dir+"/db")
 	shell := startClient(t, c)
 	s.pid, s.check = c.Process.Pid, checkSQLite
 	require.NoError(t, shell.do(setup+"CREATE TABLE rows (n INTEGER PRIMARY KEY, text, copy); CREATE INDEX texts ON rows (text); CREATE TABLE marks (n); SELECT 'made';", "made"))
-	return s, shell
+	return shell
 }
 
 // insert writes a row, and another one over.

@@ -28,9 +28,10 @@ import (
 // subject is a program that a preset is for, under load.
 type subject struct {
 	*flat
-	preset string
-	pid    int
-	rows   []*rows
+	quiesce registry.Quiesce
+	level   quiesce.Kind // that it reaches
+	pid     int
+	rows    []*rows
 	// check has the program look at a copy, and tells the last row of each writer: all
 	// before it are there and whole.
 	check func(copy string) (last []int, err error)
@@ -175,7 +176,12 @@ func (s *server) end(by syscall.Signal) {
 
 // newSubject is a flat whose service writes into a folder of the volume: dir.
 func newSubject(t *testing.T, preset string) (s *subject, dir string) {
-	s = &subject{flat: newFlat(t), preset: preset}
+	return newSubjectIn(newFlat(t), registry.Quiesce{Preset: preset}, quiesce.Pause)
+}
+
+func newSubjectIn(f *flat, q registry.Quiesce, level quiesce.Kind) (s *subject, dir string) {
+	t := f.t
+	s = &subject{flat: f, quiesce: q, level: level}
 	// Not all programs run as root.
 	require.NoError(t, os.Chmod(filepath.Dir(s.site.dir), 0o711))
 	dir = filepath.Join(s.site.dir, "data", "of the program")
@@ -207,14 +213,14 @@ func (s *subject) capture() (copy string, sure, beyond []int) {
 		}
 		return nil
 	}
-	declared := &registry.State{Items: []registry.StateItem{{Volume: "data"}}, Quiesce: &registry.Quiesce{Preset: s.preset}}
+	declared := &registry.State{Items: []registry.StateItem{{Volume: "data"}}, Quiesce: &s.quiesce}
 	items, _ := state.Captured(declared, false)
 	q := &quiesce.Quiescer{Engine: s.engine, Host: "nas", Journal: s.journal}
 	taken, err := state.Take(s.ctx, q, s.site, state.Capturing{
 		Service: "web", Container: s.is(), Items: items, Method: quiesce.NewMethod(declared.Quiesce), Budget: time.Minute, Copies: copies,
 	})
 	require.NoError(s.t, err)
-	require.Equal(s.t, quiesce.Pause, taken.Level)
+	require.Equal(s.t, s.level, taken.Level, taken.Uncloned)
 	return filepath.Join(place, "0", "of the program"), sure, beyond
 }
 
