@@ -55,10 +55,10 @@ func StartEngine(t testing.TB) string {
 }
 
 // StartEngineWith is StartEngine with the engine's data in a folder; empty: in a
-// temporary one.
-func StartEngineWith(t testing.TB, data string) string {
+// temporary one; and with more options.
+func StartEngineWith(t testing.TB, data string, options ...string) string {
 	t.Helper()
-	return startEngine(t, data, "--bridge", "none")
+	return startEngine(t, data, append([]string{"--bridge", "none"}, options...)...)
 }
 
 // startEngine starts an engine with options for its bridge. It makes no rules for its
