@@ -149,12 +149,18 @@ func Store(t *testing.T, new func(t *testing.T) Ground) {
 		before, err := store.List(t.Context(), "")
 		require.NoError(t, err)
 		_, err = store.Save(t.Context(), "wiki", order)
-		isFault(t, fault.Conflict, err)
-		after, err := store.List(t.Context(), "")
-		require.NoError(t, err)
+		after, failed := store.List(t.Context(), "")
+		require.NoError(t, failed)
 		assert.Equal(t, before, after)
-		_, err = open(t, store, order.ID).Verify(t.Context())
-		require.NoError(t, err)
+		if err == nil { // then both are there, and neither is taken for the other
+			_, err = store.Open(t.Context(), "wiki", order.ID, bundle.Trust{})
+			isFault(t, fault.Conflict, err)
+			err = store.Remove(t.Context(), "wiki", order.ID)
+		} else {
+			_, failed = open(t, store, order.ID).Verify(t.Context())
+			require.NoError(t, failed)
+		}
+		isFault(t, fault.Conflict, err)
 	})
 	t.Run("ids that are none", func(t *testing.T) {
 		store := new(t).open(t)

@@ -3,8 +3,8 @@ package restic
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash"
 	"io/fs"
 	"os"
@@ -137,6 +137,7 @@ func (c *capture) lookAt(ctx context.Context, i int, sum hash.Hash) (t bundle.To
 	root := c.paths[i]
 	as := filepath.Join(c.stage, itemPath(i, filepath.Base(root)))
 	names := map[inode]bool{}
+	var line []byte
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -156,7 +157,11 @@ func (c *capture) lookAt(ctx context.Context, i int, sum hash.Hash) (t bundle.To
 		if err := unix.Lstat(path, &stat); err != nil {
 			return failed(path, err)
 		}
-		fmt.Fprintf(sum, "%q %d %d %d %d %d %d\n", path, stat.Ino, stat.Mode, stat.Size, stat.Mtim, stat.Ctim, stat.Rdev)
+		line = append(append(line[:0], path...), 0)
+		for _, n := range [...]uint64{stat.Ino, uint64(stat.Mode), uint64(stat.Size), uint64(stat.Mtim.Nano()), uint64(stat.Ctim.Nano()), uint64(stat.Rdev)} {
+			line = binary.LittleEndian.AppendUint64(line, n)
+		}
+		sum.Write(line)
 		kind := entry.Type()
 		if special := kind & (fs.ModeNamedPipe | fs.ModeSocket | fs.ModeDevice | fs.ModeCharDevice | fs.ModeIrregular); special != 0 {
 			c.exclude = append(c.exclude, pattern(filepath.Join(as, below)))
@@ -167,7 +172,9 @@ func (c *capture) lookAt(ctx context.Context, i int, sum hash.Hash) (t bundle.To
 		t.Entries++
 		id := inode{uint64(stat.Dev), stat.Ino}
 		if kind.IsRegular() && !names[id] {
-			names[id] = stat.Nlink > 1
+			if stat.Nlink > 1 {
+				names[id] = true
+			}
 			t.Bytes += stat.Size
 			t.Stored += min(stat.Size, stat.Blocks*512)
 		}

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -113,10 +114,11 @@ func (r *Repository) List(ctx context.Context, service string) ([]state.Kept, er
 		kept = append(kept, k)
 	}
 	state.SortKept(kept)
-	return kept, nil
+	return slices.CompactFunc(kept, func(a, b state.Kept) bool { return a.Service == b.Service && a.ID == b.ID }), nil
 }
 
-// find finds the snapshot of a bundle.
+// find finds the snapshot of a bundle. Of two with its id, as restic copy and restic
+// rewrite make them, nobody knows which it is.
 func (r *Repository) find(ctx context.Context, service, id string) (*snapshot, error) {
 	if err := state.CheckBundle(service, id); err != nil {
 		return nil, err
@@ -130,6 +132,9 @@ func (r *Repository) find(ctx context.Context, service, id string) (*snapshot, e
 	}
 	if len(found) == 0 {
 		return nil, fault.Newf(fault.NotFound, "see what is there with state_list", "%s has no bundle %s of %s", r.Name(), id, service)
+	}
+	if len(found) > 1 {
+		return nil, fault.Newf(fault.Conflict, "look at both, and remove one by hand: restic forget "+found[1].ShortID, "%s has several snapshots of bundle %s of %s: %s and %s", r.Name(), id, service, found[0].ShortID, found[1].ShortID)
 	}
 	return &found[0], nil
 }

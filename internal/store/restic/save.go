@@ -8,10 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"homelab/internal/bundle"
@@ -27,7 +25,8 @@ const tidying = time.Minute
 // does not read. The Index is the snapshot's id, as much of it as restic tells.
 //
 // Recipients and Signer mean nothing here: the repository is encrypted, and who has
-// its password is its author.
+// its password is its author. Whether the id is taken is not asked, as each question
+// to restic derives its key anew, which takes half a second: see [Repository.find].
 func (r *Repository) Save(ctx context.Context, service string, order bundle.Order) (*bundle.Written, error) {
 	if err := state.CheckBundle(service, order.ID); err != nil {
 		return nil, err
@@ -44,21 +43,9 @@ func (r *Repository) Save(ctx context.Context, service string, order bundle.Orde
 	if err := stage.write(c); err != nil {
 		return nil, err
 	}
-	// That nobody has the id is asked meanwhile, since asking takes half a second.
-	var saved *saved
-	var taken []snapshot
-	group, working := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		taken, _, err = r.snapshots(working, tags(service, order.ID))
-		return err
-	})
-	group.Go(func() (err error) {
-		saved, err = r.backup(working, service, stage.path, c)
-		return err
-	})
-	err = group.Wait()
+	saved, err := r.backup(ctx, service, stage.path, c)
 	if err == nil {
-		err = r.judge(ctx, order, c, saved, taken)
+		err = c.check(ctx)
 	}
 	if err != nil {
 		if saved != nil {
@@ -67,16 +54,6 @@ func (r *Repository) Save(ctx context.Context, service string, order bundle.Orde
 		return nil, err
 	}
 	return &bundle.Written{Manifest: *c.manifest.Manifest, Index: saved.ID, Size: saved.Added, Skipped: c.skipped}, nil
-}
-
-// judge looks, after the backup, whether it may stay.
-func (r *Repository) judge(ctx context.Context, order bundle.Order, c *capture, saved *saved, taken []snapshot) error {
-	for _, other := range taken {
-		if !strings.HasPrefix(other.ID, saved.ID) {
-			return fault.Newf(fault.Conflict, "nothing is written over what is kept: call again for a new one", "%s has a bundle %s already", r.Name(), order.ID)
-		}
-	}
-	return c.check(ctx)
 }
 
 // undo takes a snapshot back that is not what it should be. What it brought stays
